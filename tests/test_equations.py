@@ -1,0 +1,67 @@
+"""Promise: an equation, the function that implements it and the check of its gradient are one thread."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import vae_from_scratch
+from vae_from_scratch import gradcheck, ops
+
+NOTES = Path(__file__).parents[1] / "derivations"
+TAG = r"[A-Z]+\.\d+"
+
+
+def links():
+    """(tag, function, note) for every line **(TAG)** -> `function`, `function` above an equation."""
+    for note in sorted(NOTES.glob("*.md")):
+        for tag, functions in re.findall(rf"^\*\*\(({TAG})\)\*\* -> (.+)$", note.read_text("utf-8"), re.M):
+            for function in re.findall(r"`([\w.]+)`", functions):
+                yield tag, function, note.name
+
+
+def tagged():
+    """Every \\tag{TAG} of the notes, in order."""
+    return [tag for note in sorted(NOTES.glob("*.md")) for tag in re.findall(rf"\\tag\{{({TAG})\}}", note.read_text("utf-8"))]
+
+
+def resolve(function):
+    module, *path = function.split(".")
+    return functools.reduce(getattr, path, importlib.import_module(f"vae_from_scratch.{module}"))
+
+
+def citations():
+    """(module.qualname, tag) for every tag cited in a docstring of the package."""
+    for info in pkgutil.walk_packages(vae_from_scratch.__path__, "vae_from_scratch."):
+        module = importlib.import_module(info.name)
+        owned = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+        methods = [value for cls in owned if inspect.isclass(cls) for value in vars(cls).values() if inspect.isfunction(value)]
+        for function in filter(inspect.isfunction, owned + methods):
+            for tag in re.findall(rf"\(({TAG})\)", function.__doc__ or ""):
+                yield f"{info.name.removeprefix('vae_from_scratch.')}.{function.__qualname__}", tag
+
+
+@pytest.mark.parametrize("tag, function, note", list(links()))
+def test_linked_function_exists_and_cites_its_equation(tag, function, note):
+    assert f"({tag})" in (resolve(function).__doc__ or ""), f"{note}: {function} does not cite {tag}"
+
+
+def test_every_citation_is_linked_from_its_equation():
+    assert set(citations()) == {(function, tag) for tag, function, _ in links()}
+
+
+def test_every_linked_tag_is_on_exactly_one_equation():
+    tags = tagged()
+    assert len(tags) == len(set(tags)), "a tag stands on two equations"
+    assert {tag for tag, *_ in links()} <= set(tags)
+
+
+def test_every_backward_is_checked_under_its_own_tags():
+    backwards = {name: function for name, function in vars(ops).items() if re.fullmatch(r"[a-z]\w*_backward(_params)?", name)}
+    cited = {(name, tag) for name, function in backwards.items() for tag in re.findall(TAG, function.__doc__)}
+    checked = {(row.name.split()[0], tag) for row in gradcheck.PAIRS for tag in row.tags.split()}
+    assert cited == checked

@@ -1,0 +1,109 @@
+"""Promise: every gradient in the package agrees with differences of its forward, in double and in extended precision."""
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import gradcheck, ops
+from vae_from_scratch.vae import VAE
+
+DTYPES = ["float64", pytest.param("longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="long double is double here"))]
+
+
+def failures(checks):
+    assert checks, "nothing was checked"
+    return [f"{check.worst}, error {check.error:.1e} (limit {check.limit:.0e})" for check in checks if not check.ok]
+
+
+# ---- pytest -k KL.4 runs the check of equation KL.4 --------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: f"{row.name} {row.tags}")
+def test_pair(row, dtype):
+    assert not failures(row.check(np.dtype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("number, name", list(enumerate(case.name for case in gradcheck.models())), ids=str)
+def test_model(number, name, dtype):
+    case = list(gradcheck.models(dtype))[number]
+    assert not failures(case.check())
+
+
+# ---- the checker itself can fail ---------------------------------------------------------------------
+
+
+def scaled(factor):
+    return lambda dout, out, a, W: {"a": factor * (dout @ W.T), "W": a.T @ dout}
+
+
+WRONG = {
+    "off by 0.1 %": scaled(1.001),
+    "a sign": scaled(-1),
+    "a factor of two": scaled(2),
+    "zero": scaled(0),
+    "a missing term": lambda dout, out, a, W: {"a": dout @ W.T, "W": a[:-1].T @ dout[:-1]},
+    "a transposed matrix": lambda dout, out, a, W: {"a": dout @ W, "W": a.T @ dout},
+    "a transposed gradient": lambda dout, out, a, W: {"a": dout @ W.T, "W": dout.T @ a},
+    "a sum that lost its axis": lambda dout, out, a, W: {"a": dout @ W.T, "W": (a.T @ dout).sum(axis=0)},
+    "not a number": lambda dout, out, a, W: {"a": dout @ W.T * np.nan, "W": a.T @ dout},
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_checker_rejects(mistake):
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.normal(size=(5, 3)), "W": rng.normal(size=(3, 3))}  # square, so that transposes fit
+    checks = gradcheck.check_pair(lambda a, W: a @ W, WRONG[mistake], inputs, rng)
+    assert failures(checks)
+
+
+def test_checker_accepts_the_right_one():
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.normal(size=(5, 3)), "W": rng.normal(size=(3, 3))}
+    assert not failures(gradcheck.check_pair(lambda a, W: a @ W, scaled(1), inputs, rng))
+
+
+def test_random_upstream_sees_what_ones_would_not():
+    # softmax rows sum to one, so under an upstream gradient of ones the true gradient is zero
+    def softmax(a):
+        return np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)
+
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.normal(size=(3, 5))}
+    assert failures(gradcheck.check_pair(softmax, lambda dout, out, a: {"a": np.zeros_like(a)}, inputs, rng))
+
+
+def test_checker_reports_the_worst_entry_by_name():
+    rng = np.random.default_rng(0)
+
+    def wrong(dout, out, a):
+        grad = dout * 2 * a
+        grad[2, 1] += 1
+        return {"a": grad}
+
+    (check,) = gradcheck.check_pair(lambda a: a * a, wrong, {"a": rng.normal(size=(3, 5))}, rng)
+    assert not check.ok and check.worst.startswith("a[2, 1]")
+
+
+@pytest.mark.parametrize("name", ["encoder_W1", "encoder_b2", "decoder_W3", "x_logvar"])
+def test_model_checker_rejects_one_wrong_parameter(name):
+    model, x, noise = gradcheck.small_case(VAE, "float64", "tanh", gradcheck.LIKELIHOODS["gaussian learned"])
+    grads = model.loss_and_grads(x, *noise)[1]
+    grads[name] = 1.001 * grads[name]
+    wrong = [check.name for check in gradcheck.check_model(model, x, *noise, grads=grads) if not check.ok]
+    assert wrong == [name]
+
+
+def test_model_checker_refuses_missing_gradients():
+    model, x, noise = gradcheck.small_case(VAE, "float64", "tanh", "bernoulli")
+    with pytest.raises(ValueError, match="encoder_W1"):
+        gradcheck.check_model(model, x, *noise, grads={})
+
+
+# ---- kinks -------------------------------------------------------------------------------------------
+
+
+def test_subgradients_at_the_kinks_are_zero():
+    assert ops.relu_backward(np.ones(1), ops.relu_forward(np.zeros(1))) == 0
+    assert ops.capacity_backward(1.0, 25.0, 1000.0, 25.0) == 0

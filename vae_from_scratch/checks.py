@@ -1,0 +1,101 @@
+"""The one place where arguments are refused: each message names the value, what was expected, the way out."""
+
+import numbers
+
+import numpy as np
+
+DTYPES = ("float32", "float64", "longdouble")  # longdouble: for gradient checks in extended precision
+
+
+def whole(name, value, least=1):
+    """An integer of at least `least`, as an int."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def number(name, value, least=None, above=None, below=None):
+    """A finite real number within the bounds given, as a float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    bounds = [f">= {least}" * (least is not None), f"> {above}" * (above is not None), f"< {below}" * (below is not None)]
+    within = (least is None or value >= least) and (above is None or value > above) and (below is None or value < below)
+    if not (np.isfinite(value) and within):
+        raise ValueError(f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip() + f", got {value}")
+    return float(value)
+
+
+def choice(name, value, allowed):
+    """One of the allowed names."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+    return value
+
+
+def widths(name, value):
+    """Hidden widths as a tuple of ints >= 1; () is a linear model."""
+    if isinstance(value, (str, numbers.Number)):
+        raise TypeError(f"{name} must be a sequence of layer widths such as (500,) or (), got {value!r}")
+    return tuple(whole(f"each width in {name}", width) for width in value)
+
+
+def dtype(value):
+    """A dtype among DTYPES."""
+    names = {np.dtype(name): name for name in reversed(DTYPES)}
+    try:
+        found = np.dtype(value)
+    except TypeError:
+        found = None
+    if found not in names or value is None:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {value!r}")
+    return found
+
+
+def seed(value):
+    """A seed of numpy.random.default_rng: a whole number >= 0."""
+    return whole("seed", value, least=0)
+
+
+def rng(value):
+    """A numpy.random.Generator."""
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator such as numpy.random.default_rng(0), got {value!r}")
+    return value
+
+
+def rows(name, x, dim, dtype):
+    """x as floats (N, dim): a batch that a model can take."""
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; one example is {name}[None, :]")
+    if x.dtype.kind not in "fb":
+        raise TypeError(
+            f"{name} holds {x.dtype} values, floats were expected; images of integers 0..255 become floats with x / 255"
+        )
+    return x.astype(dtype, copy=False)
+
+
+def data(name, x, dim, unit_interval):
+    """What fit and evaluate take: len(x) >= 1, x[indices] -> (N, dim), finite, in [0, 1] if the likelihood needs it.
+
+    An array is read whole; of a data set that draws its images, the first 100 are.
+    """
+    try:
+        n, head = len(x), np.asarray(x[np.arange(min(100, len(x)))])
+    except (TypeError, IndexError, KeyError) as error:
+        raise TypeError(f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}") from error
+    if n == 0:
+        raise ValueError(f"{name} is empty: at least one example is needed")
+    rows(name, head, dim, np.float32)
+    for start in range(0, n, 1000) if isinstance(x, np.ndarray) else [0]:
+        part = x[start : start + 1000] if isinstance(x, np.ndarray) else head
+        if not np.isfinite(part).all():
+            raise ValueError(f"{name} holds NaN or infinity (within rows {start} to {start + len(part) - 1}); remove those rows")
+        if unit_interval and (part.min() < 0 or part.max() > 1):
+            raise ValueError(
+                f"{name} has values from {part.min():g} to {part.max():g}, but a Bernoulli likelihood needs [0, 1]; "
+                "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
+            )
+    return x

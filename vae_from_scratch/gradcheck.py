@@ -1,0 +1,385 @@
+"""Is a hand-written backward right?  Compare it with differences of its forward.  derivations/08-gradient-check.md.
+
+check_pair takes one forward and its backward, check_model a whole model; PAIRS and models() are the
+tables of everything in the package that has a gradient.
+"""
+
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from . import likelihoods, ops
+from .autoencoder import Autoencoder
+from .beta_vae import BetaVAE, CapacityVAE
+from .vae import VAE
+
+TWO_POINTS = {1: (1, 2)}  # (f(h) - f(-h)) / 2h, Eq. (FD.1), error h^2: reaches less far across a kink
+FIVE_POINTS = {1: (8, 12), 2: (-1, 12)}  # Eq. (FD.2), error h^4; the fifth point, f(0), has weight zero
+HAS_EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps  # not so on Windows and on Apple silicon
+
+
+class Check(NamedTuple):
+    """The verdict on one gradient array: its relative error, the limit, and the entry that is furthest off."""
+
+    name: str
+    error: float
+    limit: float
+    worst: str
+
+    @property
+    def ok(self):
+        return self.error < self.limit  # NaN is not ok
+
+
+def step_and_limit(dtype, smooth, model):
+    """h and the largest relative error that passes (two points where there are kinks, five elsewhere)."""
+    if dtype == np.float64:
+        return (1e-3, 1e-7 if model else 1e-9) if smooth else (1e-5, 1e-6)
+    return (1e-4, 1e-10) if smooth else (1e-7, 1e-6)
+
+
+def numeric_gradient(outputs, array, dout, h, points):
+    """d sum(dout * outputs()) / d array by central differences, Eqs. (FD.1), (FD.2).
+
+    outputs() is evaluated while one entry of array at a time (changed in place and put back) is shifted by
+    multiples of h.  Differences are taken output by output and summed after: what does not depend on the
+    entry cancels exactly.
+    """
+    grad = np.empty_like(array)
+    for index in np.ndindex(array.shape):
+        value = array[index]
+        derivative = 0
+        for steps, (weight, divisor) in points.items():
+            array[index] = value + steps * h
+            ahead = outputs()
+            array[index] = value - steps * h
+            behind = outputs()
+            derivative = derivative + weight * (ahead - behind) / (divisor * array.dtype.type(h))
+        array[index] = value
+        grad[index] = np.sum(dout * derivative)
+    return grad
+
+
+def relative_error(analytic, numeric):
+    """max |a - n| / max(max |a|, max |n|), Eq. (FD.3): one figure per array; 0 when both vanish."""
+    scale = max(np.abs(analytic).max(), np.abs(numeric).max())
+    return float(np.abs(analytic - numeric).max() / scale) if scale != 0 else 0.0
+
+
+def _compare(name, analytic, numeric, limit):
+    analytic = np.asarray(analytic)
+    if analytic.shape != numeric.shape:
+        return Check(name, np.inf, limit, f"shape {analytic.shape}, expected {numeric.shape}")
+    worst = np.unravel_index(np.abs(analytic - numeric).argmax(), numeric.shape)
+    entry = f"{name}{[int(i) for i in worst]}: backward {analytic[worst]:.6g}, differences {numeric[worst]:.6g}"
+    return Check(name, relative_error(analytic, numeric), limit, entry)
+
+
+def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64):
+    """Check every gradient that a backward returns, in every entry.
+
+    Parameters
+    ----------
+    forward : inputs by name -> output array
+    backward : (dout, output, inputs by name) -> {input name: gradient}
+    inputs : dict of name -> array
+    rng : numpy.random.Generator
+        Draws the upstream gradient dout.  Random, never ones: under ones, mistakes that sum to zero pass.
+    smooth : bool
+        False where the forward has kinks (inputs should stay 100 h away from them).
+    dtype : float64 or longdouble
+
+    Returns
+    -------
+    list of Check, one per gradient.
+
+    >>> rng = np.random.default_rng(0)
+    >>> square = lambda a: a * a
+    >>> wrong = lambda dout, out, a: {"a": dout * 2.002 * a}
+    >>> [check.ok for check in check_pair(square, wrong, {"a": rng.normal(size=(3, 2))}, rng)]
+    [False]
+    """
+    h, limit = step_and_limit(dtype, smooth, model=False)
+    inputs = {name: np.array(value, dtype) for name, value in inputs.items()}
+    out = forward(**inputs)
+    dout = rng.normal(size=out.shape).astype(dtype)
+    points = FIVE_POINTS if smooth else TWO_POINTS
+    checks = []
+    for name, analytic in backward(dout, out, **inputs).items():
+        numeric = numeric_gradient(lambda: forward(**inputs), inputs[name], dout, h, points)
+        checks.append(_compare(name, analytic, numeric, limit))
+    return checks
+
+
+def check_model(model, x, *noise, smooth=True, term="loss", grads=None):
+    """Check loss_and_grads of a whole model, in every entry of every parameter.
+
+    Parameters
+    ----------
+    model : a model of dtype float64 or longdouble
+    x, noise : a batch, and what model.draw_noise gave for it
+    smooth : bool
+        False where relu's kinks matter; keep pre-activations 100 h away from zero.
+    term : "loss", "recon_nll" or "kl"
+        The field of Terms whose gradient grads claims to be.
+    grads : dict, optional
+        Instead of those of loss_and_grads.
+
+    Returns
+    -------
+    list of Check, one per parameter.
+    """
+    h, limit = step_and_limit(model.dtype, smooth, model=True)
+    grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
+    if grads.keys() != model.params.keys():
+        raise ValueError(f"grads has the keys {sorted(grads)}, params has {sorted(model.params)}; they must be the same")
+
+    def outputs():  # per example; a penalty is a function of the batch mean, so it is one number
+        terms = model.loss(x, *noise)
+        if term == "loss":
+            return np.append(terms.recon_nll_each, terms.loss - terms.recon_nll)
+        return getattr(terms, f"{term}_each")
+
+    dout = np.ones(len(x), model.dtype) / len(x)
+    dout = np.append(dout, model.dtype.type(1)) if term == "loss" else dout
+    checks = []
+    for name, value in model.params.items():
+        numeric = numeric_gradient(outputs, value, dout, h, FIVE_POINTS if smooth else TWO_POINTS)
+        checks.append(_compare(name, grads[name], numeric, limit))
+    return checks
+
+
+# ---- the table of pairs -----------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """One row: a backward in ops.py, the equations it implements, and how to run it on small random input."""
+
+    name: str
+    tags: str
+    inputs: Callable  # rng -> {name: array}: unequal odd axes, N >= 3, away from zero and from kinks
+    forward: Callable  # (ops, **inputs) -> output
+    backward: Callable  # (ops, dout, output, **inputs) -> {name: gradient}
+    smooth: bool = True
+
+    def check(self, dtype=np.float64, namespace=ops, seed=0):
+        """check_pair on this row, on any namespace that holds the pair."""
+        rng = np.random.default_rng(seed)
+        return check_pair(
+            lambda **inputs: self.forward(namespace, **inputs),
+            lambda dout, out, **inputs: self.backward(namespace, dout, out, **inputs),
+            self.inputs(rng),
+            rng,
+            smooth=self.smooth,
+            dtype=dtype,
+        )
+
+
+def _away_from_zero(rng, shape):
+    return rng.uniform(0.1, 2, shape) * rng.choice([-1, 1], shape)
+
+
+def _layer(rng):
+    return {"x": rng.normal(size=(7, 5)), "W": 0.3 * rng.normal(size=(5, 3)), "b": 0.3 * rng.normal(size=3)}
+
+
+def _layer_off_kinks(rng):
+    while True:  # b is redrawn until no pre-activation is near relu's kink
+        layer = _layer(rng)
+        if np.abs(ops.dense_forward(**layer)).min() > 1e-2:
+            return layer
+
+
+def _dense_act_rows(activation):
+    def back(ops, dh, h, x, W, b):
+        return dict(zip(("x", "W", "b"), ops.dense_act_backward(dh, x, W, h, activation)))
+
+    def back_params(ops, dh, h, x, W, b):
+        return dict(zip(("W", "b"), ops.dense_act_backward_params(dh, x, h, activation)))
+
+    def forward(ops, x, W, b):
+        return ops.dense_act_forward(x, W, b, activation)
+
+    return [
+        Pair(f"{name} {activation}", "DACT.2", _layer_off_kinks, forward, backward, smooth=activation != "relu")
+        for name, backward in (("dense_act_backward", back), ("dense_act_backward_params", back_params))
+    ]
+
+
+def _gaussian_nll_row(shape):
+    return Pair(
+        f"gaussian_nll_backward x_logvar {shape}",
+        "GAUSS.2 GAUSS.3",
+        lambda rng: {"x_mean": rng.normal(size=(3, 5)), "x_logvar": rng.normal(size=shape), "x": rng.normal(size=(3, 5))},
+        lambda ops, x_mean, x_logvar, x: ops.gaussian_nll_forward(x_mean, x_logvar, x),
+        lambda ops, dnll, nll, x_mean, x_logvar, x: dict(
+            zip(("x_mean", "x_logvar"), ops.gaussian_nll_backward(dnll, x_mean, x_logvar, x))
+        ),
+    )
+
+
+PAIRS = [
+    Pair(
+        "dense_backward",
+        "DENSE.2 DENSE.3 DENSE.4",
+        _layer,
+        lambda ops, x, W, b: ops.dense_forward(x, W, b),
+        lambda ops, dy, y, x, W, b: dict(zip(("x", "W", "b"), ops.dense_backward(dy, x, W))),
+    ),
+    Pair(
+        "dense_backward_params",
+        "DENSE.3 DENSE.4",
+        _layer,
+        lambda ops, x, W, b: ops.dense_forward(x, W, b),
+        lambda ops, dy, y, x, W, b: dict(zip(("W", "b"), ops.dense_backward_params(dy, x))),
+    ),
+    Pair(
+        "tanh_backward",
+        "TANH.2",
+        lambda rng: {"a": rng.normal(size=(3, 5))},
+        lambda ops, a: ops.tanh_forward(a),
+        lambda ops, dh, h, a: {"a": ops.tanh_backward(dh, h)},
+    ),
+    Pair(
+        "relu_backward",
+        "RELU.2",
+        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
+        lambda ops, a: ops.relu_forward(a),
+        lambda ops, dh, h, a: {"a": ops.relu_backward(dh, h)},
+        smooth=False,
+    ),
+    Pair(
+        "sigmoid_backward",
+        "SIGM.2",
+        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
+        lambda ops, a: ops.sigmoid_forward(a),
+        lambda ops, dh, h, a: {"a": ops.sigmoid_backward(dh, h)},
+    ),
+    Pair(
+        "softplus_backward",
+        "SOFT.2",
+        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
+        lambda ops, a: ops.softplus_forward(a),
+        lambda ops, dy, y, a: {"a": ops.softplus_backward(dy, a)},
+    ),
+    *(row for activation in ops.ACTIVATIONS for row in _dense_act_rows(activation)),
+    Pair(
+        "reparameterize_backward",
+        "REP.2 REP.3",
+        lambda rng: {name: rng.normal(size=(3, 5)) for name in ("mu", "logvar", "eps")},
+        lambda ops, mu, logvar, eps: ops.reparameterize_forward(mu, logvar, eps),
+        lambda ops, dz, z, mu, logvar, eps: dict(zip(("mu", "logvar"), ops.reparameterize_backward(dz, logvar, eps))),
+    ),
+    Pair(
+        "gaussian_kl_backward",
+        "KL.3 KL.4",
+        lambda rng: {name: rng.normal(size=(3, 5)) for name in ("mu", "logvar")},
+        lambda ops, mu, logvar: ops.gaussian_kl_forward(mu, logvar),
+        lambda ops, dkl, kl, mu, logvar: dict(zip(("mu", "logvar"), ops.gaussian_kl_backward(dkl, mu, logvar))),
+    ),
+    Pair(
+        "bernoulli_nll_backward",
+        "BERN.2",
+        lambda rng: {"logits": _away_from_zero(rng, (3, 5)), "x": rng.uniform(size=(3, 5))},
+        lambda ops, logits, x: ops.bernoulli_nll_forward(logits, x),
+        lambda ops, dnll, nll, logits, x: {"logits": ops.bernoulli_nll_backward(dnll, logits, x)},
+    ),
+    *(_gaussian_nll_row(shape) for shape in ((), (5,), (3, 5))),
+    Pair(
+        "squared_error_backward",
+        "SE.2",
+        lambda rng: {"recon": rng.normal(size=(3, 5)), "x": rng.normal(size=(3, 5))},
+        lambda ops, recon, x: ops.squared_error_forward(recon, x),
+        lambda ops, dout, out, recon, x: {"recon": ops.squared_error_backward(dout, recon, x)},
+    ),
+    Pair(
+        "capacity_backward",
+        "CAP.2",
+        lambda rng: {"kl": 3 + _away_from_zero(rng, (5,))},
+        lambda ops, kl: ops.capacity_forward(kl, 10.0, 3.0),
+        lambda ops, dout, out, kl: {"kl": ops.capacity_backward(dout, kl, 10.0, 3.0)},
+        smooth=False,
+    ),
+]
+
+
+# ---- the table of models ----------------------------------------------------------------------------
+
+LIKELIHOODS = {
+    "bernoulli": "bernoulli",
+    "gaussian": likelihoods.Gaussian(sigma=0.7),
+    "gaussian learned": likelihoods.Gaussian(sigma="learned"),
+    "gaussian per-pixel": likelihoods.Gaussian(sigma="per-pixel"),
+    "gaussian per-pixel sigmoid": likelihoods.Gaussian(sigma="per-pixel", mean="sigmoid"),
+}
+
+
+class Case(NamedTuple):
+    """One row: a small model (three layers a side), a batch, its noise, and the term that is differentiated."""
+
+    name: str
+    model: object
+    x: np.ndarray
+    noise: tuple
+    smooth: bool = True
+    term: str = "loss"
+    without: object = None  # subtract this model's gradients, to see one term apart
+
+    def check(self):
+        grads = self.model.loss_and_grads(self.x, *self.noise)[1]
+        if self.without is not None:
+            rest = self.without.loss_and_grads(self.x, *self.noise)[1]
+            grads = {name: grads[name] - rest[name] for name in grads}
+        return check_model(self.model, self.x, *self.noise, smooth=self.smooth, term=self.term, grads=grads)
+
+
+class _NearestKink:
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes."""
+
+    def __init__(self):
+        self.distance = np.inf
+
+    def __getattr__(self, name):
+        return getattr(ops, name)
+
+    def dense_act_forward(self, x, W, b, activation):
+        if activation == "relu":
+            self.distance = min(self.distance, np.abs(ops.dense_forward(x, W, b)).min())
+        return ops.dense_act_forward(x, W, b, activation)
+
+
+def small_case(model_class, dtype, activation, likelihood, seed=0, **settings):
+    """A model of parameters +-(0.2 to 0.5) and a batch; redrawn until relu's kinks are 100 h away."""
+    rng = np.random.default_rng(seed)
+    model = model_class(
+        data_dim=5, hidden=(4, 3), latent_dim=2, activation=activation, likelihood=likelihood, dtype=dtype, **settings
+    )
+    while True:
+        for value in model.params.values():
+            value[...] = rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
+        x = rng.uniform(size=(3, 5)).astype(dtype)
+        noise = model.draw_noise(3, rng)
+        model.ops = _NearestKink()
+        model.loss(x, *noise)
+        model.ops, distance = ops, model.ops.distance
+        if distance > 1e-3:
+            return model, x, noise
+
+
+def models(dtype="float64"):
+    """Every model with every likelihood and activation, then the terms apart and the capacity's two sides."""
+    plain = ("VAE", VAE, {}), ("BetaVAE", BetaVAE, {"beta": 4.0}), ("Autoencoder", Autoencoder, {})
+    for model_name, model_class, settings in plain:
+        autoencoder_only = {"squared-error": "squared-error"} if model_class is Autoencoder else {}
+        for likelihood_name, likelihood in {**LIKELIHOODS, **autoencoder_only}.items():
+            for activation in ops.ACTIVATIONS:
+                case = small_case(model_class, dtype, activation, likelihood, **settings)
+                yield Case(f"{model_name}, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    for likelihood_name, likelihood in LIKELIHOODS.items():
+        case = small_case(BetaVAE, dtype, "tanh", likelihood, beta=1.0)
+        without, *_ = small_case(BetaVAE, dtype, "tanh", likelihood, beta=0.0)
+        yield Case(f"BetaVAE beta=0, {likelihood_name}, tanh: recon_nll alone", without, *case[1:], term="recon_nll")
+        yield Case(f"BetaVAE 1 - 0, {likelihood_name}, tanh: kl alone", *case, term="kl", without=without)
+    for side, capacity in (("kl > C", 0.0), ("kl < C", 25.0)):
+        case = small_case(CapacityVAE, dtype, "tanh", "bernoulli", gamma=10.0, capacity=capacity)
+        yield Case(f"CapacityVAE {side}, bernoulli, tanh", *case)

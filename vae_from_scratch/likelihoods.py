@@ -1,0 +1,117 @@
+"""p(x|z): how many numbers the decoder puts out, the negative log likelihood of x under them, and the mean of x.
+
+To add one: a pair in ops.py, its equation in derivations/, its row in gradcheck.py, a class here with
+the four methods of Bernoulli, and its name in from_config.
+"""
+
+import numpy as np
+
+from . import checks
+
+
+class Bernoulli:
+    """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel."""
+
+    unit_interval = True  # data must lie in [0, 1]
+    is_density = True  # normalised over x, so an ELBO can be built on it
+    config = {"name": "bernoulli"}
+
+    def init(self, data_dim, dtype):
+        """Returns the number of decoder outputs and the likelihood's own parameters."""
+        return data_dim, {}
+
+    def forward(self, ops, params, out, x):
+        """out (N, outputs), x (N, D).  Returns recon_nll (N,) in nats."""
+        return ops.bernoulli_nll_forward(out, x)
+
+    def backward(self, ops, params, dnll, out, x):
+        """Returns dout and the gradients of the likelihood's own parameters."""
+        return ops.bernoulli_nll_backward(dnll, out, x), {}
+
+    def mean(self, ops, params, out):
+        """E[x|z] (N, D)."""
+        return ops.sigmoid_forward(out)
+
+
+class Gaussian:
+    """Real-valued pixels, x ~ N(x_mean, exp(x_logvar)).
+
+    sigma: a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output).
+    mean: "linear", or "sigmoid" to keep x_mean within (0, 1) (Kingma and Welling's Frey faces: per-pixel, sigmoid).
+    """
+
+    unit_interval = False
+    is_density = True
+
+    def __init__(self, sigma=1.0, mean="linear"):
+        self.sigma = checks.choice("sigma", sigma, ("learned", "per-pixel")) if isinstance(sigma, str) else checks.number("sigma", sigma, above=0)
+        self.mean_activation = checks.choice("mean", mean, ("linear", "sigmoid"))
+
+    @property
+    def config(self):
+        return {"name": "gaussian", "sigma": self.sigma, "mean": self.mean_activation}
+
+    def init(self, data_dim, dtype):
+        if self.sigma == "per-pixel":
+            return 2 * data_dim, {}
+        return data_dim, {"x_logvar": np.zeros((), dtype)} if self.sigma == "learned" else {}
+
+    def heads(self, ops, params, out):
+        """The two heads of the decoder: x_mean (N, D), and x_logvar (N, D) or a scalar."""
+        if self.sigma == "per-pixel":
+            a, x_logvar = np.split(out, 2, axis=1)
+        elif self.sigma == "learned":
+            a, x_logvar = out, params["x_logvar"]
+        else:
+            a, x_logvar = out, out.dtype.type(2 * np.log(self.sigma))
+        return ops.sigmoid_forward(a) if self.mean_activation == "sigmoid" else a, x_logvar
+
+    def forward(self, ops, params, out, x):
+        x_mean, x_logvar = self.heads(ops, params, out)
+        return ops.gaussian_nll_forward(x_mean, x_logvar, x)
+
+    def backward(self, ops, params, dnll, out, x):
+        x_mean, x_logvar = self.heads(ops, params, out)
+        dx_mean, dx_logvar = ops.gaussian_nll_backward(dnll, x_mean, x_logvar, x)
+        da = ops.sigmoid_backward(dx_mean, x_mean) if self.mean_activation == "sigmoid" else dx_mean
+        if self.sigma == "per-pixel":
+            return np.concatenate([da, dx_logvar], axis=1), {}
+        return da, {"x_logvar": dx_logvar} if self.sigma == "learned" else {}
+
+    def mean(self, ops, params, out):
+        return self.heads(ops, params, out)[0]
+
+
+class SquaredError:
+    """Half the squared distance: the plain autoencoder's loss.  Not a density (no constant), so no VAE takes it."""
+
+    unit_interval = False
+    is_density = False
+    config = {"name": "squared-error"}
+
+    def init(self, data_dim, dtype):
+        return data_dim, {}
+
+    def forward(self, ops, params, out, x):
+        return ops.squared_error_forward(out, x)
+
+    def backward(self, ops, params, dnll, out, x):
+        return ops.squared_error_backward(dnll, out, x), {}
+
+    def mean(self, ops, params, out):
+        return out
+
+
+NAMES = {"bernoulli": Bernoulli, "gaussian": Gaussian, "squared-error": SquaredError}
+
+
+def from_config(spec):
+    """A likelihood from itself, its name, or its config ({"name": "gaussian", "sigma": 1.0, ...})."""
+    if isinstance(spec, str):
+        spec = {"name": spec}
+    if isinstance(spec, dict):
+        options = dict(spec)
+        return NAMES[checks.choice("likelihood", options.pop("name", None), NAMES)](**options)
+    if not isinstance(spec, tuple(NAMES.values())):
+        raise TypeError(f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}")
+    return spec

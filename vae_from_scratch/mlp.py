@@ -1,0 +1,53 @@
+"""A stack of dense layers, forward and backward; and how weights start."""
+
+import numpy as np
+
+INITS = ("glorot", "normal")
+
+
+def glorot_uniform(rng, fan_in, fan_out, dtype):
+    """W ~ U(-r, r) with r = sqrt(6 / (I + O)), Eq. (GLOROT.1) (Glorot and Bengio 2010, Eq. 16).  (I, O)."""
+    r = np.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-r, r, size=(fan_in, fan_out)).astype(dtype)
+
+
+class MLP:
+    """x = h_0 -> h_1 -> ... -> h_L: hidden layers with one activation, then a linear layer.
+
+    Layer l holds h_l = act(h_{l-1} W_l + b_l); its parameters are called {name}_W{l} and {name}_b{l}.
+    """
+
+    def __init__(self, name, widths, activation):
+        self.widths = widths  # (dim of x, hidden ..., dim of the output)
+        self.activations = [activation] * (len(widths) - 2) + ["linear"]
+        self.names = [(f"{name}_W{l}", f"{name}_b{l}") for l in range(1, len(widths))]
+
+    def init(self, rng, init, dtype):
+        """Fresh parameters: Glorot weights and zero biases, or everything ~ N(0, 0.01^2)."""
+        params = {}
+        for (W, b), fan_in, fan_out in zip(self.names, self.widths, self.widths[1:]):
+            if init == "glorot":
+                params[W] = glorot_uniform(rng, fan_in, fan_out, dtype)
+                params[b] = np.zeros(fan_out, dtype)
+            else:
+                params[W] = (0.01 * rng.standard_normal((fan_in, fan_out))).astype(dtype)
+                params[b] = (0.01 * rng.standard_normal(fan_out)).astype(dtype)
+        return params
+
+    def forward(self, ops, params, x):
+        """Eq. (MLP.1).  Returns [h_0, ..., h_L]; the output is the last."""
+        h = [x]
+        for (W, b), activation in zip(self.names, self.activations):
+            h.append(ops.dense_act_forward(h[-1], params[W], params[b], activation))
+        return h
+
+    def backward(self, ops, params, dy, h, need_dx=True):
+        """Eq. (MLP.2): the layers in reverse.  Returns dx (None unless needed) and {name: gradient}."""
+        dh, grads = dy, {}
+        for l in reversed(range(len(self.names))):
+            (W, b), activation = self.names[l], self.activations[l]
+            if l == 0 and not need_dx:
+                grads[W], grads[b] = ops.dense_act_backward_params(dh, h[0], h[1], activation)
+                return None, grads
+            dh, grads[W], grads[b] = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation)
+        return dh, grads

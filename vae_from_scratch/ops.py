@@ -1,0 +1,208 @@
+"""Every derivative in the package, in plain NumPy: forward and backward side by side.
+
+Axes: N batch, D data, H hidden (I in, O out for one layer), Z latent.  A backward takes the upstream
+gradient first, then exactly the arrays its formula uses.  Nothing mutates its arguments, dtype in is
+dtype out, NaN and infinity pass through.  Tags such as (KL.4) name equations in derivations/.
+"""
+
+import numpy as np
+
+LOG_2PI = np.log(8 * np.arctan(np.longdouble(1)))  # 8 arctan(1) = 2 pi, in the widest float there is
+
+
+# ---- dense layer ------------------------------------------------------------------------------------
+
+
+def dense_forward(x, W, b):
+    """y = x W + b, Eq. (DENSE.1).  x (N, I), W (I, O), b (O,); returns y (N, O)."""
+    return x @ W + b
+
+
+def dense_backward(dy, x, W):
+    """Eqs. (DENSE.2), (DENSE.3), (DENSE.4).  Returns dx, dW, db."""
+    dx = dy @ W.T
+    dW, db = dense_backward_params(dy, x)
+    return dx, dW, db
+
+
+def dense_backward_params(dy, x):
+    """Eqs. (DENSE.3), (DENSE.4): the first layer, whose dx nobody needs.  Returns dW, db."""
+    dW = x.T @ dy
+    db = dy.sum(axis=0)  # b is added to every row, so every row sends a gradient back
+    return dW, db
+
+
+# ---- activations: any shape, elementwise ------------------------------------------------------------
+
+
+def tanh_forward(a):
+    """h = tanh(a), Eq. (TANH.1)."""
+    return np.tanh(a)
+
+
+def tanh_backward(dh, h):
+    """Eq. (TANH.2): the derivative 1 - h^2 needs the output only.  Returns da."""
+    return dh * (1 - h * h)
+
+
+def relu_forward(a):
+    """h = max(a, 0), Eq. (RELU.1)."""
+    return np.maximum(a, 0)
+
+
+def relu_backward(dh, h):
+    """Eq. (RELU.2), with the subgradient 0 at a = 0.  Returns da."""
+    return dh * (h > 0)
+
+
+def sigmoid_forward(a):
+    """h = 1 / (1 + exp(-a)), Eq. (SIGM.1), for any a."""
+    e = np.exp(-np.abs(a))  # in (0, 1]: never overflows
+    return np.where(a >= 0, 1, e) / (1 + e)
+
+
+def sigmoid_backward(dh, h):
+    """Eq. (SIGM.2).  Returns da."""
+    return dh * h * (1 - h)
+
+
+def softplus_forward(a):
+    """y = log(1 + exp(a)), Eq. (SOFT.1), for any a."""
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+
+
+def softplus_backward(dy, a):
+    """Eq. (SOFT.2): the derivative of softplus is the sigmoid.  Returns da."""
+    return dy * sigmoid_forward(a)
+
+
+# ---- a dense layer and its activation, by name: compositions that a kernel may fuse ------------------
+
+
+def dense_act_forward(x, W, b, activation):
+    """h = act(x W + b), Eq. (DACT.1).  activation: a key of ACTIVATIONS.  Returns h (N, O)."""
+    act_forward, _ = ACTIVATIONS[activation]
+    return act_forward(dense_forward(x, W, b))
+
+
+def dense_act_backward(dh, x, W, h, activation):
+    """Eq. (DACT.2), then the dense layer's.  h is what the forward returned.  Returns dx, dW, db."""
+    _, act_backward = ACTIVATIONS[activation]
+    return dense_backward(act_backward(dh, h), x, W)
+
+
+def dense_act_backward_params(dh, x, h, activation):
+    """Eq. (DACT.2) for the first layer, whose dx nobody needs.  Returns dW, db."""
+    _, act_backward = ACTIVATIONS[activation]
+    return dense_backward_params(act_backward(dh, h), x)
+
+
+def _softplus_backward_from_output(dh, h):
+    # h = log(1 + e^a) gives sigmoid(a) = 1 - e^-h: the output is enough, as for the other activations
+    return -dh * np.expm1(-h)
+
+
+ACTIVATIONS = {  # name: (forward from a, backward from the output h)
+    "linear": (lambda a: a, lambda dh, h: dh),
+    "tanh": (tanh_forward, tanh_backward),
+    "relu": (relu_forward, relu_backward),
+    "sigmoid": (sigmoid_forward, sigmoid_backward),
+    "softplus": (softplus_forward, _softplus_backward_from_output),
+}
+
+
+# ---- the reparameterization trick -------------------------------------------------------------------
+
+
+def reparameterize_forward(mu, logvar, eps):
+    """z = mu + exp(logvar / 2) * eps, Eq. (REP.1).  All (N, Z); logvar = log sigma^2, eps ~ N(0, I)."""
+    return mu + np.exp(logvar / 2) * eps
+
+
+def reparameterize_backward(dz, logvar, eps):
+    """Eqs. (REP.2), (REP.3), with the eps of the forward.  Returns dmu, dlogvar."""
+    dmu = dz
+    dlogvar = dz * eps * np.exp(logvar / 2) / 2
+    return dmu, dlogvar
+
+
+# ---- KL(N(mu, exp(logvar)) || N(0, I)) ----------------------------------------------------------------
+
+
+def gaussian_kl_per_latent(mu, logvar):
+    """KL of each latent to N(0, 1) in nats, Eq. (KL.1).  mu, logvar (N, Z); returns (N, Z)."""
+    return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l
+
+
+def gaussian_kl_forward(mu, logvar):
+    """kl = sum of KL.1 over the latents, in nats, Eq. (KL.2).  mu, logvar (N, Z); returns (N,)."""
+    return gaussian_kl_per_latent(mu, logvar).sum(axis=1)
+
+
+def gaussian_kl_backward(dkl, mu, logvar):
+    """Eqs. (KL.3), (KL.4).  dkl (N,).  Returns dmu, dlogvar."""
+    dmu = dkl[:, None] * mu
+    dlogvar = dkl[:, None] * np.expm1(logvar) / 2
+    return dmu, dlogvar
+
+
+# ---- losses: what one datum costs, in nats ------------------------------------------------------------
+
+
+def bernoulli_nll_forward(logits, x):
+    """-log p(x) for p = sigmoid(logits), summed over D, Eq. (BERN.1).  logits, x (N, D); returns (N,)."""
+    # max(l, 0) - x l first: where x agrees with a large logit they cancel exactly, and log1p(...) survives
+    return (np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)
+
+
+def bernoulli_nll_backward(dnll, logits, x):
+    """Eq. (BERN.2).  dnll (N,).  Returns dlogits."""
+    # valid because the loss takes logits: d/dlogits of sigmoid then cross-entropy is p - x
+    return dnll[:, None] * (sigmoid_forward(logits) - x)
+
+
+def gaussian_nll_forward(x_mean, x_logvar, x):
+    """-log N(x; x_mean, exp(x_logvar)), constants included, summed over D, Eq. (GAUSS.1).
+
+    x_mean, x (N, D); x_logvar a scalar, (D,) or (N, D).  Returns (N,); negative where the density exceeds 1.
+    """
+    log_2pi = x_mean.dtype.type(LOG_2PI)
+    return (log_2pi + x_logvar + (x - x_mean) ** 2 * np.exp(-x_logvar)).sum(axis=1) / 2
+
+
+def gaussian_nll_backward(dnll, x_mean, x_logvar, x):
+    """Eqs. (GAUSS.2), (GAUSS.3).  dnll (N,).  Returns dx_mean and dx_logvar (x_logvar's shape)."""
+    inv_var = np.exp(-x_logvar)
+    dx_mean = dnll[:, None] * (x_mean - x) * inv_var
+    dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2
+    return dx_mean, _sum_to(np.shape(x_logvar), dx_logvar)
+
+
+def _sum_to(shape, grad):
+    # an entry that was broadcast to many places collects the gradient of each of them
+    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1)
+    return grad.sum(axis=stretched, keepdims=True) if stretched else grad
+
+
+def squared_error_forward(recon, x):
+    """Half the squared distance, summed over D, Eq. (SE.1).  recon, x (N, D); returns (N,)."""
+    return ((recon - x) ** 2).sum(axis=1) / 2
+
+
+def squared_error_backward(dout, recon, x):
+    """Eq. (SE.2).  dout (N,).  Returns drecon."""
+    return dout[:, None] * (recon - x)
+
+
+# ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
+
+
+def capacity_forward(kl, gamma, capacity):
+    """gamma * |kl - C|, Eq. (CAP.1) (Burgess et al. 2018, Eq. 8).  kl: the batch-mean KL in nats."""
+    return gamma * np.abs(kl - capacity)
+
+
+def capacity_backward(dout, kl, gamma, capacity):
+    """Eq. (CAP.2), with sign(0) = 0 at kl = C.  Returns dkl."""
+    return dout * gamma * np.sign(kl - capacity)

@@ -1,0 +1,97 @@
+"""SGD with momentum, Adagrad, Adam: update rules that descend a loss.  derivations/09-optimizers.md.
+
+An optimizer holds settings only; what it remembers is in a state that init returns and step updates, so
+one optimizer may serve many models and a state can be saved.  Updates happen in place.
+"""
+
+import numpy as np
+
+from . import checks
+
+
+def sgd_update(param, grad, velocity, lr, momentum):
+    """Eqs. (SGD.1), (SGD.2), in place on param and velocity."""
+    velocity[...] = momentum * velocity + grad
+    param -= lr * velocity
+
+
+def adagrad_update(param, grad, g2, lr, adagrad_eps):
+    """Eqs. (ADAGRAD.1), (ADAGRAD.2) (Duchi et al. 2011), in place on param and g2, the sum of squared gradients."""
+    g2 += grad * grad
+    param -= lr * grad / (np.sqrt(g2) + adagrad_eps)
+
+
+def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
+    """Eqs. (ADAM.1), (ADAM.2), (ADAM.3), (ADAM.4), (ADAM.5) (Kingma and Ba 2015, Algorithm 1), in place on param, m, v.
+
+    t counts steps from 1: it corrects the bias of moments that started at zero.
+    """
+    m[...] = beta1 * m + (1 - beta1) * grad
+    v[...] = beta2 * v + (1 - beta2) * grad * grad
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    param -= lr * m_hat / (np.sqrt(v_hat) + adam_eps)
+
+
+def prior_gradient(params, grads, n_train):
+    """Weight decay as the prior N(0, I) on every parameter, Eq. (PRIOR.1): adds param / n_train.  Returns new grads."""
+    return {name: grad + params[name] / n_train for name, grad in grads.items()}
+
+
+class _Optimizer:
+    slots = {}  # what is remembered per parameter: name -> starting value
+
+    def init(self, params):
+        """The state before the first step: t, the steps taken, and one array per slot and parameter."""
+        arrays = {slot: {name: np.full_like(value, start) for name, value in params.items()} for slot, start in self.slots.items()}
+        return {"t": 0, **arrays}
+
+    def step(self, params, grads, state):
+        """One update of every parameter, in place on params and state."""
+        lr = self.lr(state["t"]) if callable(self.lr) else self.lr  # the first step asks for lr(0)
+        state["t"] += 1
+        for name, param in params.items():
+            self.update(param, grads[name], *(state[slot][name] for slot in self.slots), state["t"], lr)
+
+
+class SGD(_Optimizer):
+    """lr: a number > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
+
+    slots = {"velocity": 0.0}
+
+    def __init__(self, lr=0.01, momentum=0.0):
+        self.lr, self.momentum = _rate(lr), checks.number("momentum", momentum, least=0, below=1)
+
+    def update(self, param, grad, velocity, t, lr):
+        sgd_update(param, grad, velocity, lr, self.momentum)
+
+
+class Adagrad(_Optimizer):
+    """lr: a number > 0 or a function of the step; adagrad_eps >= 0; initial: where the sum of squares starts."""
+
+    def __init__(self, lr=0.01, adagrad_eps=1e-10, initial=0.0):
+        self.lr, self.adagrad_eps = _rate(lr), checks.number("adagrad_eps", adagrad_eps, least=0)
+        self.slots = {"g2": checks.number("initial", initial, least=0)}
+
+    def update(self, param, grad, g2, t, lr):
+        adagrad_update(param, grad, g2, lr, self.adagrad_eps)
+
+
+class Adam(_Optimizer):
+    """lr: a number > 0 or a function of the step (0, 1, ...); beta1, beta2 in [0, 1); adam_eps > 0."""
+
+    slots = {"m": 0.0, "v": 0.0}
+
+    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, adam_eps=1e-8):
+        self.lr, self.adam_eps = _rate(lr), checks.number("adam_eps", adam_eps, above=0)
+        self.beta1, self.beta2 = checks.number("beta1", beta1, least=0, below=1), checks.number("beta2", beta2, least=0, below=1)
+
+    def update(self, param, grad, m, v, t, lr):
+        adam_update(param, grad, m, v, t, lr, self.beta1, self.beta2, self.adam_eps)
+
+
+def _rate(lr):
+    return lr if callable(lr) else checks.number("lr", lr, above=0)
+
+
+OPTIMIZERS = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}
