@@ -308,7 +308,9 @@ PAIRS = [
 LIKELIHOODS = {
     "bernoulli": "bernoulli",
     "gaussian": likelihoods.Gaussian(sigma=0.7),
+    "gaussian sigmoid": likelihoods.Gaussian(sigma=0.7, mean="sigmoid"),
     "gaussian learned": likelihoods.Gaussian(sigma="learned"),
+    "gaussian learned sigmoid": likelihoods.Gaussian(sigma="learned", mean="sigmoid"),
     "gaussian per-pixel": likelihoods.Gaussian(sigma="per-pixel"),
     "gaussian per-pixel sigmoid": likelihoods.Gaussian(sigma="per-pixel", mean="sigmoid"),
 }
@@ -348,15 +350,20 @@ class _NearestKink:
         return ops.dense_act_forward(x, W, b, activation)
 
 
-def small_case(model_class, dtype, activation, likelihood, seed=0, **settings):
-    """A model of parameters +-(0.2 to 0.5) and a batch; redrawn until relu's kinks are 100 h away."""
+def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3), **settings):
+    """A model of parameters +-(0.2 to 0.5) and a batch; redrawn until relu's kinks are 100 h away.
+
+    A sigmoid's slope is at most 1/4, so its parameters are larger: through five of them gradients would
+    otherwise vanish under the rounding of the loss.
+    """
+    gain = 3 if activation == "sigmoid" else 1
     rng = np.random.default_rng(seed)
     model = model_class(
-        data_dim=5, hidden=(4, 3), latent_dim=2, activation=activation, likelihood=likelihood, dtype=dtype, **settings
+        data_dim=5, hidden=hidden, latent_dim=2, activation=activation, likelihood=likelihood, dtype=dtype, **settings
     )
     while True:
         for value in model.params.values():
-            value[...] = rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
+            value[...] = gain * rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
         x = rng.uniform(size=(3, 5)).astype(dtype)
         noise = model.draw_noise(3, rng)
         model.ops = _NearestKink()
@@ -367,7 +374,7 @@ def small_case(model_class, dtype, activation, likelihood, seed=0, **settings):
 
 
 def models(dtype="float64"):
-    """Every model with every likelihood and activation, then the terms apart and the capacity's two sides."""
+    """Every model with every likelihood and activation; then the terms apart, both sides of the capacity, other depths."""
     plain = ("VAE", VAE, {}), ("BetaVAE", BetaVAE, {"beta": 4.0}), ("Autoencoder", Autoencoder, {})
     for model_name, model_class, settings in plain:
         autoencoder_only = {"squared-error": "squared-error"} if model_class is Autoencoder else {}
@@ -383,3 +390,7 @@ def models(dtype="float64"):
     for side, capacity in (("kl > C", 0.0), ("kl < C", 25.0)):
         case = small_case(CapacityVAE, dtype, "tanh", "bernoulli", gamma=10.0, capacity=capacity)
         yield Case(f"CapacityVAE {side}, bernoulli, tanh", *case)
+    for name, hidden in (("no hidden layer", ()), ("one hidden layer", (3,))):
+        yield Case(f"VAE, bernoulli, tanh, {name}", *small_case(VAE, dtype, "tanh", "bernoulli", hidden=hidden))
+    case = small_case(BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0)
+    yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)

@@ -1,0 +1,168 @@
+"""Promise: the models keep their public face, learn, and differ from each other only by what the mathematics adds."""
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import SGD, VAE, Adam, Autoencoder, Bernoulli, BetaVAE, CapacityVAE, Gaussian, datasets, fit, ops
+from vae_from_scratch.evaluation import evaluate
+
+SMALL = {"data_dim": 7, "hidden": (6, 5), "latent_dim": 3}
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).uniform(size=(9, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("model_class", [VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", Bernoulli(), Gaussian(sigma="learned"), Gaussian("per-pixel", "sigmoid")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_public_face_of_the_vaes(model_class, likelihood, dtype, x):
+    model, rng = model_class(**SMALL, likelihood=likelihood, dtype=dtype), np.random.default_rng(0)
+    noise = model.draw_noise(9, rng)
+    terms, grads = model.loss_and_grads(x, *noise)
+    assert [a.shape for a in noise] == [(9, 3)] and noise[0].dtype == dtype
+    assert {name: (g.shape, g.dtype) for name, g in grads.items()} == {name: (p.shape, p.dtype) for name, p in model.params.items()}
+    assert terms.loss.dtype == dtype and terms.loss == model.loss(x, *noise).loss
+    assert terms.recon_nll == terms.recon_nll_each.mean() and terms.kl == terms.kl_each.mean()
+    mu, logvar = model.encode(x)
+    assert mu.shape == logvar.shape == (9, 3) and mu.dtype == dtype
+    np.testing.assert_array_equal(model.reconstruct(x), model.decode(mu))
+    assert model.reconstruct(x).shape == (9, 7) and model.sample(4, rng).shape == (4, 7)
+
+
+def test_public_face_of_the_autoencoder(x):
+    model = Autoencoder(**SMALL, likelihood="squared-error")
+    terms, grads = model.loss_and_grads(x)
+    assert model.draw_noise(9, np.random.default_rng(0)) == () and grads.keys() == model.params.keys()
+    assert terms.kl == 0 and terms.loss == terms.recon_nll == pytest.approx(0.5 * ((x - model.reconstruct(x)) ** 2).sum(axis=1).mean())
+    np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x)))
+    with pytest.raises(TypeError, match="no prior"):
+        model.sample(3, np.random.default_rng(0))
+
+
+def test_beta_one_is_the_vae_bit_for_bit(x):
+    for likelihood in ("bernoulli", Gaussian(sigma="learned")):
+        vae, beta = VAE(**SMALL, likelihood=likelihood), BetaVAE(**SMALL, likelihood=likelihood, beta=1)
+        histories = [fit(model, x, epochs=5, batch_size=4, progress=False) for model in (vae, beta)]
+        assert histories[0]["loss"] == histories[1]["loss"]
+        assert all(np.array_equal(vae.params[name], beta.params[name]) for name in vae.params)
+
+
+def test_losses_differ_only_in_what_the_kl_costs(x):
+    noise = VAE(**SMALL).draw_noise(9, np.random.default_rng(0))
+    vae = VAE(**SMALL, dtype="float64").loss(x, *noise)
+    beta = BetaVAE(**SMALL, dtype="float64", beta=4.0).loss(x, *noise)
+    capacity = CapacityVAE(**SMALL, dtype="float64", gamma=10.0, capacity=25.0).loss(x, *noise)
+    assert vae.recon_nll == beta.recon_nll == capacity.recon_nll and vae.kl == beta.kl == capacity.kl
+    assert vae.loss == vae.recon_nll + vae.kl
+    assert beta.loss == pytest.approx(vae.recon_nll + 4 * vae.kl)
+    assert capacity.loss == pytest.approx(vae.recon_nll + 10 * abs(vae.kl - 25))
+
+
+def test_encoder_and_decoder_may_differ():
+    model = BetaVAE(
+        data_dim=4096, hidden=(12, 12), latent_dim=10, activation="relu", decoder_hidden=(12, 12, 12), decoder_activation="tanh"
+    )
+    shapes = {name: value.shape for name, value in model.params.items() if "_W" in name}
+    assert list(shapes.values()) == [(4096, 12), (12, 12), (12, 20), (10, 12), (12, 12), (12, 12), (12, 4096)]
+    assert model.encoder.activations == ["relu", "relu", "linear"] and model.decoder.activations == ["tanh"] * 3 + ["linear"]
+    mirrored = VAE(data_dim=8, hidden=(6, 4), latent_dim=2)
+    assert mirrored.decoder.widths == (2, 4, 6, 8)
+
+
+def test_no_hidden_layer_is_a_linear_model(x):
+    model = VAE(data_dim=7, hidden=(), latent_dim=3, likelihood="gaussian", dtype="float64")
+    mu, _ = model.encode(x)
+    np.testing.assert_allclose(mu, (x @ model.params["encoder_W1"] + model.params["encoder_b1"])[:, :3])
+    np.testing.assert_allclose(model.decode(mu), mu @ model.params["decoder_W1"] + model.params["decoder_b1"])
+
+
+def test_initialisations():
+    glorot, normal = VAE(784, hidden=(500,), init="glorot"), VAE(784, hidden=(500,), init="normal")
+    W = glorot.params["encoder_W1"]
+    r = np.sqrt(6 / (784 + 500))
+    assert np.abs(W).max() <= r and W.std() == pytest.approx(r / np.sqrt(3), rel=0.01)
+    assert not glorot.params["encoder_b1"].any()
+    for name in ("encoder_W1", "encoder_b1"):
+        assert normal.params[name].std() == pytest.approx(0.01, rel=0.1)
+
+
+def test_seed_decides_the_parameters():
+    first, again, other = (VAE(**SMALL, seed=seed).params for seed in (3, 3, 4))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["encoder_W1"], other["encoder_W1"])
+
+
+def test_mlp_equations_by_hand(x):
+    """(MLP.1): the encoder of a VAE is act(x W1 + b1), and so on, then a linear layer."""
+    model = VAE(**SMALL, activation="softplus", dtype="float64")
+    h = x.astype(float)
+    for layer, act in ((1, lambda a: np.log1p(np.exp(a))), (2, lambda a: np.log1p(np.exp(a))), (3, lambda a: a)):
+        h = act(h @ model.params[f"encoder_W{layer}"] + model.params[f"encoder_b{layer}"])
+    np.testing.assert_allclose(np.concatenate(model.encode(x), axis=1), h)
+
+
+def test_decoded_means_are_the_likelihoods_means():
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    for likelihood, mean in (("bernoulli", lambda a: 1 / (1 + np.exp(-a))), (Gaussian(0.5), lambda a: a)):
+        model = VAE(**SMALL, likelihood=likelihood, dtype="float64")
+        out = model.decoder.forward(ops, model.params, z)[-1]
+        np.testing.assert_allclose(model.decode(z), mean(out))
+    model = VAE(**SMALL, likelihood=Gaussian("per-pixel", "sigmoid"), dtype="float64")
+    out = model.decoder.forward(ops, model.params, z)[-1]
+    np.testing.assert_allclose(model.decode(z), 1 / (1 + np.exp(-out[:, :7])))
+    assert out.shape == (4, 14)
+
+
+def test_samples_come_from_the_prior():
+    """A decoder that hands z on shows what sample draws: mean 0, variance 1."""
+    model = VAE(data_dim=3, hidden=(), latent_dim=3, likelihood="gaussian", dtype="float64")
+    model.params["decoder_W1"][...], model.params["decoder_b1"][...] = np.eye(3), 0
+    z = model.sample(100_000, np.random.default_rng(0))
+    assert np.abs(z.mean(axis=0)).max() < 0.02 and np.abs(z.var(axis=0) - 1).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Autoencoder(64, hidden=(64,), latent_dim=16),
+        VAE(64, hidden=(64,), latent_dim=16),
+        BetaVAE(64, hidden=(64,), latent_dim=16, beta=0.1),
+        CapacityVAE(64, hidden=(64,), latent_dim=16, gamma=10, capacity=40),
+        VAE(64, hidden=(64,), latent_dim=16, likelihood=Gaussian(0.1)),
+    ],
+    ids=lambda model: f"{type(model).__name__} {model.likelihood.config['name']}",
+)
+def test_one_small_batch_can_be_overfitted(model):
+    x = (datasets.digits()[np.arange(10)] > 0.5).astype(np.float32)
+    error_before = np.abs(model.reconstruct(x) - x).mean()
+    history = fit(model, x, Adam(lr=3e-3), batch_size=10, epochs=600, progress=False)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    assert np.abs(model.reconstruct(x) - x).mean() < 0.1 * error_before
+
+
+def test_capacity_is_met():
+    model = CapacityVAE(64, hidden=(64,), latent_dim=8, gamma=100, capacity=3.0)
+    data = datasets.digits()
+    fit(model, data, Adam(lr=1e-3), epochs=20, progress=False)
+    assert evaluate(model, data).kl == pytest.approx(3.0, abs=0.3)
+
+
+def test_more_beta_means_less_kl():
+    kls = []
+    for beta in (0.5, 1.0, 4.0):
+        model = BetaVAE(64, hidden=(32,), latent_dim=4, beta=beta)
+        fit(model, datasets.digits(), Adam(lr=3e-3), epochs=15, progress=False)
+        kls.append(evaluate(model, datasets.digits("test")).kl)
+    assert kls[0] > kls[1] > kls[2]
+
+
+def test_a_float32_model_stays_float32_on_float64_input(x):
+    model = VAE(**SMALL)
+    terms, grads = model.loss_and_grads(x.astype(np.float64), np.ones((9, 3)))
+    assert terms.loss.dtype == np.float32 and {g.dtype for g in grads.values()} == {np.dtype(np.float32)}
+    before = {name: value.copy() for name, value in model.params.items()}
+    optimizer = SGD(lr=0.1)
+    optimizer.step(model.params, grads, optimizer.init(model.params))
+    assert all(value.dtype == np.float32 and not np.array_equal(value, before[name]) for name, value in model.params.items())

@@ -1,0 +1,168 @@
+"""Promise: the loop weights every example alike, repeats bit for bit, and looking never changes what it does."""
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit
+from vae_from_scratch.batches import binarize_rows
+from vae_from_scratch.evaluation import evaluate
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).uniform(size=(23, 7))
+
+
+def model(**options):
+    return VAE(**{"data_dim": 7, "hidden": (6,), "latent_dim": 3, "dtype": "float64", **options})
+
+
+def same(first, second):
+    return all(np.array_equal(first.params[name], second.params[name]) for name in first.params)
+
+
+def timeless(history):
+    return {name: np.array(values).tolist() for name, values in history.items() if name != "seconds"}
+
+
+def test_same_seed_same_bits(x):
+    runs = []
+    for seed in (5, 5, 6):
+        m = model()
+        runs.append((m, fit(m, x, epochs=3, batch_size=5, seed=seed, binarize="dynamic", progress=False)))
+    assert same(runs[0][0], runs[1][0]) and timeless(runs[0][1]) == timeless(runs[1][1])
+    assert not same(runs[0][0], runs[2][0])
+
+
+def test_looking_never_changes_training(x):
+    plain, watched = model(), model()
+    fit(plain, x, epochs=3, batch_size=5, binarize="dynamic", progress=False)
+    history = fit(
+        watched, x, epochs=3, batch_size=5, binarize="dynamic", x_valid=x[:11], progress=True,
+        callback=lambda m, examples: evaluate(m, x), callback_at=[1, 20, 40],
+    )  # fmt: skip
+    assert same(plain, watched)
+    assert len(history["valid_loss"]) == len(history["valid_recon_nll"]) == len(history["valid_kl"]) == 3
+
+
+class Recorder(VAE):
+    """A VAE that notes what the loop hands it."""
+
+    def loss_and_grads(self, x, *noise):
+        terms, grads = super().loss_and_grads(x, *noise)
+        self.seen.append((x.copy(), noise[0].copy(), terms, {name: g.copy() for name, g in grads.items()}))
+        return terms, grads
+
+
+def recorded(x, **options):
+    m = Recorder(data_dim=7, hidden=(6,), latent_dim=3, dtype="float64")
+    m.seen = []
+    history = fit(m, x, **{"batch_size": 5, "epochs": 2, "progress": False, "optimizer": SGD(lr=1e-2), **options})
+    return m, history
+
+
+def test_every_example_is_seen_once_an_epoch_in_a_fresh_order(x):
+    m, history = recorded(x)
+    epochs = [np.concatenate([batch for batch, *_ in m.seen[k : k + 5]]) for k in (0, 5)]
+    for epoch in epochs:
+        assert sorted(map(tuple, epoch)) == sorted(map(tuple, x))
+    assert not np.array_equal(*epochs)
+    assert [len(batch) for batch, *_ in m.seen[:5]] == [5, 5, 5, 5, 3]
+    assert history["steps"] == [5, 10] and history["examples"] == [23, 46] and history["epoch"] == [1, 2]
+
+
+def test_history_weights_by_count_and_a_partial_batch_is_its_own_mean(x):
+    m, history = recorded(x, epochs=1)
+    for name in ("loss", "recon_nll", "kl"):
+        weighted = sum(getattr(terms, name) * len(batch) for batch, _, terms, _ in m.seen) / 23
+        assert history[name][0] == pytest.approx(weighted, rel=1e-12)
+    batch, eps, terms, _ = m.seen[-1]
+    assert len(batch) == 3 and terms.loss == pytest.approx((terms.recon_nll_each + terms.kl_each).sum() / 3)
+
+
+def test_noise_is_fresh_for_every_batch(x):
+    m, _ = recorded(x)
+    noises = np.concatenate([eps for _, eps, *_ in m.seen])
+    assert len(np.unique(noises[:, 0])) == len(noises)
+
+
+def test_sgd_steps_are_what_the_gradients_say(x):
+    start = model().params
+    m, _ = recorded(x, epochs=1)
+    for name, value in m.params.items():
+        np.testing.assert_allclose(value, start[name] - 1e-2 * sum(grads[name] for *_, grads in m.seen), rtol=1e-9, atol=1e-12)
+
+
+def test_weight_decay_is_in_the_gradient_and_never_in_the_loss(x):
+    plain, decayed = model(), model()
+    histories = [fit(m, x, SGD(lr=0.5), 23, 1, weight_decay=decay, progress=False) for m, decay in ((plain, False), (decayed, True))]
+    start = model().params
+    assert histories[0]["loss"] == histories[1]["loss"]
+    for name in start:
+        np.testing.assert_allclose(decayed.params[name], plain.params[name] - 0.5 * start[name] / 23, rtol=1e-9, atol=1e-12)
+
+
+def test_schedule_is_asked_at_every_step(x):
+    steps = []
+    m = BetaVAE(7, hidden=(6,), latent_dim=3, beta=4.0)
+    fit(m, x, batch_size=5, epochs=2, schedule=lambda step: steps.append(step) or {"beta": step / 9}, progress=False)
+    assert steps == list(range(10)) and m.beta == 1.0
+    with pytest.raises(ValueError, match="no setting 'beta'"):
+        fit(CapacityVAE(7, latent_dim=3), x, batch_size=5, schedule=lambda step: {"beta": 1}, progress=False)
+
+
+def test_callback_comes_at_the_given_numbers_of_examples(x):
+    calls = []
+    fit(model(), x, batch_size=5, epochs=2, callback=lambda m, examples: calls.append(examples), callback_at=[30, 7, 46, 99], progress=False)
+    assert calls == [7, 30, 46]
+
+
+def test_dynamic_binarisation_is_fresh_and_has_the_right_mean():
+    p, rng = np.array([[0.0, 0.25, 1.0, 0.9]] * 40_000, np.float32), np.random.default_rng(0)
+    first, second = binarize_rows(p, "dynamic", rng), binarize_rows(p, "dynamic", rng)
+    assert set(np.unique(first)) == {0, 1} and not np.array_equal(first, second)
+    np.testing.assert_allclose(first.mean(axis=0), p[0], atol=0.012)  # five standard errors
+    assert not first[:, 0].any() and first[:, 2].all()
+    assert binarize_rows(np.array([[0.49, 0.5]]), "threshold", rng).tolist() == [[0, 1]]
+
+
+def test_training_draws_binary_images_anew(x):
+    m, _ = recorded(x, binarize="dynamic", batch_size=23)
+    first, second = (batch for batch, *_ in m.seen)
+    assert set(np.unique(first)) == {0, 1} and sorted(map(tuple, first)) != sorted(map(tuple, second))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 22, 23, 500])
+def test_evaluation_does_not_depend_on_the_batches(batch_size, x):
+    whole, parts = evaluate(model(), x, batch_size=23), evaluate(model(), x, batch_size=batch_size)
+    for name in ("loss", "recon_nll", "kl", "elbo", "standard_error", "kl_per_latent", "mu_variance"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12)
+
+
+def test_evaluation_says_what_it_says(x):
+    m = model()
+    m.params["encoder_W2"][:, 1] = 0  # latent 1: mu = 0 for every x
+    result = evaluate(m, x)
+    mu, logvar = m.encode(x)
+    assert result.elbo == pytest.approx(-(result.recon_nll + result.kl)) == -result.loss
+    np.testing.assert_allclose(result.kl_per_latent, (0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).mean(axis=0))
+    assert result.kl_per_latent.sum() == pytest.approx(result.kl)
+    np.testing.assert_allclose(result.mu_variance, mu.var(axis=0))
+    assert result.mu_variance[1] == 0 and result.active_units == (mu.var(axis=0) > 0.01).sum()
+
+
+def test_beta_leaves_the_elbo_alone(x):
+    results = [evaluate(BetaVAE(7, hidden=(6,), latent_dim=3, beta=beta), x) for beta in (1, 4)]
+    assert results[0].elbo == results[1].elbo and results[1].loss > results[0].loss
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    x = datasets.digits()[np.arange(200)]
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(FloatingPointError, match="step .* learning rate"):
+        fit(VAE(64, hidden=(20,), latent_dim=2, likelihood="gaussian"), x, SGD(lr=1e3), epochs=5, progress=False)
+
+
+def test_training_lowers_the_loss_on_data_it_has_not_seen():
+    m = VAE(64, hidden=(64,), latent_dim=8)
+    history = fit(m, datasets.digits(), Adam(lr=2e-3), epochs=10, x_valid=datasets.digits("test"), binarize="dynamic", progress=False)
+    assert history["valid_loss"][-1] < history["valid_loss"][0] - 3

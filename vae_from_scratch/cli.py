@@ -1,0 +1,326 @@
+"""vae-from-scratch train | evaluate | sample | traverse | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional
+
+import numpy as np
+
+from . import base, batches, checks, datasets, files, gradcheck, likelihoods, mlp, ops
+from .evaluation import evaluate
+from .optimizers import OPTIMIZERS
+from .training import fit
+
+
+class Option(NamedTuple):
+    """One row of the table: its name with underscores, its default, how its text is read, and its help."""
+
+    name: str
+    default: object
+    kind: Callable
+    help: str
+    choices: Optional[tuple] = None
+
+
+def widths(text):
+    """'500,500' -> (500, 500); 'none' -> ()."""
+    return () if text == "none" else tuple(int(width) for width in text.split(","))
+
+
+def sigma(text):
+    """A number, or one of the names that Gaussian takes."""
+    return text if text in ("learned", "per-pixel") else float(text)
+
+
+OPTIONS = [
+    Option("model", "beta-vae", str, "what to train", tuple(files.MODELS)),
+    Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
+    Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
+    Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
+    Option("activation", "tanh", str, "of the hidden layers", tuple(ops.ACTIVATIONS)),
+    Option("decoder_hidden", None, widths, "the decoder's widths, if they are not the encoder's mirrored"),
+    Option("decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)),
+    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
+    Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (1 if not given)"),
+    Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
+    Option("beta", None, float, "weight of the KL in a beta-vae (2 if not given; 1 is the VAE)"),
+    Option("gamma", None, float, "capacity-vae: weight of |KL - capacity| (1000 if not given)"),
+    Option("capacity", None, float, "capacity-vae: the KL to hold, in nats (5 if not given)"),
+    Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
+    Option("batch_size", 100, int, "examples per step"),
+    Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),
+    Option("lr", 0.002, float, "learning rate"),
+    Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
+    Option("init", "glorot", str, "how weights start", mlp.INITS),
+    Option("binarize", None, str, "grey pixels to 0 and 1 (dynamic for bernoulli, none elsewhere, if not given)", batches.BINARIZE),
+    Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
+    Option("dtype", "float32", str, "precision", ("float32", "float64")),
+    Option("backend", "numpy", str, "which implementation of the pairs", tuple(base.BACKENDS)),
+]
+SETTINGS = {"beta-vae": {"beta": 2.0}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
+
+
+def build_parser():
+    """The parser; train's options come from OPTIONS."""
+    parser = argparse.ArgumentParser(
+        prog="vae-from-scratch",
+        description="Train and look at autoencoders, VAEs and beta-VAEs written in NumPy, every backward pass by hand.",
+        epilog="Start with: vae-from-scratch train.  Then open the figures it names, and derivations/ for the mathematics.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train",
+        help="train a model; with no options, a beta-VAE on the bundled digits, in under a minute",
+        description="Train a model and leave model.npz, history.csv, config.json and figures/ in a new folder.  All losses are in nats per example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  vae-from-scratch train\n"
+        "  vae-from-scratch train --latent-dim 2 --beta 1\n"
+        "  vae-from-scratch train --model vae --data mnist --hidden 500 --latent-dim 20 --epochs 10\n"
+        "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned",
+    )
+    for option in OPTIONS:
+        flag = "--" + option.name.replace("_", "-")
+        if option.kind is bool:
+            train.add_argument(flag, action="store_true", help=option.help)
+            continue
+        shown = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
+        train.add_argument(
+            flag,
+            type=option.kind,
+            default=option.default,
+            choices=option.choices,
+            metavar=None if option.choices else option.name.upper(),
+            help=option.help if option.default is None else f"{option.help} (default: {shown})",
+        )
+    train.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    for name, words in (
+        ("evaluate", "print the ELBO, the KL of each latent and the active units of a trained model"),
+        ("sample", "draw images from a trained model's prior"),
+        ("traverse", "draw what each latent of a trained model does"),
+    ):
+        command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
+        command.add_argument("--seed", type=int, default=0, help="of the random draws (default: 0)")
+        if name == "sample":
+            command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
+        else:
+            command.add_argument("--data", help="instead of the run's own data")
+            command.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+        if name != "evaluate":
+            command.add_argument("--out", metavar="FILE", help="the picture to write (default: in RUN/figures)")
+    words = "check every hand-written derivative against differences of its forward"
+    commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
+    return parser
+
+
+def main(arguments=None):
+    """Run one command; returns the exit code: 0, 1 (a gradient is wrong), 2 (bad input), 130 (interrupted)."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return COMMANDS[options.command](options) or 0
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"vae-from-scratch {options.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+# ---- train ------------------------------------------------------------------------------------------
+
+
+def train(options):
+    config = {option.name: getattr(options, option.name) for option in OPTIONS}
+    config = resolve(config)
+    data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], "test")
+    model = build(config, data.data_dim)
+    optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
+    if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
+        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values: see derivations/06-likelihoods.md")
+    out = new_folder(options.out)
+    try:
+        print(f"training a {config['model']} on {config['data']}: {len(data)} examples of {data.data_dim} values, {config['epochs']} epochs")
+        history = fit(
+            model,
+            data,
+            optimizer,
+            batch_size=config["batch_size"],
+            epochs=config["epochs"],
+            seed=config["seed"],
+            x_valid=test,
+            binarize=config["binarize"],
+            progress=not options.quiet,
+            weight_decay=config["weight_decay"],
+        )
+    except BaseException:
+        out.rmdir()
+        raise
+    files.save(model, out / "model.npz")
+    files.write_history(out / "history.csv", history)
+    files.write_json(out / "config.json", config)
+    result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
+    draw_figures(model, test, history, result, out / "figures", config["seed"])
+    print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
+    report(model, result, f"{config['data']} test")
+    print(f"figures: {out / 'figures'}")
+
+
+def resolve(config):
+    """config with every default that depends on another option filled in; refuses options that would do nothing."""
+    model, gaussian = config["model"], config["likelihood"] == "gaussian"
+    for name, value in {"sigma": 1.0, "mean": "linear"}.items():
+        config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
+    for owner, settings in SETTINGS.items():
+        for name, value in settings.items():
+            config[name] = _dependent(config, name, value, model == owner, f"--model {owner}")
+    if config["epochs"] is None:
+        config["epochs"] = 300 if config["data"] == "digits" else 20
+    if config["binarize"] is None:
+        config["binarize"] = "dynamic" if config["likelihood"] == "bernoulli" else "none"
+    return config
+
+
+def _dependent(config, name, default, applies, condition):
+    if not applies and config[name] is not None:
+        raise ValueError(f"--{name} {config[name]} has no effect without {condition}; leave it out, or add that")
+    return default if applies and config[name] is None else config[name]
+
+
+def build(config, data_dim):
+    """The model that a config describes."""
+    likelihood = {"name": config["likelihood"]}
+    if config["likelihood"] == "gaussian":
+        likelihood.update(sigma=config["sigma"], mean=config["mean"])
+    names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
+    settings = SETTINGS.get(config["model"], {})
+    return files.MODELS[config["model"]](data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]})
+
+
+def new_folder(path):
+    """The empty folder to write to: path, or the next free number below runs/."""
+    if path is None:
+        taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
+        path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")
+    path.mkdir(parents=True, exist_ok=True)
+    probe = path / ".writable"
+    probe.touch()
+    probe.unlink()
+    return path
+
+
+def draw_figures(model, test, history, result, folder, seed):
+    """The figures of a run, on test images."""
+    from . import plots  # Matplotlib is imported only when something is drawn
+
+    shape, few = test.image_shape, test[np.arange(min(10, len(test)))]
+    figures = {"learning_curves": plots.learning_curves(history), "reconstructions": plots.reconstructions(model, few, shape)}
+    many = test[np.arange(min(5000, len(test)))]
+    labels = None if test.labels is None else test.labels[: len(many)]
+    if model.needs_density:
+        codes, _ = model.encode(many)
+        order = np.argsort(-result.kl_per_latent)
+        figures["samples"] = plots.samples(model.sample(100, np.random.default_rng(seed)), shape)
+        figures["traversals"] = plots.traversals(model, codes[0], result.kl_per_latent, shape)
+    else:
+        codes = model.encode(many)
+        order = np.argsort(-codes.var(axis=0))
+    if model.latent_dim >= 2:
+        pair = (0, 1) if model.latent_dim == 2 else tuple(int(j) for j in order[:2])
+        figures["latents"] = plots.latent_scatter(codes, labels, pair, title="codes of the test images")
+    if model.latent_dim == 2 and model.needs_density:
+        figures["manifold"] = plots.manifold(model, shape)
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        files.write(folder / f"{name}.png", lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
+
+
+# ---- evaluate, sample, traverse, gradcheck ------------------------------------------------------------
+
+
+def report(model, result, where):
+    """What a model is worth, in sentences."""
+    error = f"+- {result.standard_error:.2f} nats per example (standard error over {result.n} {where} examples)"
+    if result.elbo is None:
+        print(f"reconstruction loss {result.recon_nll:.2f} {error}")
+        return
+    print(f"ELBO {result.elbo:.2f} {error}")
+    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from one sample of z per example")
+    kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
+    print(f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}")
+
+
+def open_run(options):
+    """The model and config.json of a run folder, and the data set it is to be looked at with."""
+    folder = Path(options.run)
+    if not (folder / "model.npz").is_file():
+        raise FileNotFoundError(f"{folder} holds no model.npz; name a folder that vae-from-scratch train has left")
+    model, config = files.load(folder / "model.npz"), files.read_json(folder / "config.json")
+    return model, config, datasets.load(getattr(options, "data", None) or config["data"], getattr(options, "split", "test"))
+
+
+def evaluate_run(options):
+    model, config, data = open_run(options)
+    result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
+    report(model, result, f"{options.data or config['data']} {options.split}")
+
+
+def sample_run(options):
+    from . import plots
+
+    model, _, data = open_run(options)
+    images = model.sample(options.n, np.random.default_rng(checks.seed(options.seed)))
+    _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "samples.png")
+
+
+def traverse_run(options):
+    from . import plots
+
+    model, config, data = open_run(options)
+    if not model.needs_density:
+        raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
+    result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
+    chosen = np.random.default_rng(options.seed).integers(len(data), size=1)
+    mu, _ = model.encode(data[chosen])
+    figure = plots.traversals(model, mu[0], result.kl_per_latent, data.image_shape)
+    _write_figure(figure, options.out or Path(options.run) / "figures" / "traversals.png")
+
+
+def _write_figure(figure, path):
+    files.write(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    print(f"wrote {path}")
+
+
+def run_gradcheck(options):
+    """Every pair and every model; exit code 1 if one gradient is wrong."""
+    wide = gradcheck.HAS_EXTENDED
+    print("Relative error of each hand-written gradient, max |a - n| / max(|a|, |n|), the worst array of each row.")
+    print("A row passes when every array is below its limit in double" + (" and in extended precision." if wide else " precision."))
+    print(f"\n{'':66} {'double':>18}   {'extended':>18}\n{'':66} {'error':>9}{'limit':>9}   {'error':>9}{'limit':>9}")
+    wrong = 0
+    doubles = [*gradcheck.PAIRS, *gradcheck.models("float64")]
+    extended = [*gradcheck.PAIRS, *gradcheck.models("longdouble")]
+    for row, wide_row in zip(doubles, extended):
+        is_pair = isinstance(row, gradcheck.Pair)
+        results = [row.check(np.float64) if is_pair else row.check()]
+        if wide:
+            results.append(wide_row.check(np.longdouble) if is_pair else wide_row.check())
+        worst = [max(result, key=lambda check: check.error / check.limit) for result in results]
+        bad = [check for result in results for check in result if not check.ok]
+        wrong += bool(bad)
+        name = f"{row.name} ({row.tags})" if is_pair else row.name
+        cells = "   ".join(f"{check.error:9.1e}{check.limit:9.0e}" for check in worst)
+        print(f"{name:66} {cells}   {'ok' if not bad else 'WRONG: ' + bad[0].worst}", flush=True)
+    print(f"\n{len(doubles) - wrong} of {len(doubles)} rows pass.")
+    return 1 if wrong else 0
+
+
+COMMANDS = {"train": train, "evaluate": evaluate_run, "sample": sample_run, "traverse": traverse_run, "gradcheck": run_gradcheck}
+
+if __name__ == "__main__":
+    sys.exit(main())

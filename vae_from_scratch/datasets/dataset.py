@@ -1,0 +1,78 @@
+"""What every data set here is: rows handed out as floats in [0, 1], and where its files are found."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .. import checks, files
+
+SPLITS = ("train", "test")
+
+
+class Dataset:
+    """len(data) examples; data[indices] -> float32 (N, D).  Stored as they came, divided by scale when asked for.
+
+    Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None;
+    factors (n, F), the values an image was drawn from, or None; binary, whether all values are 0 or 1.
+    """
+
+    def __init__(self, name, values, image_shape, *, scale=1, labels=None, factors=None, binary=False):
+        self.name, self.values, self.image_shape = name, values, tuple(image_shape)
+        self.scale, self.labels, self.factors, self.binary = np.float32(scale), labels, factors, binary
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, indices):
+        return np.asarray(self.values[indices], np.float32) / self.scale
+
+    @property
+    def data_dim(self):
+        """D."""
+        return self.image_shape[0] * self.image_shape[1]
+
+    def subset(self, rows):
+        """The examples of these rows (indices or a mask), as a Dataset."""
+        rows = np.asarray(rows)
+        return Dataset(
+            self.name,
+            self.values[rows],
+            self.image_shape,
+            scale=self.scale,
+            labels=None if self.labels is None else self.labels[rows],
+            factors=None if self.factors is None else self.factors[rows],
+            binary=self.binary,
+        )
+
+
+def every_tenth(data, split):
+    """A split for data that come without one: rows 9, 19, 29, ... are the test split, the others train."""
+    is_test = np.arange(len(data)) % 10 == 9
+    return data.subset(np.flatnonzero(is_test if checks.choice("split", split, SPLITS) == "test" else ~is_test))
+
+
+def folders():
+    """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder."""
+    named = os.environ.get("VAE_FROM_SCRATCH_DATA")
+    if os.name == "nt":
+        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return ([Path(named)] if named else []) + [cache / "vae_from_scratch"]
+
+
+def find(name, url=None, checksum=None):
+    """The path of a data file such as "mnist/t10k-labels-idx1-ubyte.gz": found in folders(), or downloaded to the cache."""
+    for folder in folders():
+        if (folder / name).is_file():
+            return folder / name
+    places = " or ".join(str(folder) for folder in folders())
+    advice = f"put {name} below {places}, or set VAE_FROM_SCRATCH_DATA to the folder that holds it"
+    if url is None:
+        raise FileNotFoundError(f"{name} was not found, and it has no public download: {advice}")
+    try:
+        files.download(url, folders()[-1] / name, checksum)
+    except OSError as error:
+        raise FileNotFoundError(f"{name} was not found, and downloading it from {url} failed ({error}): {advice}") from error
+    return folders()[-1] / name

@@ -1,0 +1,63 @@
+"""The MNIST family: 28 x 28 grey images with labels, 60,000 train and 10,000 test, from IDX files."""
+
+from .. import checks, files
+from .dataset import SPLITS, Dataset, find
+
+FILES = {  # (split, what): name of the file
+    ("train", "images"): "train-images-idx3-ubyte.gz",
+    ("train", "labels"): "train-labels-idx1-ubyte.gz",
+    ("test", "images"): "t10k-images-idx3-ubyte.gz",
+    ("test", "labels"): "t10k-labels-idx1-ubyte.gz",
+}
+FAMILY = {  # name: where to fetch it, and the SHA-256 of the four files in the order of FILES
+    "mnist": (
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+    "kmnist": (
+        "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    ),
+}
+
+
+def mnist(split="train"):
+    """Handwritten digits (LeCun, Cortes and Burges; no licence stated).  Pixels 0..255 are divided by 255."""
+    return _family("mnist", split)
+
+
+def fashion_mnist(split="train"):
+    """Articles of clothing (Xiao, Rasul and Vollgraf 2017; MIT licence).  Pixels 0..255 are divided by 255."""
+    return _family("fashion-mnist", split)
+
+
+def kmnist(split="train"):
+    """Cursive Japanese characters (Clanuwat et al. 2018; CC BY-SA 4.0).  Pixels 0..255 are divided by 255."""
+    return _family("kmnist", split)
+
+
+def _family(name, split):
+    checks.choice("split", split, SPLITS)
+    url, *checksums = FAMILY[name]
+    arrays = {
+        what: files.read_idx(find(f"{name}/{file}", url + file, checksum))
+        for ((part, what), file), checksum in zip(FILES.items(), checksums)
+        if part == split
+    }
+    images, labels = arrays["images"], arrays["labels"]
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
+    return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels)
