@@ -44,7 +44,7 @@ def main(arguments=None):
     figure, table = train_and_draw(options.data, options.epochs)
     for beta, recon_nll, kl in table:
         print(f"beta {beta}: reconstruction {recon_nll:.2f}, KL {kl:.2f} nats per test example")
-    figure.savefig(options.out, dpi=100)
+    figure.savefig(options.out, dpi=90)
     print(f"wrote {options.out}")
 
 

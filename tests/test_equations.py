@@ -26,7 +26,11 @@ def links():
 
 def tagged():
     """Every \\tag{TAG} of the notes, in order."""
-    return [tag for note in sorted(NOTES.glob("*.md")) for tag in re.findall(rf"\\tag\{{({TAG})\}}", note.read_text("utf-8"))]
+    return [
+        tag
+        for note in sorted(NOTES.glob("*.md"))
+        for tag in re.findall(rf"\\tag\{{({TAG})\}}", note.read_text("utf-8"))
+    ]
 
 
 def resolve(function):
@@ -39,7 +43,9 @@ def citations():
     for info in pkgutil.walk_packages(vae_from_scratch.__path__, "vae_from_scratch."):
         module = importlib.import_module(info.name)
         owned = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-        methods = [value for cls in owned if inspect.isclass(cls) for value in vars(cls).values() if inspect.isfunction(value)]
+        methods = [
+            value for cls in owned if inspect.isclass(cls) for value in vars(cls).values() if inspect.isfunction(value)
+        ]
         for function in filter(inspect.isfunction, owned + methods):
             for tag in re.findall(rf"\(({TAG})\)", function.__doc__ or ""):
                 yield f"{info.name.removeprefix('vae_from_scratch.')}.{function.__qualname__}", tag
@@ -61,7 +67,9 @@ def test_every_linked_tag_is_on_exactly_one_equation():
 
 
 def test_every_backward_is_checked_under_its_own_tags():
-    backwards = {name: function for name, function in vars(ops).items() if re.fullmatch(r"[a-z]\w*_backward(_params)?", name)}
+    backwards = {
+        name: function for name, function in vars(ops).items() if re.fullmatch(r"[a-z]\w*_backward(_params)?", name)
+    }
     cited = {(name, tag) for name, function in backwards.items() for tag in re.findall(TAG, function.__doc__)}
-    checked = {(row.name.split()[0], tag) for row in gradcheck.PAIRS for tag in row.tags.split()}
+    checked = {(row.backward, tag) for row in gradcheck.PAIRS for tag in row.tags.split()}
     assert cited == checked

@@ -8,7 +8,12 @@ import pytest
 from vae_from_scratch import gradcheck, ops
 from vae_from_scratch.vae import VAE
 
-DTYPES = ["float64", pytest.param("longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="long double is double here"))]
+DTYPES = [
+    "float64",
+    pytest.param(
+        "longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="long double is double here")
+    ),
+]
 
 
 def failures(checks):

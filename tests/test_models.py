@@ -15,14 +15,18 @@ def x():
 
 
 @pytest.mark.parametrize("model_class", [VAE, BetaVAE, CapacityVAE])
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", Bernoulli(), Gaussian(sigma="learned"), Gaussian("per-pixel", "sigmoid")])
+@pytest.mark.parametrize(
+    "likelihood", ["bernoulli", "gaussian", Bernoulli(), Gaussian(sigma="learned"), Gaussian("per-pixel", "sigmoid")]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_public_face_of_the_vaes(model_class, likelihood, dtype, x):
     model, rng = model_class(**SMALL, likelihood=likelihood, dtype=dtype), np.random.default_rng(0)
     noise = model.draw_noise(9, rng)
     terms, grads = model.loss_and_grads(x, *noise)
     assert [a.shape for a in noise] == [(9, 3)] and noise[0].dtype == dtype
-    assert {name: (g.shape, g.dtype) for name, g in grads.items()} == {name: (p.shape, p.dtype) for name, p in model.params.items()}
+    assert {name: (g.shape, g.dtype) for name, g in grads.items()} == {
+        name: (p.shape, p.dtype) for name, p in model.params.items()
+    }
     assert terms.loss.dtype == dtype and terms.loss == model.loss(x, *noise).loss
     assert terms.recon_nll == terms.recon_nll_each.mean() and terms.kl == terms.kl_each.mean()
     mu, logvar = model.encode(x)
@@ -35,7 +39,9 @@ def test_public_face_of_the_autoencoder(x):
     model = Autoencoder(**SMALL, likelihood="squared-error")
     terms, grads = model.loss_and_grads(x)
     assert model.draw_noise(9, np.random.default_rng(0)) == () and grads.keys() == model.params.keys()
-    assert terms.kl == 0 and terms.loss == terms.recon_nll == pytest.approx(0.5 * ((x - model.reconstruct(x)) ** 2).sum(axis=1).mean())
+    assert terms.kl == 0 and terms.loss == terms.recon_nll == pytest.approx(
+        0.5 * ((x - model.reconstruct(x)) ** 2).sum(axis=1).mean()
+    )
     np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x)))
     with pytest.raises(TypeError, match="no prior"):
         model.sample(3, np.random.default_rng(0))
@@ -62,11 +68,18 @@ def test_losses_differ_only_in_what_the_kl_costs(x):
 
 def test_encoder_and_decoder_may_differ():
     model = BetaVAE(
-        data_dim=4096, hidden=(12, 12), latent_dim=10, activation="relu", decoder_hidden=(12, 12, 12), decoder_activation="tanh"
+        data_dim=4096,
+        hidden=(12, 12),
+        latent_dim=10,
+        activation="relu",
+        decoder_hidden=(12, 12, 12),
+        decoder_activation="tanh",
     )
     shapes = {name: value.shape for name, value in model.params.items() if "_W" in name}
     assert list(shapes.values()) == [(4096, 12), (12, 12), (12, 20), (10, 12), (12, 12), (12, 12), (12, 4096)]
-    assert model.encoder.activations == ["relu", "relu", "linear"] and model.decoder.activations == ["tanh"] * 3 + ["linear"]
+    assert model.encoder.activations == ["relu", "relu", "linear"] and model.decoder.activations == ["tanh"] * 3 + [
+        "linear"
+    ]
     mirrored = VAE(data_dim=8, hidden=(6, 4), latent_dim=2)
     assert mirrored.decoder.widths == (2, 4, 6, 8)
 
@@ -165,4 +178,6 @@ def test_a_float32_model_stays_float32_on_float64_input(x):
     before = {name: value.copy() for name, value in model.params.items()}
     optimizer = SGD(lr=0.1)
     optimizer.step(model.params, grads, optimizer.init(model.params))
-    assert all(value.dtype == np.float32 and not np.array_equal(value, before[name]) for name, value in model.params.items())
+    assert all(
+        value.dtype == np.float32 and not np.array_equal(value, before[name]) for name, value in model.params.items()
+    )

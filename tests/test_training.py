@@ -90,16 +90,23 @@ def test_sgd_steps_are_what_the_gradients_say(x):
     start = model().params
     m, _ = recorded(x, epochs=1)
     for name, value in m.params.items():
-        np.testing.assert_allclose(value, start[name] - 1e-2 * sum(grads[name] for *_, grads in m.seen), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            value, start[name] - 1e-2 * sum(grads[name] for *_, grads in m.seen), rtol=1e-9, atol=1e-12
+        )
 
 
 def test_weight_decay_is_in_the_gradient_and_never_in_the_loss(x):
     plain, decayed = model(), model()
-    histories = [fit(m, x, SGD(lr=0.5), 23, 1, weight_decay=decay, progress=False) for m, decay in ((plain, False), (decayed, True))]
+    histories = [
+        fit(m, x, SGD(lr=0.5), 23, 1, weight_decay=decay, progress=False)
+        for m, decay in ((plain, False), (decayed, True))
+    ]
     start = model().params
     assert histories[0]["loss"] == histories[1]["loss"]
     for name in start:
-        np.testing.assert_allclose(decayed.params[name], plain.params[name] - 0.5 * start[name] / 23, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            decayed.params[name], plain.params[name] - 0.5 * start[name] / 23, rtol=1e-9, atol=1e-12
+        )
 
 
 def test_schedule_is_asked_at_every_step(x):
@@ -113,7 +120,15 @@ def test_schedule_is_asked_at_every_step(x):
 
 def test_callback_comes_at_the_given_numbers_of_examples(x):
     calls = []
-    fit(model(), x, batch_size=5, epochs=2, callback=lambda m, examples: calls.append(examples), callback_at=[30, 7, 46, 99], progress=False)
+    fit(
+        model(),
+        x,
+        batch_size=5,
+        epochs=2,
+        callback=lambda m, examples: calls.append(examples),
+        callback_at=[30, 7, 46, 99],
+        progress=False,
+    )
     assert calls == [7, 30, 46]
 
 
@@ -164,5 +179,13 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 
 def test_training_lowers_the_loss_on_data_it_has_not_seen():
     m = VAE(64, hidden=(64,), latent_dim=8)
-    history = fit(m, datasets.digits(), Adam(lr=2e-3), epochs=10, x_valid=datasets.digits("test"), binarize="dynamic", progress=False)
+    history = fit(
+        m,
+        datasets.digits(),
+        Adam(lr=2e-3),
+        epochs=10,
+        x_valid=datasets.digits("test"),
+        binarize="dynamic",
+        progress=False,
+    )
     assert history["valid_loss"][-1] < history["valid_loss"][0] - 3

@@ -43,7 +43,9 @@ def test_kl_is_the_integral_it_claims_to_be(mu, logvar):
     z, weight = quadrature()
     log_q = log_normal(z, mu, logvar)
     integral = (weight * np.exp(log_q) * (log_q - log_normal(z, 0, 0))).sum()
-    assert ops.gaussian_kl_forward(np.array([[mu]]), np.array([[logvar]]))[0] == pytest.approx(integral, rel=1e-9, abs=1e-9)
+    assert ops.gaussian_kl_forward(np.array([[mu]]), np.array([[logvar]]))[0] == pytest.approx(
+        integral, rel=1e-9, abs=1e-9
+    )
 
 
 def test_kl_agrees_with_monte_carlo_and_sums_over_latents():
@@ -57,7 +59,10 @@ def test_kl_agrees_with_monte_carlo_and_sums_over_latents():
     assert kl == pytest.approx(sum(ops.gaussian_kl_forward(mu[:, [j]], logvar[:, [j]])[0] for j in range(5)))
 
 
-@given(hnp.arrays(np.float64, (3, 4), elements=st.floats(-20, 20)), hnp.arrays(np.float64, (3, 4), elements=st.floats(-20, 20)))
+@given(
+    hnp.arrays(np.float64, (3, 4), elements=st.floats(-20, 20)),
+    hnp.arrays(np.float64, (3, 4), elements=st.floats(-20, 20)),
+)
 def test_kl_is_never_negative_and_zero_only_at_the_prior(mu, logvar):
     kl = ops.gaussian_kl_forward(mu, logvar)
     assert np.all(kl >= 0)
@@ -86,7 +91,9 @@ def test_bernoulli_is_exact_at_any_logit(dtype):
     nll = ops.bernoulli_nll_forward(logits, x)
     assert nll.dtype == dtype
     np.testing.assert_allclose(nll.astype(float), expected, rtol=3e-7)
-    np.testing.assert_allclose(ops.bernoulli_nll_backward(np.ones(7, dtype), logits, x)[:, 0].astype(float)[:5], [0, 1, 0, -1, 1])
+    np.testing.assert_allclose(
+        ops.bernoulli_nll_backward(np.ones(7, dtype), logits, x)[:, 0].astype(float)[:5], [0, 1, 0, -1, 1]
+    )
 
 
 def test_gaussian_integrates_to_one_in_two_dimensions():
@@ -120,8 +127,8 @@ def test_a_density_can_exceed_one_so_its_nll_can_be_negative():
 def test_pairs_keep_the_dtype_and_their_arguments(row, dtype):
     inputs = {name: np.asarray(value, dtype) for name, value in row.inputs(np.random.default_rng(0)).items()}
     before = {name: value.copy() for name, value in inputs.items()}
-    out = row.forward(ops, **inputs)
-    grads = row.backward(ops, np.ones_like(out), out, **inputs)
+    out = row.run_forward(ops, **inputs)
+    grads = row.run_backward(ops, np.ones_like(out), out, **inputs)
     assert out.dtype == dtype and all(grad.dtype == dtype for grad in grads.values())
     assert all(np.shape(grad) == np.shape(inputs[name]) for name, grad in grads.items())
     assert all(np.array_equal(before[name], inputs[name]) for name in inputs)
@@ -183,7 +190,9 @@ def test_terms_are_what_the_parts_say_far_from_the_start(beta):
     np.testing.assert_allclose(terms.recon_nll_each, nll)
     np.testing.assert_allclose(terms.kl_each, kl)
     assert terms.loss == pytest.approx(np.mean(nll + beta * kl))
-    assert not [check.worst for check in gradcheck.check_model(model, x, eps) if not check.error < 1e-4]  # huge against h = 1e-3
+    assert not [
+        check.worst for check in gradcheck.check_model(model, x, eps) if not check.error < 1e-4
+    ]  # huge against h = 1e-3
 
 
 def test_elbo_is_below_the_importance_bound_which_is_below_log_p():
@@ -229,7 +238,9 @@ def test_linear_vae_reaches_the_ppca_optimum():
 
     mu, logvar = model.encode(x)
     W, b, noise = model.params["decoder_W1"], model.params["decoder_b1"], np.exp(model.params["x_logvar"])
-    distance = ((x - mu @ W - b) ** 2).sum(axis=1) + (np.exp(logvar) @ (W**2)).sum(axis=1)  # E_q |x - x_mean|^2, exactly
+    distance = ((x - mu @ W - b) ** 2).sum(axis=1) + (np.exp(logvar) @ (W**2)).sum(
+        axis=1
+    )  # E_q |x - x_mean|^2, exactly
     kl = 0.5 * (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1)
     elbo = np.mean(-0.5 * (d * np.log(2 * np.pi * noise) + distance / noise) - kl)
     assert optimum - 0.01 < elbo < optimum + 1e-9

@@ -9,6 +9,7 @@ from .optimizers import SGD, Adagrad, Adam
 from .training import fit
 from .vae import VAE
 
-__all__ = (
-    "Autoencoder VAE BetaVAE CapacityVAE Bernoulli Gaussian SGD Adagrad Adam fit load save gradcheck ops datasets evaluation"
-).split()
+__all__ = [
+    "Adagrad", "Adam", "Autoencoder", "Bernoulli", "BetaVAE", "CapacityVAE", "Gaussian", "SGD", "VAE",
+    "datasets", "evaluation", "fit", "gradcheck", "load", "ops", "save",
+]  # fmt: skip

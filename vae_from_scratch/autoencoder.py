@@ -56,4 +56,6 @@ class Autoencoder(EncoderDecoder):
 
     def sample(self, n, rng):
         """Refused: an autoencoder has no p(z) to draw from."""
-        raise TypeError("an Autoencoder has no prior p(z), so it cannot sample; train a VAE, or decode(z) of your choice")
+        raise TypeError(
+            "an Autoencoder has no prior p(z), so it cannot sample; train a VAE, or decode(z) of your choice"
+        )

@@ -82,9 +82,13 @@ class EncoderDecoder:
         self.seed = checks.seed(seed)
         self.dtype = checks.dtype(dtype)
         self.backend = checks.choice("backend", backend, BACKENDS)
-        self.decoder_hidden = self.hidden[::-1] if decoder_hidden is None else checks.widths("decoder_hidden", decoder_hidden)
+        self.decoder_hidden = (
+            self.hidden[::-1] if decoder_hidden is None else checks.widths("decoder_hidden", decoder_hidden)
+        )
         self.decoder_activation = (
-            self.activation if decoder_activation is None else checks.choice("decoder_activation", decoder_activation, ops.ACTIVATIONS)
+            self.activation
+            if decoder_activation is None
+            else checks.choice("decoder_activation", decoder_activation, ops.ACTIVATIONS)
         )
         self.init = checks.choice("init", init, INITS)
 
@@ -115,7 +119,9 @@ class EncoderDecoder:
         """Change settings such as beta during training (what fit's schedule does)."""
         for name, value in values.items():
             if name not in self.settings:
-                raise ValueError(f"{type(self).__name__} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}")
+                raise ValueError(
+                    f"{type(self).__name__} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}"
+                )
             setattr(self, name, checks.number(name, value, least=self.settings[name]))
 
     def loss(self, x, *noise):

@@ -20,10 +20,16 @@ def number(name, value, least=None, above=None, below=None):
     """A finite real number within the bounds given, as a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    bounds = [f">= {least}" * (least is not None), f"> {above}" * (above is not None), f"< {below}" * (below is not None)]
+    bounds = [
+        f">= {least}" * (least is not None),
+        f"> {above}" * (above is not None),
+        f"< {below}" * (below is not None),
+    ]
     within = (least is None or value >= least) and (above is None or value > above) and (below is None or value < below)
     if not (np.isfinite(value) and within):
-        raise ValueError(f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip() + f", got {value}")
+        raise ValueError(
+            f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip() + f", got {value}"
+        )
     return float(value)
 
 
@@ -85,14 +91,18 @@ def data(name, x, dim, unit_interval):
     try:
         n, head = len(x), np.asarray(x[np.arange(min(100, len(x)))])
     except (TypeError, IndexError, KeyError) as error:
-        raise TypeError(f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}") from error
+        raise TypeError(
+            f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}"
+        ) from error
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")
     rows(name, head, dim, np.float32)
     for start in range(0, n, 1000) if isinstance(x, np.ndarray) else [0]:
         part = x[start : start + 1000] if isinstance(x, np.ndarray) else head
         if not np.isfinite(part).all():
-            raise ValueError(f"{name} holds NaN or infinity (within rows {start} to {start + len(part) - 1}); remove those rows")
+            raise ValueError(
+                f"{name} holds NaN or infinity (within rows {start} to {start + len(part) - 1}); remove those rows"
+            )
         if unit_interval and (part.min() < 0 or part.max() > 1):
             raise ValueError(
                 f"{name} has values from {part.min():g} to {part.max():g}, but a Bernoulli likelihood needs [0, 1]; "

@@ -1,9 +1,11 @@
 """vae-from-scratch train | evaluate | sample | traverse | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +22,7 @@ class Option(NamedTuple):
     default: object
     kind: Callable
     help: str
-    choices: Optional[tuple] = None
+    choices: tuple | None = None
 
 
 def widths(text):
@@ -40,7 +42,9 @@ OPTIONS = [
     Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
     Option("activation", "tanh", str, "of the hidden layers", tuple(ops.ACTIVATIONS)),
     Option("decoder_hidden", None, widths, "the decoder's widths, if they are not the encoder's mirrored"),
-    Option("decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)),
+    Option(
+        "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
+    ),
     Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (1 if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
@@ -53,7 +57,13 @@ OPTIONS = [
     Option("lr", 0.002, float, "learning rate"),
     Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
     Option("init", "glorot", str, "how weights start", mlp.INITS),
-    Option("binarize", None, str, "grey pixels to 0 and 1 (dynamic for bernoulli, none elsewhere, if not given)", batches.BINARIZE),
+    Option(
+        "binarize",
+        None,
+        str,
+        "grey pixels to 0 and 1 (dynamic for bernoulli, none elsewhere, if not given)",
+        batches.BINARIZE,
+    ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numpy", str, "which implementation of the pairs", tuple(base.BACKENDS)),
@@ -72,7 +82,8 @@ def build_parser():
     train = commands.add_parser(
         "train",
         help="train a model; with no options, a beta-VAE on the bundled digits, in under a minute",
-        description="Train a model and leave model.npz, history.csv, config.json and figures/ in a new folder.  All losses are in nats per example.",
+        description="Train a model and leave model.npz, history.csv, config.json and figures/ in a new folder.  "
+        "All losses are in nats per example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  vae-from-scratch train\n"
@@ -94,7 +105,9 @@ def build_parser():
             metavar=None if option.choices else option.name.upper(),
             help=option.help if option.default is None else f"{option.help} (default: {shown})",
         )
-    train.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)")
+    train.add_argument(
+        "--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)"
+    )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, words in (
         ("evaluate", "print the ELBO, the KL of each latent and the active units of a trained model"),
@@ -139,10 +152,12 @@ def train(options):
     model = build(config, data.data_dim)
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
-        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values: see derivations/06-likelihoods.md")
-    out = new_folder(options.out)
-    try:
-        print(f"training a {config['model']} on {config['data']}: {len(data)} examples of {data.data_dim} values, {config['epochs']} epochs")
+        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
+    with new_folder(options.out) as out:
+        print(
+            f"training a {config['model']} on {config['data']}: "
+            f"{len(data)} examples of {data.data_dim} values, {config['epochs']} epochs"
+        )
         history = fit(
             model,
             data,
@@ -155,14 +170,11 @@ def train(options):
             progress=not options.quiet,
             weight_decay=config["weight_decay"],
         )
-    except BaseException:
-        out.rmdir()
-        raise
-    files.save(model, out / "model.npz")
-    files.write_history(out / "history.csv", history)
-    files.write_json(out / "config.json", config)
-    result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
-    draw_figures(model, test, history, result, out / "figures", config["seed"])
+        files.save(model, out / "model.npz")
+        files.write_history(out / "history.csv", history)
+        files.write_json(out / "config.json", config)
+        result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
+        draw_figures(model, test, history, result, out / "figures", config["seed"])
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
     report(model, result, f"{config['data']} test")
     print(f"figures: {out / 'figures'}")
@@ -196,22 +208,31 @@ def build(config, data_dim):
         likelihood.update(sigma=config["sigma"], mean=config["mean"])
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     settings = SETTINGS.get(config["model"], {})
-    return files.MODELS[config["model"]](data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]})
+    return files.MODELS[config["model"]](
+        data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]}
+    )
 
 
+@contextlib.contextmanager
 def new_folder(path):
-    """The empty folder to write to: path, or the next free number below runs/."""
+    """The empty folder to write to: path, or the next free number below runs/.  Gone again if nothing came of it."""
     if path is None:
         taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
         path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    probe = path / ".writable"
-    probe.touch()
-    probe.unlink()
-    return path
+    try:
+        files.write(path / "writable", lambda file: None)  # better to hear of it before the training
+        (path / "writable").unlink()
+        yield path
+    except BaseException:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
 
 
 def draw_figures(model, test, history, result, folder, seed):
@@ -219,7 +240,10 @@ def draw_figures(model, test, history, result, folder, seed):
     from . import plots  # Matplotlib is imported only when something is drawn
 
     shape, few = test.image_shape, test[np.arange(min(10, len(test)))]
-    figures = {"learning_curves": plots.learning_curves(history), "reconstructions": plots.reconstructions(model, few, shape)}
+    figures = {
+        "learning_curves": plots.learning_curves(history),
+        "reconstructions": plots.reconstructions(model, few, shape),
+    }
     many = test[np.arange(min(5000, len(test)))]
     labels = None if test.labels is None else test.labels[: len(many)]
     if model.needs_density:
@@ -252,7 +276,9 @@ def report(model, result, where):
     print(f"ELBO {result.elbo:.2f} {error}")
     print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from one sample of z per example")
     kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
-    print(f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}")
+    print(
+        f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
+    )
 
 
 def open_run(options):
@@ -261,7 +287,11 @@ def open_run(options):
     if not (folder / "model.npz").is_file():
         raise FileNotFoundError(f"{folder} holds no model.npz; name a folder that vae-from-scratch train has left")
     model, config = files.load(folder / "model.npz"), files.read_json(folder / "config.json")
-    return model, config, datasets.load(getattr(options, "data", None) or config["data"], getattr(options, "split", "test"))
+    return (
+        model,
+        config,
+        datasets.load(getattr(options, "data", None) or config["data"], getattr(options, "split", "test")),
+    )
 
 
 def evaluate_run(options):
@@ -271,17 +301,17 @@ def evaluate_run(options):
 
 
 def sample_run(options):
+    model, _, data = open_run(options)
     from . import plots
 
-    model, _, data = open_run(options)
     images = model.sample(options.n, np.random.default_rng(checks.seed(options.seed)))
     _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "samples.png")
 
 
 def traverse_run(options):
+    model, config, data = open_run(options)
     from . import plots
 
-    model, config, data = open_run(options)
     if not model.needs_density:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
     result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
@@ -300,7 +330,10 @@ def run_gradcheck(options):
     """Every pair and every model; exit code 1 if one gradient is wrong."""
     wide = gradcheck.HAS_EXTENDED
     print("Relative error of each hand-written gradient, max |a - n| / max(|a|, |n|), the worst array of each row.")
-    print("A row passes when every array is below its limit in double" + (" and in extended precision." if wide else " precision."))
+    print(
+        "A row passes when every array is below its limit in double"
+        + (" and in extended precision." if wide else " precision.")
+    )
     print(f"\n{'':66} {'double':>18}   {'extended':>18}\n{'':66} {'error':>9}{'limit':>9}   {'error':>9}{'limit':>9}")
     wrong = 0
     doubles = [*gradcheck.PAIRS, *gradcheck.models("float64")]
@@ -320,7 +353,13 @@ def run_gradcheck(options):
     return 1 if wrong else 0
 
 
-COMMANDS = {"train": train, "evaluate": evaluate_run, "sample": sample_run, "traverse": traverse_run, "gradcheck": run_gradcheck}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate_run,
+    "sample": sample_run,
+    "traverse": traverse_run,
+    "gradcheck": run_gradcheck,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

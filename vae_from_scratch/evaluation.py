@@ -1,6 +1,6 @@
 """What a trained model is worth on a data set: ELBO, KL per latent, active units."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,9 @@ class Evaluation(NamedTuple):
     recon_nll: float
     kl: float
     standard_error: float  # of the mean of recon_nll + kl over the data
-    elbo: Optional[float]
-    kl_per_latent: Optional[np.ndarray]  # (Z,)
-    mu_variance: Optional[np.ndarray]  # (Z,), over the data
+    elbo: float | None
+    kl_per_latent: np.ndarray | None  # (Z,)
+    mu_variance: np.ndarray | None  # (Z,), over the data
 
     @property
     def active_units(self):
@@ -65,7 +65,9 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
         if model.needs_density:
             mu, logvar = model.encode(batch)
             mus.append(mu)
-            kl_per_latent = kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
+            kl_per_latent = (
+                kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
+            )
     recon_each, kl_each = np.concatenate(recon_each).astype(np.float64), np.concatenate(kl_each).astype(np.float64)
     nll_each = recon_each + kl_each
     latent = model.needs_density

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import urllib.request
 import zipfile
@@ -50,7 +51,7 @@ def load(path):
     try:
         config = json.loads(str(arrays.pop("config")))
         version, name = config.pop("format"), config.pop("model")
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a model file: write one with save(model, path)") from error
     if version != FORMAT:
         raise ValueError(f"{path} has format {version}, this version reads format {FORMAT}")
@@ -60,8 +61,15 @@ def load(path):
         raise ValueError(f"{path} describes no model of this package: {error}") from error
     for key, value in model.params.items():
         stored = arrays.get(key)
-        if stored is None or stored.shape != value.shape or stored.dtype != value.dtype or not np.isfinite(stored).all():
-            raise ValueError(f"{path}: parameter {key} is missing, not finite, or not {value.dtype} of shape {value.shape}")
+        if (
+            stored is None
+            or stored.shape != value.shape
+            or stored.dtype != value.dtype
+            or not np.isfinite(stored).all()
+        ):
+            raise ValueError(
+                f"{path}: parameter {key} is missing, not finite, or not {value.dtype} of shape {value.shape}"
+            )
         value[...] = stored
     return model
 
@@ -102,8 +110,9 @@ def write_history(path, history):
 def read_npz(path):
     """All arrays of an .npz file as a dict; no pickled objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise ValueError("it is a single array")
             return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError) as error:
@@ -113,13 +122,13 @@ def read_npz(path):
 def read_npy(path):
     """The array of an .npy file; no pickled objects."""
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
+            if isinstance(array, np.ndarray):
+                return array
+            raise ValueError("it is an .npz archive; give it that name")
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a readable .npy file: {error}") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path} is an .npz archive; give it that name")
-    return array
 
 
 def read_idx(path):
@@ -133,10 +142,12 @@ def read_idx(path):
         raise ValueError(f"{path} is a damaged gzip file: {error}") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise ValueError(f"{path} is not an IDX file of unsigned bytes")
-    shape = tuple(np.frombuffer(raw[4 : 4 + 4 * raw[3]], ">u4").tolist())
-    start, size = 4 + 4 * raw[3], int(np.prod(shape, dtype=object))
-    if len(shape) != raw[3] or len(raw) - start != size:
-        raise ValueError(f"{path}: the header promises {size} bytes of shape {shape}, the file holds {len(raw) - start}")
+    start = 4 + 4 * raw[3]
+    shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
+    if len(raw) - start != math.prod(shape):
+        raise ValueError(
+            f"{path}: the header promises {math.prod(shape)} bytes of shape {shape}, the file holds {len(raw) - start}"
+        )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 

@@ -4,7 +4,10 @@ check_pair takes one forward and its backward, check_model a whole model; PAIRS 
 tables of everything in the package that has a gradient.
 """
 
-from typing import Callable, NamedTuple
+import functools
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -132,7 +135,9 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None):
     h, limit = step_and_limit(model.dtype, smooth, model=True)
     grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
     if grads.keys() != model.params.keys():
-        raise ValueError(f"grads has the keys {sorted(grads)}, params has {sorted(model.params)}; they must be the same")
+        raise ValueError(
+            f"grads has the keys {sorted(grads)}, params has {sorted(model.params)}; they must be the same"
+        )
 
     def outputs():  # per example; a penalty is a function of the batch mean, so it is one number
         terms = model.loss(x, *noise)
@@ -153,153 +158,88 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None):
 
 
 class Pair(NamedTuple):
-    """One row: a backward in ops.py, the equations it implements, and how to run it on small random input."""
+    """One row: a backward in ops.py, the equations it implements, and small random input to run it on.
 
-    name: str
+    Argument names say the rest: what a backward takes first is the upstream gradient, then inputs of the
+    forward by name; a name that is no input (h) is the forward's output.  It returns the gradients of wrt.
+    """
+
+    backward: str
     tags: str
+    wrt: str
     inputs: Callable  # rng -> {name: array}: unequal odd axes, N >= 3, away from zero and from kinks
-    forward: Callable  # (ops, **inputs) -> output
-    backward: Callable  # (ops, dout, output, **inputs) -> {name: gradient}
+    settings: dict = {}  # further arguments, not differentiated
     smooth: bool = True
+
+    @property
+    def name(self):
+        return " ".join([self.backward, *map(str, self.settings.values())])
+
+    def run_forward(self, namespace, **inputs):
+        return getattr(namespace, self.backward.split("_backward")[0] + "_forward")(**inputs, **self.settings)
+
+    def run_backward(self, namespace, dout, out, **inputs):
+        _, *names = inspect.signature(getattr(ops, self.backward)).parameters
+        arguments = [{**inputs, **self.settings}.get(name, out) for name in names]
+        grads = getattr(namespace, self.backward)(dout, *arguments)
+        return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,)))
 
     def check(self, dtype=np.float64, namespace=ops, seed=0):
         """check_pair on this row, on any namespace that holds the pair."""
         rng = np.random.default_rng(seed)
-        return check_pair(
-            lambda **inputs: self.forward(namespace, **inputs),
-            lambda dout, out, **inputs: self.backward(namespace, dout, out, **inputs),
-            self.inputs(rng),
-            rng,
-            smooth=self.smooth,
-            dtype=dtype,
-        )
+        forward, backward = (functools.partial(run, namespace) for run in (self.run_forward, self.run_backward))
+        return check_pair(forward, backward, self.inputs(rng), rng, smooth=self.smooth, dtype=dtype)
 
 
-def _away_from_zero(rng, shape):
-    return rng.uniform(0.1, 2, shape) * rng.choice([-1, 1], shape)
+def _normal(**shapes):
+    return lambda rng: {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def _away_from_zero(rng):
+    return {"a": rng.uniform(0.1, 2, (3, 5)) * rng.choice([-1, 1], (3, 5))}
 
 
 def _layer(rng):
-    return {"x": rng.normal(size=(7, 5)), "W": 0.3 * rng.normal(size=(5, 3)), "b": 0.3 * rng.normal(size=3)}
-
-
-def _layer_off_kinks(rng):
-    while True:  # b is redrawn until no pre-activation is near relu's kink
-        layer = _layer(rng)
+    while True:  # redrawn until no pre-activation is near relu's kink
+        layer = {"x": rng.normal(size=(7, 5)), "W": 0.3 * rng.normal(size=(5, 3)), "b": 0.3 * rng.normal(size=3)}
         if np.abs(ops.dense_forward(**layer)).min() > 1e-2:
             return layer
 
 
-def _dense_act_rows(activation):
-    def back(ops, dh, h, x, W, b):
-        return dict(zip(("x", "W", "b"), ops.dense_act_backward(dh, x, W, h, activation)))
-
-    def back_params(ops, dh, h, x, W, b):
-        return dict(zip(("W", "b"), ops.dense_act_backward_params(dh, x, h, activation)))
-
-    def forward(ops, x, W, b):
-        return ops.dense_act_forward(x, W, b, activation)
-
-    return [
-        Pair(f"{name} {activation}", "DACT.2", _layer_off_kinks, forward, backward, smooth=activation != "relu")
-        for name, backward in (("dense_act_backward", back), ("dense_act_backward_params", back_params))
-    ]
+def _logits(rng):
+    return {"logits": _away_from_zero(rng)["a"], "x": rng.uniform(size=(3, 5))}
 
 
-def _gaussian_nll_row(shape):
-    return Pair(
-        f"gaussian_nll_backward x_logvar {shape}",
-        "GAUSS.2 GAUSS.3",
-        lambda rng: {"x_mean": rng.normal(size=(3, 5)), "x_logvar": rng.normal(size=shape), "x": rng.normal(size=(3, 5))},
-        lambda ops, x_mean, x_logvar, x: ops.gaussian_nll_forward(x_mean, x_logvar, x),
-        lambda ops, dnll, nll, x_mean, x_logvar, x: dict(
-            zip(("x_mean", "x_logvar"), ops.gaussian_nll_backward(dnll, x_mean, x_logvar, x))
-        ),
-    )
+def _kl_off_capacity(rng):
+    return {"kl": 3 + _away_from_zero(rng)["a"]}
 
 
 PAIRS = [
-    Pair(
-        "dense_backward",
-        "DENSE.2 DENSE.3 DENSE.4",
-        _layer,
-        lambda ops, x, W, b: ops.dense_forward(x, W, b),
-        lambda ops, dy, y, x, W, b: dict(zip(("x", "W", "b"), ops.dense_backward(dy, x, W))),
+    Pair("dense_backward", "DENSE.2 DENSE.3 DENSE.4", "x W b", _layer),
+    Pair("dense_backward_params", "DENSE.3 DENSE.4", "W b", _layer),
+    Pair("tanh_backward", "TANH.2", "a", _away_from_zero),
+    Pair("relu_backward", "RELU.2", "a", _away_from_zero, smooth=False),
+    Pair("sigmoid_backward", "SIGM.2", "a", _away_from_zero),
+    Pair("softplus_backward", "SOFT.2", "a", _away_from_zero),
+    *(
+        Pair(f"dense_act_backward{ending}", "DACT.2", wrt, _layer, {"activation": act}, smooth=act != "relu")
+        for act in ops.ACTIVATIONS
+        for ending, wrt in (("", "x W b"), ("_params", "W b"))
     ),
-    Pair(
-        "dense_backward_params",
-        "DENSE.3 DENSE.4",
-        _layer,
-        lambda ops, x, W, b: ops.dense_forward(x, W, b),
-        lambda ops, dy, y, x, W, b: dict(zip(("W", "b"), ops.dense_backward_params(dy, x))),
+    Pair("reparameterize_backward", "REP.2 REP.3", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5), eps=(3, 5))),
+    Pair("gaussian_kl_backward", "KL.3 KL.4", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5))),
+    Pair("bernoulli_nll_backward", "BERN.2", "logits", _logits),
+    *(
+        Pair(
+            "gaussian_nll_backward",
+            "GAUSS.2 GAUSS.3",
+            "x_mean x_logvar",
+            _normal(x_mean=(3, 5), x_logvar=shape, x=(3, 5)),
+        )
+        for shape in ((), (5,), (3, 5))
     ),
-    Pair(
-        "tanh_backward",
-        "TANH.2",
-        lambda rng: {"a": rng.normal(size=(3, 5))},
-        lambda ops, a: ops.tanh_forward(a),
-        lambda ops, dh, h, a: {"a": ops.tanh_backward(dh, h)},
-    ),
-    Pair(
-        "relu_backward",
-        "RELU.2",
-        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
-        lambda ops, a: ops.relu_forward(a),
-        lambda ops, dh, h, a: {"a": ops.relu_backward(dh, h)},
-        smooth=False,
-    ),
-    Pair(
-        "sigmoid_backward",
-        "SIGM.2",
-        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
-        lambda ops, a: ops.sigmoid_forward(a),
-        lambda ops, dh, h, a: {"a": ops.sigmoid_backward(dh, h)},
-    ),
-    Pair(
-        "softplus_backward",
-        "SOFT.2",
-        lambda rng: {"a": _away_from_zero(rng, (3, 5))},
-        lambda ops, a: ops.softplus_forward(a),
-        lambda ops, dy, y, a: {"a": ops.softplus_backward(dy, a)},
-    ),
-    *(row for activation in ops.ACTIVATIONS for row in _dense_act_rows(activation)),
-    Pair(
-        "reparameterize_backward",
-        "REP.2 REP.3",
-        lambda rng: {name: rng.normal(size=(3, 5)) for name in ("mu", "logvar", "eps")},
-        lambda ops, mu, logvar, eps: ops.reparameterize_forward(mu, logvar, eps),
-        lambda ops, dz, z, mu, logvar, eps: dict(zip(("mu", "logvar"), ops.reparameterize_backward(dz, logvar, eps))),
-    ),
-    Pair(
-        "gaussian_kl_backward",
-        "KL.3 KL.4",
-        lambda rng: {name: rng.normal(size=(3, 5)) for name in ("mu", "logvar")},
-        lambda ops, mu, logvar: ops.gaussian_kl_forward(mu, logvar),
-        lambda ops, dkl, kl, mu, logvar: dict(zip(("mu", "logvar"), ops.gaussian_kl_backward(dkl, mu, logvar))),
-    ),
-    Pair(
-        "bernoulli_nll_backward",
-        "BERN.2",
-        lambda rng: {"logits": _away_from_zero(rng, (3, 5)), "x": rng.uniform(size=(3, 5))},
-        lambda ops, logits, x: ops.bernoulli_nll_forward(logits, x),
-        lambda ops, dnll, nll, logits, x: {"logits": ops.bernoulli_nll_backward(dnll, logits, x)},
-    ),
-    *(_gaussian_nll_row(shape) for shape in ((), (5,), (3, 5))),
-    Pair(
-        "squared_error_backward",
-        "SE.2",
-        lambda rng: {"recon": rng.normal(size=(3, 5)), "x": rng.normal(size=(3, 5))},
-        lambda ops, recon, x: ops.squared_error_forward(recon, x),
-        lambda ops, dout, out, recon, x: {"recon": ops.squared_error_backward(dout, recon, x)},
-    ),
-    Pair(
-        "capacity_backward",
-        "CAP.2",
-        lambda rng: {"kl": 3 + _away_from_zero(rng, (5,))},
-        lambda ops, kl: ops.capacity_forward(kl, 10.0, 3.0),
-        lambda ops, dout, out, kl: {"kl": ops.capacity_backward(dout, kl, 10.0, 3.0)},
-        smooth=False,
-    ),
+    Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
+    Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
 ]
 
 
@@ -392,5 +332,7 @@ def models(dtype="float64"):
         yield Case(f"CapacityVAE {side}, bernoulli, tanh", *case)
     for name, hidden in (("no hidden layer", ()), ("one hidden layer", (3,))):
         yield Case(f"VAE, bernoulli, tanh, {name}", *small_case(VAE, dtype, "tanh", "bernoulli", hidden=hidden))
-    case = small_case(BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0)
+    case = small_case(
+        BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
+    )
     yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)

@@ -44,7 +44,11 @@ class Gaussian:
     is_density = True
 
     def __init__(self, sigma=1.0, mean="linear"):
-        self.sigma = checks.choice("sigma", sigma, ("learned", "per-pixel")) if isinstance(sigma, str) else checks.number("sigma", sigma, above=0)
+        self.sigma = (
+            checks.choice("sigma", sigma, ("learned", "per-pixel"))
+            if isinstance(sigma, str)
+            else checks.number("sigma", sigma, above=0)
+        )
         self.mean_activation = checks.choice("mean", mean, ("linear", "sigmoid"))
 
     @property
@@ -113,5 +117,7 @@ def from_config(spec):
         options = dict(spec)
         return NAMES[checks.choice("likelihood", options.pop("name", None), NAMES)](**options)
     if not isinstance(spec, tuple(NAMES.values())):
-        raise TypeError(f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}")
+        raise TypeError(
+            f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}"
+        )
     return spec

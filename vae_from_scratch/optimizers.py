@@ -43,7 +43,10 @@ class _Optimizer:
 
     def init(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
-        arrays = {slot: {name: np.full_like(value, start) for name, value in params.items()} for slot, start in self.slots.items()}
+        arrays = {
+            slot: {name: np.full_like(value, start) for name, value in params.items()}
+            for slot, start in self.slots.items()
+        }
         return {"t": 0, **arrays}
 
     def step(self, params, grads, state):
@@ -84,7 +87,10 @@ class Adam(_Optimizer):
 
     def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, adam_eps=1e-8):
         self.lr, self.adam_eps = _rate(lr), checks.number("adam_eps", adam_eps, above=0)
-        self.beta1, self.beta2 = checks.number("beta1", beta1, least=0, below=1), checks.number("beta2", beta2, least=0, below=1)
+        self.beta1, self.beta2 = (
+            checks.number("beta1", beta1, least=0, below=1),
+            checks.number("beta2", beta2, least=0, below=1),
+        )
 
     def update(self, param, grad, m, v, t, lr):
         adam_update(param, grad, m, v, t, lr, self.beta1, self.beta2, self.adam_eps)

@@ -51,7 +51,7 @@ def image_grid(rows, image_shape, *, row_labels=(), column_labels=(), title="", 
     count = max(len(row) for row in rows)
     side = cell * max(1.0, (10 / count) ** 0.5)
     across, down = side * count * min(1, width / height), side * len(rows) * max(1, height / width)
-    figure = Figure(figsize=(across + 1.4 * bool(len(row_labels)), down + 0.6), layout="constrained")
+    figure = Figure(figsize=(across + 1.7 * bool(len(row_labels)), down + 0.6), layout="constrained")
     ax = figure.subplots()
     show_grid(ax, rows, image_shape)
     ax.set_title(title, fontsize="medium")
@@ -97,7 +97,12 @@ def latent_scatter(codes, labels=None, axes=(0, 1), ax=None, title=""):
 
 def manifold(model, image_shape, span=2.5, steps=15):
     """E[x|z] over a grid of two latents, z0 to the right and z1 upward, each from -span to span."""
-    return image_grid(manifold_rows(model, span, steps), image_shape, title=f"E[x|z], z0 (right) and z1 (up) from -{span:g} to {span:g}", cell=0.45)
+    return image_grid(
+        manifold_rows(model, span, steps),
+        image_shape,
+        title=f"E[x|z], z0 (right) and z1 (up) from -{span:g} to {span:g}",
+        cell=0.45,
+    )
 
 
 def manifold_rows(model, span, steps):
@@ -115,4 +120,10 @@ def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10
         rows.append(model.decode(codes))
         names.append(f"z{j}: {kl_per_latent[j]:.2f} nats")
     labels = [f"{tick:.1f}" if k % 5 == 0 else "" for k, tick in enumerate(ticks)]
-    return image_grid(rows, image_shape, row_labels=names, column_labels=labels, title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image")
+    return image_grid(
+        rows,
+        image_shape,
+        row_labels=names,
+        column_labels=labels,
+        title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image",
+    )

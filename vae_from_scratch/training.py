@@ -80,6 +80,8 @@ def fit(
         raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {optimizer!r}")
     batch_size, epochs = checks.whole("batch_size", batch_size), checks.whole("epochs", epochs)
     checks.choice("binarize", binarize, BINARIZE)
+    if (callback is None) != (not callback_at):
+        raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
     order_rng, noise_rng, binarize_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in range(3))
     unit_interval = model.likelihood.unit_interval or binarize != "none"
     checks.data("x", x, model.data_dim, unit_interval)

@@ -27,7 +27,9 @@ class VAE(EncoderDecoder):
 
     def draw_noise(self, n, rng):
         """(eps,) with eps ~ N(0, I), (n, Z): the only randomness there is."""
-        eps = checks.rng(rng).standard_normal((n, self.latent_dim), np.float32 if self.dtype == np.float32 else np.float64)
+        eps = checks.rng(rng).standard_normal(
+            (n, self.latent_dim), np.float32 if self.dtype == np.float32 else np.float64
+        )
         return (eps.astype(self.dtype, copy=False),)
 
     def forward(self, x, eps):

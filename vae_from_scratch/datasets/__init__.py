@@ -11,7 +11,14 @@ from .digits import digits
 from .frey import frey
 from .mnist import fashion_mnist, kmnist, mnist
 
-NAMES = {"digits": digits, "mnist": mnist, "fashion-mnist": fashion_mnist, "kmnist": kmnist, "frey": frey, "blobs": blobs}
+NAMES = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "kmnist": kmnist,
+    "frey": frey,
+    "blobs": blobs,
+}
 
 
 def load(name, split="train"):
@@ -45,5 +52,7 @@ def from_file(path, split="train"):
     if len(shape) == 1:
         shape = (side, side) if side * side == shape[0] else (1, shape[0])
     scale = 255 if images.dtype == np.uint8 else 1
-    data = Dataset(Path(path).stem, images.reshape(n, -1), shape, scale=scale, labels=labels, binary=images.dtype == bool)
+    data = Dataset(
+        Path(path).stem, images.reshape(n, -1), shape, scale=scale, labels=labels, binary=images.dtype == bool
+    )
     return every_tenth(data, split) if n >= 10 else data

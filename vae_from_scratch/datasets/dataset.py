@@ -74,5 +74,7 @@ def find(name, url=None, checksum=None):
     try:
         files.download(url, folders()[-1] / name, checksum)
     except OSError as error:
-        raise FileNotFoundError(f"{name} was not found, and downloading it from {url} failed ({error}): {advice}") from error
+        raise FileNotFoundError(
+            f"{name} was not found, and downloading it from {url} failed ({error}): {advice}"
+        ) from error
     return folders()[-1] / name

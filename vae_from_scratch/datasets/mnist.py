@@ -59,5 +59,7 @@ def _family(name, split):
     }
     images, labels = arrays["images"], arrays["labels"]
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise ValueError(f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
+        raise ValueError(
+            f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together"
+        )
     return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels)

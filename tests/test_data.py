@@ -1,0 +1,156 @@
+"""Promise: data sets hand out float32 rows in [0, 1], are what they say, and are found or fetched safely."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import VAE, datasets, files, fit
+from vae_from_scratch.datasets.dataset import find, folders
+
+
+def need(name):
+    """The path of a file that is not bundled, or a skip that says why."""
+    found = [folder / name for folder in folders() if (folder / name).is_file()]
+    if not found:
+        pytest.skip(f"{name} is not below {' or '.join(map(str, folders()))}; set VAE_FROM_SCRATCH_DATA to run this")
+    return found[0]
+
+
+def test_digits_are_bundled_and_split():
+    train, test = datasets.digits(), datasets.digits("test")
+    assert (len(train), len(test), train.data_dim, train.image_shape) == (1500, 297, 64, (8, 8))
+    x = train[np.arange(1500)]
+    assert x.dtype == np.float32 and x.min() == 0 and x.max() == 1
+    assert np.bincount(train.labels).sum() == 1500 and set(test.labels) == set(range(10))
+    assert train.labels[:10].tolist() == list(range(10))  # the set begins 0, 1, 2, ...
+    assert x[0].reshape(8, 8)[1, 2] == 13 / 16  # second row, third pixel of the first zero
+
+
+def test_rows_by_slice_mask_and_subset():
+    data = datasets.digits()
+    np.testing.assert_array_equal(data[2:4], data[np.array([2, 3])])
+    fours = data.subset(data.labels == 4)
+    assert set(fours.labels) == {4} and np.array_equal(fours[:1], data[np.flatnonzero(data.labels == 4)[:1]])
+
+
+@pytest.mark.parametrize("split, n, first", [("train", 60000, [5, 0, 4, 1, 9]), ("test", 10000, [7, 2, 1, 0, 4])])
+def test_mnist_is_mnist(split, n, first):
+    need("mnist/train-images-idx3-ubyte.gz")
+    data = datasets.mnist(split)
+    assert (len(data), data.data_dim, data.labels[:5].tolist()) == (n, 784, first)
+    x = data[np.arange(1000)]
+    assert x.dtype == np.float32 and x.min() == 0 and x.max() == 1 and 0.12 < x.mean() < 0.14
+    assert data.values.dtype == np.uint8  # kept small
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_mnist_checksums_are_those_of_the_files(number):
+    name = list(datasets.mnist.__globals__["FILES"].values())[number]
+    path = need(f"mnist/{name}")
+    assert files.sha256(path) == datasets.mnist.__globals__["FAMILY"]["mnist"][1 + number]
+
+
+def test_frey_split_covers_every_frame_once():
+    need("frey/frey_faces.npz")
+    train, test = datasets.frey(), datasets.frey("test")
+    assert (len(train), len(test), train.image_shape, train.data_dim) == (1572, 393, (28, 20), 560)
+    together = np.sort(np.concatenate([train.values, test.values]).sum(axis=1, dtype=int))
+    np.testing.assert_array_equal(together, np.sort(np.concatenate([d.values for d in (test, train)]).sum(axis=1, dtype=int)))
+    assert not np.array_equal(datasets.frey("test", seed=1).values, test.values)
+
+
+def test_blobs_are_where_their_factors_say():
+    data = datasets.blobs(size=16, positions=8)
+    assert len(data) == 64 and data.factors.shape == (64, 2) and data.data_dim == 256
+    images = data[np.arange(64)].reshape(64, 16, 16)
+    centres = (np.arange(16) + 0.5) / 16
+    weights = images / images.sum(axis=(1, 2), keepdims=True)
+    found = np.stack([weights.sum(axis=2) @ centres, weights.sum(axis=1) @ centres], axis=1)
+    np.testing.assert_allclose(found, data.factors, atol=0.01)
+    assert images.max() <= 1 and images.min() >= 0
+    train, test = datasets.blobs("train", positions=8), datasets.blobs("test", positions=8)
+    assert len(train) == 58 and len(test) == 6
+    np.testing.assert_array_equal(test[[0]], datasets.blobs(positions=8)[[9]])
+    fit(VAE(256, hidden=(8,), latent_dim=2), train, batch_size=8, epochs=1, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_your_own_images(kind, tmp_path):
+    images = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3)
+    path = tmp_path / f"mine.{kind}"
+    np.save(path, images) if kind == "npy" else np.savez(path, images=images, labels=np.arange(20))
+    train, test = datasets.load(str(path)), datasets.load(str(path), "test")
+    assert len(train) == 18 and len(test) == 2 and train.image_shape == (2, 3) and train.name == "mine"
+    np.testing.assert_allclose(test[:], images[[9, 19]].reshape(2, 6) / 255, rtol=1e-6)
+    assert kind == "npy" or test.labels.tolist() == [9, 19]
+
+
+def test_floats_are_taken_as_they_are_and_bools_become_zero_and_one(tmp_path):
+    np.save(tmp_path / "f.npy", np.full((10, 5), -2.5))
+    np.save(tmp_path / "b.npy", np.eye(10, 9, dtype=bool))
+    assert datasets.load(str(tmp_path / "f.npy"))[:1].tolist() == [[-2.5] * 5]
+    data = datasets.load(str(tmp_path / "b.npy"))
+    assert data.binary and data.image_shape == (3, 3) and data[:].max() == 1
+
+
+def idx(shape, content):
+    header = b"\x00\x00\x08" + bytes([len(shape)]) + np.array(shape, ">u4").tobytes()
+    return header + content
+
+
+def test_idx_with_and_without_gzip(tmp_path):
+    raw = idx((2, 3), bytes(range(6)))
+    for name, content in (("plain", raw), ("zipped", gzip.compress(raw))):
+        (tmp_path / name).write_bytes(content)
+        assert files.read_idx(tmp_path / name).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "not an IDX file"),
+        (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00", "not an IDX file of unsigned bytes"),
+        (idx((2, 3), bytes(5)), "promises 6 bytes"),
+        (idx((2, 3), bytes(7)), "promises 6 bytes"),
+        (idx((2**31, 2**31, 2**31), b""), "promises"),
+        (b"\x00\x00\x08\x03\x00\x00", "promises"),
+        (gzip.compress(idx((2, 3), bytes(6)), mtime=0)[:-9], "damaged gzip"),
+        (b"\x1f\x8b nonsense", "damaged gzip"),
+    ],
+)
+def test_damaged_idx_is_refused(content, words, tmp_path):
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        files.read_idx(tmp_path / "bad")
+
+
+def test_files_are_found_in_the_named_folder_then_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", str(tmp_path / "named"))
+    named, cached = tmp_path / "named" / "f" / "a", tmp_path / "cache" / "vae_from_scratch" / "f" / "a"
+    with pytest.raises(FileNotFoundError, match="set VAE_FROM_SCRATCH_DATA"):
+        find("f/a")
+    for path in (cached, named):
+        path.parent.mkdir(parents=True)
+        path.write_text("here")
+        assert find("f/a") == path
+
+
+def test_downloads_are_kept_only_if_the_checksum_fits(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    monkeypatch.delenv("VAE_FROM_SCRATCH_DATA", raising=False)
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    url, right = source.as_uri(), hashlib.sha256(b"content").hexdigest()
+    with pytest.raises(ValueError, match="SHA-256"):
+        find("f/a", url, "0" * 64)
+    assert not list((tmp_path / "cache").rglob("*a*"))
+    assert find("f/a", url, right).read_bytes() == b"content"
+    source.unlink()
+    assert find("f/a", url, right).read_bytes() == b"content"  # from the cache now
+    with pytest.raises(FileNotFoundError, match="downloading it from"):
+        find("f/b", url, right)
