@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,27 @@ def test_every_citation_is_linked_from_its_equation():
     assert set(citations()) == {(function, tag) for tag, function, _ in links()}
 
 
-def test_every_linked_tag_is_on_exactly_one_equation():
-    tags = tagged()
-    assert len(tags) == len(set(tags)), "a tag stands on two equations"
-    assert {tag for tag, *_ in links()} <= set(tags)
+def test_every_link_stands_right_above_the_one_equation_with_its_tag():
+    assert len(tagged()) == len(set(tagged())), "a tag stands on two equations"
+    for note in sorted(NOTES.glob("*.md")):
+        for tag, below in re.findall(rf"^\*\*\(({TAG})\)\*\* -> [^\n]+\n\n```math\n(.*?)^```", note.read_text("utf-8"), re.M | re.S):
+            assert f"\\tag{{{tag}}}" in below, f"{note.name}: the equation below the link of {tag} carries another tag"
+    assert {tag for tag, *_ in links()} <= set(tagged())
+
+
+def test_every_equation_is_code_or_is_checked_by_a_test_of_its_note():
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_note_*.py"))
+    cited = {tag for ids in re.findall(rf'"({TAG}(?: {TAG})*)"', tests) for tag in ids.split()}
+    assert set(tagged()) - {tag for tag, *_ in links()} <= cited, "a tag without a function or a test"
+    assert cited <= set(tagged()), "a test cites a tag that no note has"
+
+
+def test_code_quoted_in_a_note_is_in_the_source():
+    sources = [path.read_text("utf-8") for path in Path(vae_from_scratch.__file__).parent.rglob("*.py")]
+    for note in sorted(NOTES.glob("*.md")):
+        for quote in re.findall(r"^```python\n(.*?)^```", note.read_text("utf-8"), re.M | re.S):
+            spaces = [quote, *(textwrap.indent(quote, " " * n) for n in (4, 8, 12))]
+            assert any(text in source for text in spaces for source in sources), f"{note.name} quotes what is not there:\n{quote}"
 
 
 def test_every_backward_is_checked_under_its_own_tags():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def test_example(path, tmp_path, capsys):
     spec.loader.exec_module(module)
     module.main([*SMALL[path.stem], "--out", str(tmp_path / "figure.png")])
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG" and "wrote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "derivations" / "figures").glob("*.py")), ids=lambda path: path.stem)
+def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text("utf-8"), "utf-8")
+    runpy.run_path(str(copy), run_name="__main__")
+    number = path.stem.removeprefix("note_")
+    drawn, kept = (sorted(png.name for png in folder.glob(f"{number}-*.png")) for folder in (tmp_path, path.parent))
+    assert drawn == kept != []
 
 
 def blocks(language):

@@ -40,7 +40,7 @@ def mnist(split="train"):
 
 
 def fashion_mnist(split="train"):
-    """Articles of clothing (Xiao, Rasul and Vollgraf 2017; MIT licence).  Pixels 0..255 are divided by 255."""
+    """Articles of clothing (Xiao et al. 2017; MIT licence).  Pixels 0..255 are divided by 255."""
     return _family("fashion-mnist", split)
 
 

@@ -1,0 +1,23 @@
+"""Promise: every question of note 14 has an answer with a check that runs (the checks themselves run as doctests)."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+NOTE = Path(__file__).parents[1] / "derivations" / "14-questions.md"
+QUESTIONS = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", NOTE.read_text("utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("question, answer", QUESTIONS[:-1], ids=[question for question, _ in QUESTIONS[:-1]])
+def test_a_question_is_answered_and_checked(question, answer):
+    assert question.endswith("?")
+    prose, *sessions = re.split(r"^```pycon\n", answer, flags=re.M)
+    assert len(prose.split()) > 20, "no answer before the check"
+    assert sessions and all(session.startswith(">>> import ") or session.startswith(">>> from ") for session in sessions)
+    assert all(re.search(r"^(?!>>>|\.\.\.)\S", session.split("```")[0], re.M) for session in sessions), "a check that prints nothing"
+
+
+def test_the_question_on_scores_waits_for_its_note():
+    question, answer = QUESTIONS[-1]
+    assert "score" in question and "note 11" in answer
