@@ -38,7 +38,7 @@ CALLS = {  # what is done: (call, telling words)
     "sigma name": (lambda: Gaussian(sigma="big"), "sigma must be one of learned, per-pixel"),
     "mean name": (lambda: Gaussian(mean="tanh"), "mean must be one of linear, sigmoid"),
     "dtype": (lambda: model(dtype="float16"), "dtype must be one of float32, float64, longdouble; got 'float16'"),
-    "backend": (lambda: model(backend="cuda"), "backend must be one of numpy; got 'cuda'"),
+    "backend": (lambda: model(backend="cuda"), "backend must be one of numba, numpy; got 'cuda'"),
     "init": (lambda: model(init="zeros"), "init must be one of glorot, normal"),
     "seed": (lambda: model(seed=-1), "seed must be at least 0, got -1"),
     "beta negative": (lambda: BetaVAE(7, beta=-1), "beta must be a finite number >= 0, got -1"),

@@ -101,6 +101,13 @@ def test_the_solution_reaches_the_minimum_and_its_gradient_vanishes(equation):
     assert terms.loss == pytest.approx(L[Z:].sum() / 2, rel=1e-10)
     for grad in grads.values():
         assert abs(grad).max() < 1e-10  # of terms up to about 100
+    right = np.linalg.svd(x - mean)  # the columns of V, as rows, and s: how PCA is computed
+    np.testing.assert_allclose(right.S**2 / N, L, rtol=1e-10)
+    np.testing.assert_allclose(projection(right.Vh[:Z]), U[:, :Z] @ U[:, :Z].T, atol=1e-10)
+    c = np.array([0.7, -1.2])  # a constant added to every code is free, too
+    model.params["encoder_b1"] += c
+    model.params["decoder_b1"] -= c @ model.params["decoder_W1"]
+    assert model.loss(x).loss == pytest.approx(terms.loss, rel=1e-10)
     # neither axes, nor orthogonal: R is free
     assert abs(model.params["decoder_W1"][0] @ model.params["decoder_W1"][1]) > 0.1
 

@@ -295,6 +295,37 @@ def test_the_gradient_of_the_models_loss_is_unbiased(equation):
         assert mean == pytest.approx(-difference, abs=1e-8)
 
 
+@pytest.mark.parametrize("equation", ["REP.2", "REP.3"])
+def test_the_upstream_gradient_is_minus_the_slope_of_f_over_the_batch(equation):
+    model, x = small_vae()
+    eps, h, given = np.array([[0.3], [-1.1], [0.8]]), 1e-3, []
+    xs = np.repeat(x, 3, axis=0)
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(ops, name)
+
+        def reparameterize_backward(self, dz, logvar, eps):
+            given.append((dz, ops.reparameterize_backward(dz, logvar, eps)))
+            return given[-1][1]
+
+    model.ops = Spy()
+    model.loss_and_grads(xs, eps)
+    model.ops = ops
+    ((dz, (dmu, dlogvar)),) = given
+    mu, logvar = model.encode(xs)
+    z = ops.reparameterize_forward(mu, logvar, eps)
+
+    def f(z):
+        return -ops.bernoulli_nll_forward(model.decoder.forward(ops, model.params, z)[-1], xs)[:, None]
+
+    slope = (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (12 * h)  # h^4 times a fifth derivative: below 1e-9
+    assert np.abs(slope).min() > 1e-3
+    np.testing.assert_allclose(dz, -slope / 3, rtol=0, atol=1e-9)
+    expected = -slope / 3 * {"REP.2": 1, "REP.3": np.exp(logvar / 2) * eps / 2}[equation]
+    np.testing.assert_allclose({"REP.2": dmu, "REP.3": dlogvar}[equation], expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("equation", ["EST.3"])
 def test_the_noise_in_the_sampled_kl(equation):
     eps, weight = nodes(5)
@@ -373,6 +404,20 @@ def test_gradients_of_a_and_b_where_f_is_curved_upwards(equation):
         assert difference == pytest.approx(0.2 * (1 + 2 * np.sin(mu) * np.exp(-0.1)), abs=1e-10)
         signs.append(np.sign(difference))
     assert signs == [1, -1]
+
+
+def test_for_the_log_variance_a_is_quieter_where_q_is_narrow():
+    eps, weight = nodes(10)
+    flat, h = re.sub(r"\s+", " ", NOTE), 1e-3
+    a4, b2, b4, crossing = map(float, re.search(r"`([\d.]+)\\,\\sigma\^4`\$ in A and \$`([\d.]+)\\,\\sigma\^2 \+ (\d+)\\,\\sigma\^4`\$ in B, so A is quieter below \$`\\sigma = ([\d.]+)`", flat).groups())
+    for std in (0.1, 0.25, 0.3, 1.0):
+        logvar = 2 * np.log(std)
+        draws = [linear_draws(1.2, logvar + s * h, eps)[:2] for s in (2, 1, -1, -2)]
+        for i, variance in enumerate((a4 * std**4, b2 * std**2 + b4 * std**4)):  # values are smooth in logvar: h^4 / 30, and rounding 1e-16 / h
+            ahead2, ahead, behind, behind2 = (draw[i] for draw in draws)
+            assert moments((8 * (ahead - behind) - (ahead2 - behind2)) / (12 * h), weight)[1] == pytest.approx(variance, rel=1e-8)
+        assert (a4 * std**4 < b2 * std**2 + b4 * std**4) == (std < crossing)
+    assert crossing == round((b2 / (a4 - b4)) ** 0.5, 2)
 
 
 def test_predictions():

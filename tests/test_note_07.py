@@ -101,8 +101,8 @@ class Recorder:
         self.calls = {}
 
     def __getattr__(self, name):
-        def call(*args):
-            result = getattr(ops, name)(*args)
+        def call(*args, **out):
+            result = getattr(ops, name)(*args, **out)
             self.calls.setdefault(name, []).append((args, result))
             return result
 

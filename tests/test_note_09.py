@@ -99,7 +99,7 @@ def test_adam_without_correction(equation):
     lengths = (1 - BETA1**t) / np.sqrt(1 - BETA2**t)
     np.testing.assert_allclose(taken, -lengths[:, None] * np.sign(g), rtol=1e-12)
     assert lengths.argmax() == 11
-    assert f"= {lengths[0]:.2f}`$ times too long and the twelfth is {lengths[11]:.2f} times" in NOTE
+    assert f"= {lengths[0]:.2f}`$ times as long as it should be and the twelfth {lengths[11]:.2f} times" in NOTE
 
 
 @pytest.mark.parametrize("equation", ["OPT.8"])
@@ -130,12 +130,10 @@ def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
         return -(log_prior - (terms.recon_nll_each + terms.kl_each).sum()) / n_train
 
     terms, grads = model.loss_and_grads(x, *noise)
-    before = {name: grad.copy() for name, grad in grads.items()}
-    decayed = optimizers.prior_gradient(model.params, grads, n_train)
+    optimizers.prior_gradient(model.params, grads, n_train)
     for name in ("encoder_W1", "encoder_b2", "decoder_W3", "decoder_b1"):
         numeric = gradcheck.numeric_gradient(objective, model.params[name], 1.0, 1e-3, gradcheck.FIVE_POINTS)
-        assert gradcheck.relative_error(decayed[name], numeric) < 1e-9
-        assert np.array_equal(grads[name], before[name])  # new grads, the old are untouched
+        assert gradcheck.relative_error(grads[name], numeric) < 1e-9
     assert objective() - terms.loss == pytest.approx(sum((value**2).sum() for value in model.params.values()) / (2 * n_train))
 
 

@@ -48,8 +48,8 @@ def test_looking_never_changes_training(x):
 class Recorder(VAE):
     """A VAE that notes what the loop hands it."""
 
-    def loss_and_grads(self, x, *noise):
-        terms, grads = super().loss_and_grads(x, *noise)
+    def loss_and_grads(self, x, *noise, out=None):
+        terms, grads = super().loss_and_grads(x, *noise, out=out)
         self.seen.append((x.copy(), noise[0].copy(), terms, {name: g.copy() for name, g in grads.items()}))
         return terms, grads
 

@@ -31,19 +31,18 @@ class Autoencoder(EncoderDecoder):
         dec = self.decoder.forward(ops, params, z)
         out = dec[-1]
         recon_nll = self.likelihood.forward(ops, params, out, x)
-        loss = recon_nll.mean()
-        return Terms(loss, recon_nll.mean(), self.dtype.type(0), recon_nll, np.zeros_like(recon_nll)), (enc, dec)
+        loss = recon_nll_mean = ops.batch_mean(recon_nll)
+        return Terms(loss, recon_nll_mean, self.dtype.type(0), recon_nll, np.zeros_like(recon_nll)), (enc, dec)
 
-    def backward(self, x, enc, dec):
-        """Eq. (AE.2): forward, read from its last line to its first.  Returns grads."""
+    def backward(self, x, enc, dec, grads):
+        """Eq. (AE.2): forward, read from its last line to its first.  Fills grads."""
         ops, params = self.ops, self.params
         out = dec[-1]
         share = np.ones(len(x), self.dtype) / len(x)  # each example's, since loss is a batch mean
         drecon_nll = share
-        dout, likelihood_grads = self.likelihood.backward(ops, params, drecon_nll, out, x)
-        dz, decoder_grads = self.decoder.backward(ops, params, dout, dec)
-        _, encoder_grads = self.encoder.backward(ops, params, dz, enc, need_dx=False)
-        return {**encoder_grads, **decoder_grads, **likelihood_grads}
+        dout = self.likelihood.backward(ops, params, drecon_nll, out, x, grads)
+        dz = self.decoder.backward(ops, params, dout, dec, grads)
+        self.encoder.backward(ops, params, dz, enc, grads, need_dx=False)
 
     def encode(self, x):
         """The code of x (N, D): z (N, Z)."""

@@ -1,13 +1,28 @@
 """What the models share and no mathematics needs repeating: construction, decoding, settings."""
 
+import functools
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from . import checks, likelihoods, ops
-from .mlp import INITS, MLP
+from .mlp import INITS, MLP, FlatDict
 
-BACKENDS = {"numpy": lambda: ops}  # name: the namespace that holds the pairs
+
+
+@functools.cache
+def numba_or_ops():
+    """kernels; where Numba cannot compile, ops, and a warning, once."""
+    try:
+        from . import kernels  # Numba is imported only when it is asked for
+    except ImportError as error:
+        warnings.warn(f"{error}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3)
+        return ops
+    return kernels
+
+
+BACKENDS = {"numba": numba_or_ops, "numpy": lambda: ops}  # name: what gives the namespace that holds the pairs
 
 
 class Terms(NamedTuple):
@@ -39,8 +54,8 @@ class EncoderDecoder:
         Of the initial parameters.
     dtype : {"float32", "float64", "longdouble"}
         Of the parameters and of everything computed.
-    backend : {"numpy"}
-        Which implementation of the pairs in ops.py runs.
+    backend : {"numba", "numpy"}
+        Which implementation of the pairs runs: kernels.py (fast) or ops.py (the one to read).
     decoder_hidden, decoder_activation
         The decoder's, where they differ from the encoder's mirrored.
     init : {"glorot", "normal"}
@@ -64,7 +79,7 @@ class EncoderDecoder:
         likelihood="bernoulli",
         seed=0,
         dtype="float32",
-        backend="numpy",
+        backend="numba",
         decoder_hidden=None,
         decoder_activation=None,
         init="glorot",
@@ -97,11 +112,9 @@ class EncoderDecoder:
         self.encoder = MLP("encoder", (self.data_dim, *self.hidden, self.heads * self.latent_dim), self.activation)
         self.decoder = MLP("decoder", (self.latent_dim, *self.decoder_hidden, outputs), self.decoder_activation)
         rng = np.random.default_rng(self.seed)
-        self.params = {
-            **self.encoder.init(rng, self.init, self.dtype),
-            **self.decoder.init(rng, self.init, self.dtype),
-            **likelihood_params,
-        }
+        encoder_params = self.encoder.init(rng, self.init, self.dtype)
+        decoder_params = self.decoder.init(rng, self.init, self.dtype)
+        self.params = FlatDict({**encoder_params, **decoder_params, **likelihood_params})
 
     @property
     def config(self):
@@ -129,14 +142,16 @@ class EncoderDecoder:
         terms, _ = self.forward(*self._batch(x, noise))
         return terms
 
-    def loss_and_grads(self, x, *noise):
+    def loss_and_grads(self, x, *noise, out=None):
         """The loss of a batch and its gradient.  x (N, D), noise from draw_noise.
 
-        Returns Terms, and a dict with the keys and shapes of params.
+        Returns Terms, and a dict with the keys and shapes of params: a new one, or out, overwritten.
         """
         x, *noise = self._batch(x, noise)
         terms, tape = self.forward(x, *noise)
-        return terms, self.backward(x, *noise, *tape)
+        grads = FlatDict(self.params) if out is None else out
+        self.backward(x, *noise, *tape, grads)
+        return terms, grads
 
     def decode(self, z):
         """E[x|z]: z (N, Z), returns (N, D)."""

@@ -66,7 +66,7 @@ OPTIONS = [
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
-    Option("backend", "numpy", str, "which implementation of the pairs", tuple(base.BACKENDS)),
+    Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(base.BACKENDS)),
 ]
 SETTINGS = {"beta-vae": {"beta": 2.0}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
 

@@ -179,7 +179,8 @@ class Pair(NamedTuple):
         return getattr(namespace, self.backward.split("_backward")[0] + "_forward")(**inputs, **self.settings)
 
     def run_backward(self, namespace, dout, out, **inputs):
-        _, *names = inspect.signature(getattr(ops, self.backward)).parameters
+        _, *parameters = inspect.signature(getattr(ops, self.backward)).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
         arguments = [{**inputs, **self.settings}.get(name, out) for name in names]
         grads = getattr(namespace, self.backward)(dout, *arguments)
         return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,)))
@@ -306,9 +307,9 @@ def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3)
             value[...] = gain * rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
         x = rng.uniform(size=(3, 5)).astype(dtype)
         noise = model.draw_noise(3, rng)
-        model.ops = _NearestKink()
+        namespace, model.ops = model.ops, _NearestKink()
         model.loss(x, *noise)
-        model.ops, distance = ops, model.ops.distance
+        distance, model.ops = model.ops.distance, namespace
         if distance > 1e-3:
             return model, x, noise
 

@@ -24,9 +24,9 @@ class Bernoulli:
         """out (N, outputs), x (N, D).  Returns recon_nll (N,) in nats."""
         return ops.bernoulli_nll_forward(out, x)
 
-    def backward(self, ops, params, dnll, out, x):
-        """Returns dout and the gradients of the likelihood's own parameters."""
-        return ops.bernoulli_nll_backward(dnll, out, x), {}
+    def backward(self, ops, params, dnll, out, x, grads):
+        """Returns dout; fills the likelihood's own arrays in grads."""
+        return ops.bernoulli_nll_backward(dnll, out, x)
 
     def mean(self, ops, params, out):
         """E[x|z] (N, D)."""
@@ -74,13 +74,13 @@ class Gaussian:
         x_mean, x_logvar = self.heads(ops, params, out)
         return ops.gaussian_nll_forward(x_mean, x_logvar, x)
 
-    def backward(self, ops, params, dnll, out, x):
+    def backward(self, ops, params, dnll, out, x, grads):
         x_mean, x_logvar = self.heads(ops, params, out)
         dx_mean, dx_logvar = ops.gaussian_nll_backward(dnll, x_mean, x_logvar, x)
         da = ops.sigmoid_backward(dx_mean, x_mean) if self.mean_activation == "sigmoid" else dx_mean
-        if self.sigma == "per-pixel":
-            return np.concatenate([da, dx_logvar], axis=1), {}
-        return da, {"x_logvar": dx_logvar} if self.sigma == "learned" else {}
+        if self.sigma == "learned":
+            grads["x_logvar"] = dx_logvar
+        return np.concatenate([da, dx_logvar], axis=1) if self.sigma == "per-pixel" else da
 
     def mean(self, ops, params, out):
         return self.heads(ops, params, out)[0]
@@ -99,8 +99,8 @@ class SquaredError:
     def forward(self, ops, params, out, x):
         return ops.squared_error_forward(out, x)
 
-    def backward(self, ops, params, dnll, out, x):
-        return ops.squared_error_backward(dnll, out, x), {}
+    def backward(self, ops, params, dnll, out, x, grads):
+        return ops.squared_error_backward(dnll, out, x)
 
     def mean(self, ops, params, out):
         return out

@@ -5,6 +5,22 @@ import numpy as np
 INITS = ("glorot", "normal")
 
 
+class FlatDict(dict):
+    """Arrays by name that are all views of one buffer, so that an optimizer updates them in one call.
+
+    Setting an item copies into its view: the names, the shapes and the buffer stay.
+    """
+
+    def __init__(self, arrays):
+        self.buffer, start = np.concatenate([np.ravel(array) for array in arrays.values()]), 0
+        for name, array in arrays.items():
+            super().__setitem__(name, self.buffer[start : start + array.size].reshape(array.shape))
+            start += array.size
+
+    def __setitem__(self, name, value):
+        self[name][...] = value
+
+
 def glorot_uniform(rng, fan_in, fan_out, dtype):
     """W ~ U(-r, r) with r = sqrt(6 / (I + O)), Eq. (GLOROT.1) (Glorot and Bengio 2010, Eq. 16).  (I, O)."""
     r = np.sqrt(6 / (fan_in + fan_out))
@@ -41,13 +57,13 @@ class MLP:
             h.append(ops.dense_act_forward(h[-1], params[W], params[b], activation))
         return h
 
-    def backward(self, ops, params, dy, h, need_dx=True):
-        """Eq. (MLP.2): the layers in reverse.  Returns dx (None unless needed) and {name: gradient}."""
-        dh, grads = dy, {}
+    def backward(self, ops, params, dy, h, grads, need_dx=True):
+        """Eq. (MLP.2): the layers in reverse.  Fills the layers' arrays in grads; returns dx (None unless needed)."""
+        dh = dy
         for l in reversed(range(len(self.names))):
             (W, b), activation = self.names[l], self.activations[l]
             if l == 0 and not need_dx:
-                grads[W], grads[b] = ops.dense_act_backward_params(dh, h[0], h[1], activation)
-                return None, grads
-            dh, grads[W], grads[b] = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation)
-        return dh, grads
+                ops.dense_act_backward_params(dh, h[0], h[1], activation, out=(grads[W], grads[b]))
+                return None
+            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation, out=(grads[W], grads[b]))
+        return dh

@@ -18,17 +18,17 @@ def dense_forward(x, W, b):
     return x @ W + b
 
 
-def dense_backward(dy, x, W):
-    """Eqs. (DENSE.2), (DENSE.3), (DENSE.4).  Returns dx, dW, db."""
+def dense_backward(dy, x, W, out=(None, None)):
+    """Eqs. (DENSE.2), (DENSE.3), (DENSE.4).  out: where dW and db go, new arrays if None.  Returns dx, dW, db."""
     dx = dy @ W.T
-    dW, db = dense_backward_params(dy, x)
+    dW, db = dense_backward_params(dy, x, out)
     return dx, dW, db
 
 
-def dense_backward_params(dy, x):
+def dense_backward_params(dy, x, out=(None, None)):
     """Eqs. (DENSE.3), (DENSE.4): the first layer, whose dx nobody needs.  Returns dW, db."""
-    dW = x.T @ dy
-    db = dy.sum(axis=0)  # b is added to every row, so every row sends a gradient back
+    dW = np.matmul(x.T, dy, out=out[0])
+    db = np.sum(dy, axis=0, out=out[1])  # b is added to every row, so every row sends a gradient back
     return dW, db
 
 
@@ -85,16 +85,16 @@ def dense_act_forward(x, W, b, activation):
     return act_forward(dense_forward(x, W, b))
 
 
-def dense_act_backward(dh, x, W, h, activation):
+def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
     """Eq. (DACT.2), then the dense layer's.  h is what the forward returned.  Returns dx, dW, db."""
     _, act_backward = ACTIVATIONS[activation]
-    return dense_backward(act_backward(dh, h), x, W)
+    return dense_backward(act_backward(dh, h), x, W, out)
 
 
-def dense_act_backward_params(dh, x, h, activation):
+def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
     """Eq. (DACT.2) for the first layer, whose dx nobody needs.  Returns dW, db."""
     _, act_backward = ACTIVATIONS[activation]
-    return dense_backward_params(act_backward(dh, h), x)
+    return dense_backward_params(act_backward(dh, h), x, out)
 
 
 def _softplus_backward_from_output(dh, h):
@@ -147,6 +147,11 @@ def gaussian_kl_backward(dkl, mu, logvar):
 
 
 # ---- losses: what one datum costs, in nats ------------------------------------------------------------
+
+
+def batch_mean(each):
+    """The mean of (N,) values; its gradient is 1 / N to each."""
+    return np.add.reduce(each) / len(each)
 
 
 def bernoulli_nll_forward(logits, x):

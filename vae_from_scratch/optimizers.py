@@ -7,6 +7,7 @@ one optimizer may serve many models and a state can be saved.  Updates happen in
 import numpy as np
 
 from . import checks
+from .mlp import FlatDict
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
@@ -34,8 +35,9 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
 
 
 def prior_gradient(params, grads, n_train):
-    """Weight decay as the prior N(0, I) on every parameter, Eq. (PRIOR.1): adds param / n_train.  Returns new grads."""
-    return {name: grad + params[name] / n_train for name, grad in grads.items()}
+    """Weight decay as the prior N(0, I) on every parameter, Eq. (PRIOR.1): adds param / n_train to grads, in place."""
+    for name, grad in grads.items():
+        grad += params[name] / n_train
 
 
 class _Optimizer:
@@ -43,18 +45,23 @@ class _Optimizer:
 
     def init(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
+        like = type(params)
         arrays = {
-            slot: {name: np.full_like(value, start) for name, value in params.items()}
+            slot: like({name: np.full_like(value, start) for name, value in params.items()})
             for slot, start in self.slots.items()
         }
         return {"t": 0, **arrays}
 
-    def step(self, params, grads, state):
-        """One update of every parameter, in place on params and state."""
+    def step(self, params, grads, state, kernels=None):
+        """One update of every parameter, in place on params and state; by the rule's twin if kernels has one."""
         lr = self.lr(state["t"]) if callable(self.lr) else self.lr  # the first step asks for lr(0)
         state["t"] += 1
-        for name, param in params.items():
-            self.update(param, grads[name], *(state[slot][name] for slot in self.slots), state["t"], lr)
+        stores = [params, grads, *(state[slot] for slot in self.slots)]
+        if all(isinstance(store, FlatDict) for store in stores):  # entry by entry alike, so all at once
+            self.update(*(store.buffer for store in stores), state["t"], lr, kernels)
+        else:
+            for name in params:
+                self.update(*(store[name] for store in stores), state["t"], lr, kernels)
 
 
 class SGD(_Optimizer):
@@ -65,7 +72,7 @@ class SGD(_Optimizer):
     def __init__(self, lr=0.01, momentum=0.0):
         self.lr, self.momentum = _rate(lr), checks.number("momentum", momentum, least=0, below=1)
 
-    def update(self, param, grad, velocity, t, lr):
+    def update(self, param, grad, velocity, t, lr, kernels):
         sgd_update(param, grad, velocity, lr, self.momentum)
 
 
@@ -76,8 +83,9 @@ class Adagrad(_Optimizer):
         self.lr, self.adagrad_eps = _rate(lr), checks.number("adagrad_eps", adagrad_eps, least=0)
         self.slots = {"g2": checks.number("initial", initial, least=0)}
 
-    def update(self, param, grad, g2, t, lr):
-        adagrad_update(param, grad, g2, lr, self.adagrad_eps)
+    def update(self, param, grad, g2, t, lr, kernels):
+        rule = getattr(kernels, "adagrad_update", adagrad_update)
+        rule(param, grad, g2, lr, self.adagrad_eps)
 
 
 class Adam(_Optimizer):
@@ -92,8 +100,9 @@ class Adam(_Optimizer):
             checks.number("beta2", beta2, least=0, below=1),
         )
 
-    def update(self, param, grad, m, v, t, lr):
-        adam_update(param, grad, m, v, t, lr, self.beta1, self.beta2, self.adam_eps)
+    def update(self, param, grad, m, v, t, lr, kernels):
+        rule = getattr(kernels, "adam_update", adam_update)
+        rule(param, grad, m, v, t, lr, self.beta1, self.beta2, self.adam_eps)
 
 
 def _rate(lr):

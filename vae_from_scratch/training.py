@@ -94,7 +94,7 @@ def fit(
     state, step, examples, start = optimizer.init(model.params), 0, 0, time.perf_counter()
     upcoming = sorted(checks.whole("each number in callback_at", at) for at in callback_at)
     glimpse = x[np.arange(min(GLIMPSE, n))] if x_valid is None else x_valid
-    history = {}
+    history, grads = {}, None
     with tqdm(total=epochs * -(-n // batch_size), unit="step", disable=not progress) as bar:
         for epoch in range(1, epochs + 1):
             order, sums = order_rng.permutation(n), np.zeros(3)
@@ -102,14 +102,14 @@ def fit(
                 batch = binarize_rows(x[order[first : first + batch_size]], binarize, binarize_rng)
                 if schedule is not None:
                     model.set(**schedule(step))
-                terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), noise_rng))
+                terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), noise_rng), out=grads)
                 if not np.isfinite(terms.loss):
                     raise FloatingPointError(
                         f"the loss is {terms.loss} at step {step} (recon_nll {terms.recon_nll:g}, kl {terms.kl:g}); try a smaller learning rate"
                     )
                 if weight_decay:
-                    grads = prior_gradient(model.params, grads, n)
-                optimizer.step(model.params, grads, state)
+                    prior_gradient(model.params, grads, n)
+                optimizer.step(model.params, grads, state, model.ops)
                 step, examples = step + 1, examples + len(batch)
                 sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
                 while upcoming and examples >= upcoming[0]:

@@ -36,30 +36,30 @@ class VAE(EncoderDecoder):
         """Eq. (VAE.1): loss = mean recon_nll + penalty(mean kl).  x (N, D), eps (N, Z).  Returns Terms and what backward needs."""
         ops, params = self.ops, self.params
         enc = self.encoder.forward(ops, params, x)
-        mu, logvar = np.split(enc[-1], 2, axis=1)
+        mu, logvar = enc[-1][:, : self.latent_dim], enc[-1][:, self.latent_dim :]
         z = ops.reparameterize_forward(mu, logvar, eps)
         dec = self.decoder.forward(ops, params, z)
         out = dec[-1]
         recon_nll = self.likelihood.forward(ops, params, out, x)
         kl = ops.gaussian_kl_forward(mu, logvar)
-        loss = recon_nll.mean() + self.penalty_forward(kl.mean())
-        return Terms(loss, recon_nll.mean(), kl.mean(), recon_nll, kl), (enc, mu, logvar, dec, kl)
+        recon_nll_mean, kl_mean = ops.batch_mean(recon_nll), ops.batch_mean(kl)
+        loss = recon_nll_mean + self.penalty_forward(kl_mean)
+        return Terms(loss, recon_nll_mean, kl_mean, recon_nll, kl), (enc, mu, logvar, dec, kl_mean)
 
-    def backward(self, x, eps, enc, mu, logvar, dec, kl):
-        """Eq. (VAE.2): forward, read from its last line to its first.  Returns grads."""
+    def backward(self, x, eps, enc, mu, logvar, dec, kl_mean, grads):
+        """Eq. (VAE.2): forward, read from its last line to its first.  Fills grads."""
         ops, params = self.ops, self.params
         out = dec[-1]
         share = np.ones(len(x), self.dtype) / len(x)  # each example's, since loss is a batch mean
-        drecon_nll, dkl = share, self.penalty_backward(share, kl.mean())
+        drecon_nll, dkl = share, self.penalty_backward(share, kl_mean)
         dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(dkl, mu, logvar)
-        dout, likelihood_grads = self.likelihood.backward(ops, params, drecon_nll, out, x)
-        dz, decoder_grads = self.decoder.backward(ops, params, dout, dec)
+        dout = self.likelihood.backward(ops, params, drecon_nll, out, x, grads)
+        dz = self.decoder.backward(ops, params, dout, dec, grads)
         dmu_recon, dlogvar_recon = ops.reparameterize_backward(dz, logvar, eps)
         dmu = dmu_recon + dmu_kl  # mu feeds both z and the KL
         dlogvar = dlogvar_recon + dlogvar_kl  # and so does logvar
         denc = np.concatenate([dmu, dlogvar], axis=1)
-        _, encoder_grads = self.encoder.backward(ops, params, denc, enc, need_dx=False)
-        return {**encoder_grads, **decoder_grads, **likelihood_grads}
+        self.encoder.backward(ops, params, denc, enc, grads, need_dx=False)
 
     def penalty_forward(self, kl):
         """What the batch-mean KL costs; here, itself: the loss is minus the ELBO.  beta_vae.py changes these two."""
@@ -72,8 +72,8 @@ class VAE(EncoderDecoder):
     def encode(self, x):
         """q(z|x) of x (N, D): mu, logvar, both (N, Z)."""
         x = checks.rows("x", x, self.data_dim, self.dtype)
-        mu, logvar = np.split(self.encoder.forward(self.ops, self.params, x)[-1], 2, axis=1)
-        return mu, logvar
+        out = self.encoder.forward(self.ops, self.params, x)[-1]
+        return out[:, : self.latent_dim], out[:, self.latent_dim :]
 
     def reconstruct(self, x):
         """decode(mu of q(z|x)): (N, D)."""

@@ -110,7 +110,9 @@ def amortised_elbo(hidden, weights, steps=1500):
         return tape[-1].T
 
     def backward(dmu, dlogvar):
-        return network.backward(ops, params, np.stack([dmu, dlogvar], axis=1), tape, need_dx=False)[1]
+        grads = {name: np.empty_like(value) for name, value in params.items()}
+        network.backward(ops, params, np.stack([dmu, dlogvar], axis=1), tape, grads, need_dx=False)
+        return grads
 
     return fitted(params, q_of, backward, weights, steps, 0.03)
 

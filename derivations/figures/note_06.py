@@ -17,9 +17,9 @@ def grey_pixels():
     plt.rcParams.update({"font.size": 11})
     figure, (loss, integral) = plt.subplots(1, 2, figsize=(8, 3.9), layout="constrained")
 
-    probs = np.linspace(0.002, 0.998, 500)  # an even number of points misses p = 1/2, where the integral is 0/0
-    logits = np.log(probs / (1 - probs))[:, None]
-    entropy = -probs * np.log(probs) - (1 - probs) * np.log(1 - probs)
+    logits = np.linspace(-300, 300, 30_000)[:, None]  # to p = 1e-130; an even number misses 0, where the integral is 0/0
+    probs = ops.sigmoid_forward(logits)[:, 0]
+    entropy = ops.bernoulli_nll_forward(logits, probs[:, None])
     for grey, colour, style in zip((0, 0.25, 0.5, 1), COLOURS, STYLES):
         nll = ops.bernoulli_nll_forward(logits, np.full_like(logits, grey))
         loss.plot(probs, nll, color=colour, linestyle=style, label=f"x = {grey:g}")

@@ -33,7 +33,7 @@ def averaged_posteriors():
         q1, q2 = (normal(grid, mu[:, [j]], STD) for j in (0, 1))
         joint, q1, q2 = (q1[:, :, None] * q2[:, None, :]).mean(axis=0), q1.mean(axis=0), q2.mean(axis=0)
         axis.contourf(grid, grid, joint.T, levels=6, cmap="Blues")
-        axis.contour(grid, grid, np.outer(q1, q2).T, levels=[0.03, 0.07, 0.11], colors=ORANGE, linewidths=1.4)
+        axis.contour(grid, grid, np.outer(q1, q2).T, levels=[0.03, 0.07, 0.11], colors=ORANGE, linewidths=[0.8, 1.8, 3.2])
         axis.plot(*mu.T, "k+", markersize=9, markeredgewidth=1.8)
         axis.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
         divider = make_axes_locatable(axis)
@@ -49,12 +49,12 @@ def averaged_posteriors():
     handles = [
         Line2D([], [], color="black", marker="+", markersize=9, markeredgewidth=1.8, linestyle="", label="mean of $q(z|x_n)$"),
         Line2D([], [], color="#4a98c9", linewidth=8, label="$q(z)$"),
-        Line2D([], [], color=ORANGE, label="$q(z_1)\\,q(z_2)$"),
+        Line2D([], [], color=ORANGE, linewidth=1.8, label="$q(z_1)\\,q(z_2)$, thicker: higher"),
         Line2D([], [], color=BLUE, linewidth=1.8, label="$q(z_j)$"),
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.8, label="prior"),
     ]
-    figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False, columnspacing=1.4, handlelength=1.6)
-    figure.subplots_adjust(left=0.07, right=0.99, top=0.93, bottom=0.19, wspace=0.16)
+    figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False, columnspacing=1.1, handlelength=1.6)
+    figure.subplots_adjust(left=0.07, right=0.99, top=0.93, bottom=0.19, wspace=0.26)
     return figure
 
 
@@ -78,13 +78,13 @@ def rate_distortion():
     left.plot(rates.sum(axis=1), distortions, color=BLUE, linewidth=2)
     for beta, where in ((0.5, (0, 12)), (1, (4, 12)), (2, (8, 8)), (4, (8, 6)), (8, (10, -4))):
         rate, distortion = linear_optimum(beta)
-        left.plot(rate.sum(), distortion, "o", color=BLUE if beta < 2 else ORANGE)
+        left.plot(rate.sum(), distortion, "o", color=BLUE if beta < 2 else "black")
         left.annotate(f"$\\beta$ = {beta:g}", (rate.sum(), distortion), where, textcoords="offset points")
     rate, distortion = linear_optimum(1)
     run = np.array([-1.1, 1.1])
     left.plot(rate.sum() + run, distortion - run, color=GREY, linestyle="--", linewidth=1.4)
     left.text(2.05, 3.6, "slope $-\\beta = -1$", color=GREY, ha="right")
-    left.text(2.1, 8.9, "orange: here a latent\nfalls silent", color=ORANGE)
+    left.text(2.1, 8.9, "black dots: here a\nlatent falls silent")
     left.set(xlabel="rate R (nats)", ylabel="distortion Δ (nats)", xlim=(-0.15, 5), ylim=(2.5, 10.6))
 
     for j, colour, style in ((0, BLUE, "-"), (1, GREEN, "--"), (2, ORANGE, "-.")):
@@ -95,7 +95,7 @@ def rate_distortion():
     right.set(xlabel="$\\beta$ (logarithmic axis)", ylabel="KL of one latent (nats)", xscale="log", xlim=(0.1, 12), ylim=(-0.05, 2.7))
     right.set_xticks([0.1, 0.5, 1, 2, 4, 8], ["0.1", "0.5", "1", "2", "4", "8"])
     right.minorticks_off()
-    right.legend(loc="upper right", bbox_to_anchor=(1, 0.88), framealpha=1, edgecolor="white", fontsize=10)
+    right.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.0), frameon=False, fontsize=9.5, handlelength=1.8, labelspacing=0.3)
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     return figure

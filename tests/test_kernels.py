@@ -1,0 +1,199 @@
+"""Promise: the kernels are twins of the plain pairs: same names, same signatures, same results, one test body for both."""
+
+import inspect
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, gradcheck, ops, optimizers
+
+kernels = pytest.importorskip("vae_from_scratch.kernels", reason="Numba cannot compile here")
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}  # of the array's scale
+TWINS = [name for name, value in vars(kernels).items() if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"]
+SHAPES = {"as in the table": None, "one example": 1, "many": 37}
+
+
+def assert_close(found, expected, dtype):
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.dtype == expected.dtype == dtype and found.shape == expected.shape
+    assert np.abs(found - expected).max(initial=0) <= TOLERANCE[dtype] * np.abs(expected).max(initial=0)
+
+
+def spread(array):
+    """The same values in memory that is not contiguous."""
+    if array.ndim == 0:
+        return array
+    wide = np.zeros([2 * n for n in array.shape], array.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in array.shape)]
+    view[...] = array
+    return view
+
+
+def resized(inputs, n):
+    """Inputs of a row of the table with n examples and awkward widths, by repeating and perturbing."""
+    rng = np.random.default_rng(1)
+    out = {}
+    for name, value in inputs.items():
+        shape = list(np.shape(value))
+        if name not in ("W", "b") and shape:
+            shape[0] = n
+        if shape and name not in ("x_logvar",):
+            shape = [{5: 531, 3: 67}.get(size, size) if axis or name in ("W", "b") else size for axis, size in enumerate(shape)]
+        out[name] = rng.uniform(size=shape) if name == "x" else rng.normal(size=shape)
+    return out
+
+
+def run_both(row, inputs):
+    results = []
+    for namespace in (ops, kernels):
+        before = {name: value.copy() for name, value in inputs.items()}
+        out = row.run_forward(namespace, **inputs)
+        dout = np.random.default_rng(2).normal(size=out.shape).astype(out.dtype)
+        grads = row.run_backward(namespace, dout, out, **inputs)
+        assert all(np.array_equal(before[name], value, equal_nan=True) for name, value in inputs.items()), "an argument was changed"
+        results.append({"out": out, **grads})
+    return results
+
+
+@pytest.mark.parametrize("contiguous", [True, False], ids=["contiguous", "not contiguous"])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("n", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: row.name)
+def test_twins_agree(row, n, dtype, contiguous):
+    inputs = row.inputs(np.random.default_rng(0))
+    if n is not None:
+        if row.backward in ("capacity_backward",) or "gaussian_nll" in row.backward:
+            pytest.skip("no twin of its own, so nothing depends on the size")
+        inputs = resized(inputs, n)
+    inputs = {name: np.asarray(value, dtype) for name, value in inputs.items()}
+    if not contiguous:
+        inputs = {name: spread(value) for name, value in inputs.items()}
+    plain, twin = run_both(row, inputs)
+    for name in plain:
+        assert_close(twin[name], plain[name], dtype)
+
+
+@pytest.mark.parametrize("row", [row for row in gradcheck.PAIRS if row.backward in TWINS], ids=lambda row: row.name)
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, 88.3, 200, 800, -800, 0.0])
+def test_twins_agree_at_the_edges_of_float32(row, poison):
+    inputs = {name: np.array(value, np.float32) for name, value in row.inputs(np.random.default_rng(0)).items()}
+    for name in inputs:
+        changed = {**inputs, name: inputs[name].copy()}
+        changed[name].flat[1] = poison
+        with np.errstate(all="ignore"):
+            plain, twin = run_both(row, changed)
+        for key in plain:
+            np.testing.assert_array_equal(np.isnan(twin[key]), np.isnan(plain[key]))
+            np.testing.assert_allclose(twin[key], plain[key], rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: row.name)
+def test_gradients_of_the_kernels_namespace(row):
+    assert all(check.ok for check in row.check(np.float64, namespace=kernels))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.01, 1, 10, 100])
+def test_one_log_for_a_block_keeps_its_digits(scale):
+    """(FAST.2), (FAST.3): right also where every 1 + e rounds to 1, as with logits that agree with x."""
+    rng = np.random.default_rng(0)
+    logits = (scale * rng.normal(size=(9, 1300))).astype(np.float32)
+    for x in (rng.random(logits.shape).astype(np.float32), (logits > 0).astype(np.float32)):
+        exact = ops.bernoulli_nll_forward(logits.astype(np.float64), x.astype(np.float64))
+        np.testing.assert_allclose(kernels.bernoulli_nll_forward(logits, x), exact, rtol=1e-5)
+
+
+def test_every_twin_has_the_signature_of_its_original():
+    assert {"dense_act_forward", "bernoulli_nll_backward", "adam_update"} <= set(TWINS)
+    for name in TWINS:
+        original = getattr(ops, name, None) or getattr(optimizers, name)
+        assert inspect.signature(getattr(kernels, name)) == inspect.signature(original), name
+    assert {name for name in vars(ops) if name[0] != "_"} <= set(vars(kernels)), "kernels is a drop-in namespace for ops"
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("optimizer", [Adam(lr=0.01), Adagrad(lr=0.01)], ids=["Adam", "Adagrad"])
+def test_update_rules_agree(optimizer, dtype):
+    rng = np.random.default_rng(0)
+    runs = [{"w": np.linspace(-1, 1, 1003).astype(dtype)} for _ in range(2)]
+    states = [optimizer.init(params) for params in runs]
+    for _ in range(5):
+        grads = {"w": rng.normal(size=1003).astype(dtype)}
+        for params, state, namespace in zip(runs, states, (None, kernels)):
+            optimizer.step(params, grads, state, namespace)
+    assert_close(runs[1]["w"], runs[0]["w"], dtype)
+    for slot in optimizer.slots:
+        assert_close(states[1][slot]["w"], states[0][slot]["w"], dtype)
+
+
+@pytest.mark.parametrize("activation", ops.ACTIVATIONS)
+def test_a_training_step_agrees_across_backends(activation):
+    x = np.random.default_rng(0).uniform(size=(32, 70)).astype(np.float32)
+    models = [BetaVAE(70, hidden=(40, 30), latent_dim=3, activation=activation, backend=backend, beta=3.0) for backend in ("numpy", "numba")]
+    noise = models[0].draw_noise(32, np.random.default_rng(1))
+    (plain, plain_grads), (fast, fast_grads) = (model.loss_and_grads(x, *noise) for model in models)
+    for name in ("loss", "recon_nll", "kl", "recon_nll_each", "kl_each"):
+        assert_close(getattr(fast, name), getattr(plain, name), np.float32)
+    for name in plain_grads:
+        assert_close(fast_grads[name], plain_grads[name], np.float32)
+
+
+def test_gradients_can_be_written_over_those_of_an_earlier_call():
+    model = VAE(7, hidden=(5,), latent_dim=2)
+    rng = np.random.default_rng(0)
+    batches = [(rng.uniform(size=(4, 7)), *model.draw_noise(4, rng)) for _ in range(2)]
+    fresh = [model.loss_and_grads(*batch)[1] for batch in batches]
+    kept = {name: value.copy() for name, value in fresh[0].items()}
+    _, again = model.loss_and_grads(*batches[1], out=fresh[0])
+    assert again is fresh[0]
+    assert all(np.array_equal(again[name], fresh[1][name]) and not np.array_equal(again[name], kept[name]) for name in kept if "W" in name)
+
+
+# ---- where Numba cannot compile, and while it does ------------------------------------------------------
+
+TRAIN = (
+    "import warnings, numpy as np; warnings.simplefilter('always');"
+    "from vae_from_scratch import VAE, fit;"
+    "[fit(VAE(7, hidden=(5,), latent_dim=2), np.full((8, 7), 0.5), batch_size=4, epochs=1, progress=False) for _ in range(2)];"
+    "print('trained')"
+)
+
+
+@pytest.mark.parametrize("code, disabled", [("import sys; sys.modules['numba'] = None;" + TRAIN, "0"), (TRAIN, "1")], ids=["missing", "disabled"])
+def test_without_numba_it_says_so_once_and_works(code, disabled, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "trained\n" and result.stderr.count("runs as 'numpy'") == 1
+
+
+def test_backends_are_values_not_a_global():
+    slow, fast = VAE(7, backend="numpy"), VAE(7)
+    assert slow.ops is ops and fast.ops is kernels is base.BACKENDS["numba"]()
+
+
+def test_same_seed_same_bits_with_kernels():
+    x = np.random.default_rng(0).uniform(size=(40, 7))
+    models = [VAE(7, hidden=(6,), latent_dim=2) for _ in range(2)]
+    for model in models:
+        fit(model, x, epochs=3, batch_size=8, progress=False)
+    assert np.array_equal(*(model.params.buffer for model in models))
+
+
+def test_long_compilation_is_announced_once(capsys):
+    listener = kernels.SayCompiling(patience=0.01)
+    try:
+        for _ in range(3):
+            listener.on_start(None)
+            time.sleep(0.05)
+            listener.on_end(None)
+        assert capsys.readouterr().err == "compiling kernels, once\n"
+        quick = kernels.SayCompiling(patience=60)
+        quick.on_start(None)
+        quick.on_end(None)
+        assert not quick.said and quick.timer is None and quick.patience < 60
+    finally:
+        for registered in (listener, quick):
+            kernels.event.unregister("numba:compile", registered)
