@@ -73,6 +73,8 @@ def test_blobs_are_where_their_factors_say():
     train, test = datasets.blobs("train", positions=8), datasets.blobs("test", positions=8)
     assert len(train) == 58 and len(test) == 6
     np.testing.assert_array_equal(test[[0]], datasets.blobs(positions=8)[[9]])
+    assert data[:10].shape == (10, 256) and data[3].shape == (256,) and len(data.subset(slice(0, 5))) == 5
+    np.testing.assert_array_equal(data[3], data[3:4][0])
     fit(VAE(256, hidden=(8,), latent_dim=2), train, batch_size=8, epochs=1, progress=False)
 
 

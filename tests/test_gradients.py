@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from vae_from_scratch import gradcheck, ops
+from vae_from_scratch import gradcheck, likelihoods, ops
 from vae_from_scratch.vae import VAE
 
 DTYPES = [
@@ -39,6 +39,10 @@ def test_model(name, dtype):
 @functools.cache
 def cases(dtype):
     return {case.name: case for case in gradcheck.models(dtype)}
+
+
+def test_every_likelihood_is_in_the_table():
+    assert {likelihood.config["name"] for likelihood in gradcheck.LIKELIHOODS.values()} == set(likelihoods.NAMES)
 
 
 # ---- the checker itself can fail ---------------------------------------------------------------------
@@ -76,13 +80,26 @@ def test_checker_accepts_the_right_one():
 
 
 def test_random_upstream_sees_what_ones_would_not():
-    # softmax rows sum to one, so under an upstream gradient of ones the true gradient is zero
-    def softmax(a):
-        return np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)
-
+    # this backward forgets its upstream gradient: right only where that is one everywhere
     rng = np.random.default_rng(0)
     inputs = {"a": rng.normal(size=(3, 5))}
-    assert failures(gradcheck.check_pair(softmax, lambda dout, out, a: {"a": np.zeros_like(a)}, inputs, rng))
+    assert failures(gradcheck.check_pair(lambda a: a * a, lambda dout, out, a: {"a": 2 * a}, inputs, rng))
+
+
+def test_a_backward_that_returns_too_little_is_refused():
+    row = next(row for row in gradcheck.PAIRS if row.backward == "dense_backward")
+
+    class Forgetful:
+        dense_forward = staticmethod(ops.dense_forward)
+        dense_backward = staticmethod(lambda dy, x, W: ops.dense_backward(dy, x, W)[:2])
+
+    with pytest.raises(ValueError, match="zip"):
+        row.check(namespace=Forgetful)
+
+
+def test_float32_is_not_judged():
+    with pytest.raises(ValueError, match="checked in float64 or longdouble, got float32"):
+        gradcheck.check_model(VAE(5, hidden=(3,), latent_dim=2), np.zeros((3, 5)), np.zeros((3, 2)))
 
 
 def test_checker_reports_the_worst_entry_by_name():

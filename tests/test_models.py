@@ -1,5 +1,8 @@
 """Promise: the models keep their public face, learn, and differ from each other only by what the mathematics adds."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -181,3 +184,15 @@ def test_a_float32_model_stays_float32_on_float64_input(x):
     assert all(
         value.dtype == np.float32 and not np.array_equal(value, before[name]) for name, value in model.params.items()
     )
+
+
+@pytest.mark.parametrize("model_class", [Autoencoder, VAE, BetaVAE, CapacityVAE])
+def test_models_can_be_copied_and_trained_apart(model_class, x):
+    model = model_class(**SMALL)
+    twin, again = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    fit(model, x, batch_size=3, epochs=2, progress=False)
+    fit(twin, x, batch_size=3, epochs=2, progress=False)
+    assert np.array_equal(model.params.buffer, twin.params.buffer)
+    assert not np.array_equal(model.params.buffer, again.params.buffer)
+    twin.params["encoder_b1"] = 7.0
+    assert twin.params.buffer.max() == 7.0 and model.params["encoder_b1"].max() < 7.0

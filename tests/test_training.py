@@ -1,9 +1,11 @@
 """Promise: the loop weights every example alike, repeats bit for bit, and looking never changes what it does."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, training
 from vae_from_scratch.batches import binarize_rows
 from vae_from_scratch.evaluation import evaluate
 
@@ -34,15 +36,30 @@ def test_same_seed_same_bits(x):
     assert not same(runs[0][0], runs[2][0])
 
 
-def test_looking_never_changes_training(x):
+def test_looking_never_changes_training(x, monkeypatch):
     plain, watched = model(), model()
-    fit(plain, x, epochs=3, batch_size=5, binarize="dynamic", progress=False)
+    with monkeypatch.context() as patch:  # a loop that evaluates nothing at all
+        patch.setattr(training, "evaluate", lambda *args, **options: SimpleNamespace(kl_per_latent=None))
+        fit(plain, x, epochs=3, batch_size=5, binarize="dynamic", progress=False)
     history = fit(
         watched, x, epochs=3, batch_size=5, binarize="dynamic", x_valid=x[:11], progress=True,
         callback=lambda m, examples: evaluate(m, x), callback_at=[1, 20, 40],
     )  # fmt: skip
     assert same(plain, watched)
     assert len(history["valid_loss"]) == len(history["valid_recon_nll"]) == len(history["valid_kl"]) == 3
+
+
+def test_validation_has_streams_of_its_own(x, monkeypatch):
+    drawn = []
+
+    class Watched(VAE):
+        def draw_noise(self, n, rng):
+            drawn.append(super().draw_noise(n, rng))
+            return drawn[-1]
+
+    fit(Watched(7, hidden=(6,), latent_dim=3), x, epochs=1, batch_size=23, x_valid=x, progress=False)
+    train_eps, valid_eps = (eps for (eps,) in drawn)
+    assert not np.isin(valid_eps, train_eps).any()
 
 
 class Recorder(VAE):
@@ -109,6 +126,15 @@ def test_weight_decay_is_in_the_gradient_and_never_in_the_loss(x):
         )
 
 
+def test_weight_decay_divides_by_the_training_set_not_by_the_batch(x):
+    twins = np.tile(x[:1], (2, 1))  # two examples, one a batch: two steps of lr / 2 toward zero
+    models = [model(), model()]
+    for m, decay in zip(models, (False, True)):
+        fit(m, twins, SGD(lr=1e-2), 1, 1, weight_decay=decay, progress=False)
+    pull = models[0].params["encoder_W1"] - models[1].params["encoder_W1"]
+    np.testing.assert_allclose(pull, 2 * 1e-2 / 2 * model().params["encoder_W1"], rtol=0.1, atol=1e-5)
+
+
 def test_schedule_is_asked_at_every_step(x):
     steps = []
     m = BetaVAE(7, hidden=(6,), latent_dim=3, beta=4.0)
@@ -163,6 +189,9 @@ def test_evaluation_says_what_it_says(x):
     np.testing.assert_allclose(result.kl_per_latent, (0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).mean(axis=0))
     assert result.kl_per_latent.sum() == pytest.approx(result.kl)
     np.testing.assert_allclose(result.mu_variance, mu.var(axis=0))
+    terms = m.loss(x, *m.draw_noise(23, np.random.default_rng([0, 101])))
+    each = terms.recon_nll_each + terms.kl_each
+    assert result.standard_error == pytest.approx(each.std(ddof=1) / np.sqrt(23))
     assert result.mu_variance[1] == 0 and result.active_units == (mu.var(axis=0) > 0.01).sum()
 
 

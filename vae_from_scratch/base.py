@@ -67,8 +67,10 @@ class EncoderDecoder:
         Naming the argument, what was expected and how to mend it.
     """
 
+    heads = 1  # how many arrays (N, Z) the encoder puts out, side by side
+    noise_arrays = 0  # how many arrays (N, Z) draw_noise gives
+    variational = False  # whether there is a q(z|x), and so a KL and an ELBO
     settings = {}  # name: smallest legal value; a schedule may change these during training
-    needs_density = False
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class EncoderDecoder:
         self.latent_dim = checks.whole("latent_dim", latent_dim)
         self.activation = checks.choice("activation", activation, ops.ACTIVATIONS)
         self.likelihood = likelihoods.from_config(likelihood)
-        if self.needs_density and not self.likelihood.is_density:
+        if self.variational and not self.likelihood.is_density:
             raise ValueError(
                 f"likelihood {self.likelihood.config['name']!r} is no density, so there is no ELBO to maximise; "
                 "Gaussian(sigma=1.0) is the squared error with its constant"
@@ -115,6 +117,12 @@ class EncoderDecoder:
         encoder_params = self.encoder.init(rng, self.init, self.dtype)
         decoder_params = self.decoder.init(rng, self.init, self.dtype)
         self.params = FlatDict({**encoder_params, **decoder_params, **likelihood_params})
+
+    def __getstate__(self):  # for copy.deepcopy: a module cannot be copied, and need not be
+        return {name: value for name, value in self.__dict__.items() if name != "ops"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, ops=BACKENDS[state["backend"]]())
 
     @property
     def config(self):

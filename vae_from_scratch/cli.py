@@ -246,7 +246,7 @@ def draw_figures(model, test, history, result, folder, seed):
     }
     many = test[np.arange(min(5000, len(test)))]
     labels = None if test.labels is None else test.labels[: len(many)]
-    if model.needs_density:
+    if model.variational:
         codes, _ = model.encode(many)
         order = np.argsort(-result.kl_per_latent)
         figures["samples"] = plots.samples(model.sample(100, np.random.default_rng(seed)), shape)
@@ -257,7 +257,7 @@ def draw_figures(model, test, history, result, folder, seed):
     if model.latent_dim >= 2:
         pair = (0, 1) if model.latent_dim == 2 else tuple(int(j) for j in order[:2])
         figures["latents"] = plots.latent_scatter(codes, labels, pair, title="codes of the test images")
-    if model.latent_dim == 2 and model.needs_density:
+    if model.latent_dim == 2 and model.variational:
         figures["manifold"] = plots.manifold(model, shape)
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
@@ -312,7 +312,7 @@ def traverse_run(options):
     model, config, data = open_run(options)
     from . import plots
 
-    if not model.needs_density:
+    if not model.variational:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
     result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
     chosen = np.random.default_rng(options.seed).integers(len(data), size=1)

@@ -7,6 +7,7 @@ import numpy as np
 from . import checks
 from .batches import BINARIZE, binarize_rows, in_order
 
+EVALUATION_STREAMS = 100, 101  # apart from training's 0, 1, 2, whatever the seed
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
 
 
@@ -53,7 +54,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
     """
     checks.choice("binarize", binarize, BINARIZE)
     checks.whole("batch_size", batch_size)
-    data_rng, noise_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in range(2))
+    data_rng, noise_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in EVALUATION_STREAMS)
     checks.data("x", x, model.data_dim, model.likelihood.unit_interval or binarize != "none")
     n, total, recon_each, kl_each, mus, kl_per_latent = len(x), 0.0, [], [], [], 0.0
     for indices in in_order(n, batch_size):
@@ -62,7 +63,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
         total += float(terms.loss) * len(batch)  # weighted: the last batch may be shorter
         recon_each.append(terms.recon_nll_each)
         kl_each.append(terms.kl_each)
-        if model.needs_density:
+        if model.variational:
             mu, logvar = model.encode(batch)
             mus.append(mu)
             kl_per_latent = (
@@ -70,7 +71,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
             )
     recon_each, kl_each = np.concatenate(recon_each).astype(np.float64), np.concatenate(kl_each).astype(np.float64)
     nll_each = recon_each + kl_each
-    latent = model.needs_density
+    latent = model.variational
     return Evaluation(
         n=n,
         loss=total / n,

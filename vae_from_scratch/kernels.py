@@ -121,7 +121,7 @@ ACT_KERNELS = {"tanh": (add_bias_tanh, tanh_da), "relu": (add_bias_relu, relu_da
 
 
 def dense_act_forward(x, W, b, activation):
-    if activation not in ACT_KERNELS or not (x.dtype is W.dtype is b.dtype is F32):
+    if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32):
         return ops.dense_act_forward(x, W, b, activation)
     h = x @ W
     ACT_KERNELS[activation][0](h, b)
@@ -129,14 +129,14 @@ def dense_act_forward(x, W, b, activation):
 
 
 def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (dh.dtype is x.dtype is W.dtype is h.dtype is F32):
+    if activation not in ACT_KERNELS or not (dh.dtype == x.dtype == W.dtype == h.dtype == F32):
         return ops.dense_act_backward(dh, x, W, h, activation, out)
     da, dW, db = _da_dW_db(dh, x, h, activation, out)
     return da @ W.T, dW, db
 
 
 def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (dh.dtype is x.dtype is h.dtype is F32):
+    if activation not in ACT_KERNELS or not (dh.dtype == x.dtype == h.dtype == F32):
         return ops.dense_act_backward_params(dh, x, h, activation, out)
     return _da_dW_db(dh, x, h, activation, out)[1:]
 
@@ -181,7 +181,7 @@ def bernoulli_dlogits(dnll, logits, x, dlogits):
 
 
 def bernoulli_nll_forward(logits, x):
-    if not (logits.dtype is x.dtype is F32):
+    if not (logits.dtype == x.dtype == F32):
         return ops.bernoulli_nll_forward(logits, x)
     nll = np.empty(len(x), F32)
     bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll)
@@ -189,7 +189,7 @@ def bernoulli_nll_forward(logits, x):
 
 
 def bernoulli_nll_backward(dnll, logits, x):
-    if not (dnll.dtype is logits.dtype is x.dtype is F32):
+    if not (dnll.dtype == logits.dtype == x.dtype == F32):
         return ops.bernoulli_nll_backward(dnll, logits, x)
     dlogits = np.empty(logits.shape, F32)
     bernoulli_dlogits(np.ascontiguousarray(dnll), np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits)
@@ -247,7 +247,7 @@ def kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
 
 
 def reparameterize_forward(mu, logvar, eps):
-    if not (mu.dtype is logvar.dtype is eps.dtype is F32):
+    if not (mu.dtype == logvar.dtype == eps.dtype == F32):
         return ops.reparameterize_forward(mu, logvar, eps)
     z = np.empty(eps.shape, F32)
     latent_z(mu, logvar, eps, z)
@@ -255,7 +255,7 @@ def reparameterize_forward(mu, logvar, eps):
 
 
 def reparameterize_backward(dz, logvar, eps):
-    if not (dz.dtype is logvar.dtype is eps.dtype is F32):
+    if not (dz.dtype == logvar.dtype == eps.dtype == F32):
         return ops.reparameterize_backward(dz, logvar, eps)
     dlogvar = np.empty(dz.shape, F32)
     latent_dlogvar(dz, logvar, eps, dlogvar)
@@ -263,7 +263,7 @@ def reparameterize_backward(dz, logvar, eps):
 
 
 def gaussian_kl_forward(mu, logvar):
-    if not (mu.dtype is logvar.dtype is F32):
+    if not (mu.dtype == logvar.dtype == F32):
         return ops.gaussian_kl_forward(mu, logvar)
     kl = np.empty(len(mu), F32)
     kl_rows(mu, logvar, kl)
@@ -271,7 +271,7 @@ def gaussian_kl_forward(mu, logvar):
 
 
 def gaussian_kl_backward(dkl, mu, logvar):
-    if not (dkl.dtype is mu.dtype is logvar.dtype is F32):
+    if not (dkl.dtype == mu.dtype == logvar.dtype == F32):
         return ops.gaussian_kl_backward(dkl, mu, logvar)
     dmu, dlogvar = np.empty(mu.shape, F32), np.empty(mu.shape, F32)
     kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar)
@@ -300,7 +300,7 @@ def adagrad_entries(param, grad, g2, lr, adagrad_eps):
 
 
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
-    if not (param.dtype is grad.dtype is m.dtype is F32):
+    if not (param.dtype == grad.dtype == m.dtype == F32):
         return optimizers.adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps)
     rate, v_scale = lr / (1 - beta1**t), 1 / (1 - beta2**t)
     # 1 - beta2 is taken before rounding: in float32 it is off by 5e-5; float32 times a Python float is float64 in a kernel
@@ -309,6 +309,6 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
 
 
 def adagrad_update(param, grad, g2, lr, adagrad_eps):
-    if not (param.dtype is grad.dtype is F32):
+    if not (param.dtype == grad.dtype == F32):
         return optimizers.adagrad_update(param, grad, g2, lr, adagrad_eps)
     adagrad_entries(param, grad, g2, np.float32(lr), np.float32(adagrad_eps))

@@ -1,7 +1,7 @@
 """p(x|z): how many numbers the decoder puts out, the negative log likelihood of x under them, and the mean of x.
 
-To add one: a pair in ops.py, its equation in derivations/, its row in gradcheck.py, a class here with
-the four methods of Bernoulli, and its name in from_config.
+To add one: a pair in ops.py, its equation in derivations/, its row in gradcheck.PAIRS, a Likelihood here with
+the four methods of Bernoulli, and its name in NAMES and in gradcheck.LIKELIHOODS.
 """
 
 import numpy as np
@@ -9,11 +9,18 @@ import numpy as np
 from . import checks
 
 
-class Bernoulli:
+class Likelihood:
+    """What may be said of a likelihood beside its four methods."""
+
+    unit_interval = False  # whether data must lie in [0, 1]
+    is_density = True  # whether it is normalised over x, so that an ELBO can be built on it
+    config = {}  # its name in NAMES, and the arguments of its constructor
+
+
+class Bernoulli(Likelihood):
     """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel."""
 
-    unit_interval = True  # data must lie in [0, 1]
-    is_density = True  # normalised over x, so an ELBO can be built on it
+    unit_interval = True
     config = {"name": "bernoulli"}
 
     def init(self, data_dim, dtype):
@@ -33,15 +40,13 @@ class Bernoulli:
         return ops.sigmoid_forward(out)
 
 
-class Gaussian:
+class Gaussian(Likelihood):
     """Real-valued pixels, x ~ N(x_mean, exp(x_logvar)).
 
     sigma: a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output).
     mean: "linear", or "sigmoid" to keep x_mean within (0, 1) (Kingma and Welling's Frey faces: per-pixel, sigmoid).
+    A per-pixel variance on pixels that never change has no best value, the density grows without bound: note 6.
     """
-
-    unit_interval = False
-    is_density = True
 
     def __init__(self, sigma=1.0, mean="linear"):
         self.sigma = (
@@ -86,10 +91,9 @@ class Gaussian:
         return self.heads(ops, params, out)[0]
 
 
-class SquaredError:
+class SquaredError(Likelihood):
     """Half the squared distance: the plain autoencoder's loss.  Not a density (no constant), so no VAE takes it."""
 
-    unit_interval = False
     is_density = False
     config = {"name": "squared-error"}
 
@@ -116,7 +120,7 @@ def from_config(spec):
     if isinstance(spec, dict):
         options = dict(spec)
         return NAMES[checks.choice("likelihood", options.pop("name", None), NAMES)](**options)
-    if not isinstance(spec, tuple(NAMES.values())):
+    if not isinstance(spec, Likelihood):
         raise TypeError(
             f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}"
         )

@@ -20,6 +20,9 @@ class FlatDict(dict):
     def __setitem__(self, name, value):
         self[name][...] = value
 
+    def __reduce__(self):
+        return FlatDict, (dict(self),)  # a copy is one buffer again
+
 
 def glorot_uniform(rng, fan_in, fan_out, dtype):
     """W ~ U(-r, r) with r = sqrt(6 / (I + O)), Eq. (GLOROT.1) (Glorot and Bengio 2010, Eq. 16).  (I, O)."""

@@ -171,23 +171,24 @@ def gaussian_nll_forward(x_mean, x_logvar, x):
 
     x_mean, x (N, D); x_logvar a scalar, (D,) or (N, D).  Returns (N,); negative where the density exceeds 1.
     """
-    log_2pi = x_mean.dtype.type(LOG_2PI)
+    log_2pi, x_logvar = x_mean.dtype.type(LOG_2PI), np.asarray(x_logvar, x_mean.dtype)
     return (log_2pi + x_logvar + (x - x_mean) ** 2 * np.exp(-x_logvar)).sum(axis=1) / 2
 
 
 def gaussian_nll_backward(dnll, x_mean, x_logvar, x):
     """Eqs. (GAUSS.2), (GAUSS.3).  dnll (N,).  Returns dx_mean and dx_logvar (x_logvar's shape)."""
+    x_logvar = np.asarray(x_logvar, x_mean.dtype)
     inv_var = np.exp(-x_logvar)
     dx_mean = dnll[:, None] * (x_mean - x) * inv_var
     dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2
-    return dx_mean, _sum_to(np.shape(x_logvar), dx_logvar)
+    return dx_mean, _sum_to(x_logvar.shape, dx_logvar)
 
 
 def _sum_to(shape, grad):
     # an entry that was broadcast to many places collects the gradient of each of them
     grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1)
-    return grad.sum(axis=stretched, keepdims=True) if stretched else grad
+    return np.asarray(grad.sum(axis=stretched, keepdims=True) if stretched else grad)
 
 
 def squared_error_forward(recon, x):

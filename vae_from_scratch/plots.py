@@ -50,7 +50,7 @@ def image_grid(rows, image_shape, *, row_labels=(), column_labels=(), title="", 
     height, width = image_shape
     count = max(len(row) for row in rows)
     side = cell * max(1.0, (10 / count) ** 0.5)
-    across, down = side * count * min(1, width / height), side * len(rows) * max(1, height / width)
+    across, down = side * count * min(1, width / height), side * len(rows) * min(1, height / width)
     figure = Figure(figsize=(across + 1.7 * bool(len(row_labels)), down + 0.6), layout="constrained")
     ax = figure.subplots()
     show_grid(ax, rows, image_shape)
@@ -112,9 +112,13 @@ def manifold_rows(model, span, steps):
 
 
 def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10):
-    """A row for each latent, the largest KL first: it goes from -span to span while the others stay as in z (Z,)."""
+    """A row for each latent, the largest KL first: it goes from -span to span while the others stay as in z (Z,).
+
+    Of the latents that say nothing (below 0.01 nats), whose rows do not change, the first stands for all.
+    """
     ticks, rows, names = np.linspace(-span, span, steps), [], []
-    for j in np.argsort(-kl_per_latent)[:most]:
+    speaking = int((kl_per_latent > 0.01).sum())
+    for j in np.argsort(-kl_per_latent)[: min(most, speaking + 1)]:
         codes = np.tile(z, (steps, 1))
         codes[:, j] = ticks
         rows.append(model.decode(codes))

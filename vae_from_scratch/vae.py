@@ -23,7 +23,7 @@ class VAE(EncoderDecoder):
 
     heads = 2  # the encoder puts out mu and logvar, side by side
     noise_arrays = 1  # eps
-    needs_density = True
+    variational = True
 
     def draw_noise(self, n, rng):
         """(eps,) with eps ~ N(0, I), (n, Z): the only randomness there is."""
@@ -51,7 +51,7 @@ class VAE(EncoderDecoder):
         ops, params = self.ops, self.params
         out = dec[-1]
         share = np.ones(len(x), self.dtype) / len(x)  # each example's, since loss is a batch mean
-        drecon_nll, dkl = share, self.penalty_backward(share, kl_mean)
+        drecon_nll, dkl = share, self.penalty_backward(1.0, kl_mean) * share
         dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(dkl, mu, logvar)
         dout = self.likelihood.backward(ops, params, drecon_nll, out, x, grads)
         dz = self.decoder.backward(ops, params, dout, dec, grads)

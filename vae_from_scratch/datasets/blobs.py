@@ -20,7 +20,7 @@ def blobs(split="all", size=16, positions=32, width=0.08):
 
 
 class Drawn:
-    """Rows of a data set that exist only while they are looked at."""
+    """Rows that exist only while they are looked at."""
 
     def __init__(self, factors, size, width):
         self.factors, self.size, self.width = factors, size, width
@@ -29,11 +29,9 @@ class Drawn:
         return len(self.factors)
 
     def __getitem__(self, indices):
-        if np.ndim(indices) == 1:
-            return Drawn(self.factors[indices], self.size, self.width)
-        return self
+        pixels, centres = (np.arange(self.size) + 0.5) / self.size, self.factors[indices]
+        rows, columns = (np.exp(-((pixels - centres[..., [k]]) ** 2) / (2 * self.width**2)) for k in (0, 1))
+        return (rows[..., :, None] * columns[..., None, :]).reshape(*centres.shape[:-1], -1)
 
-    def __array__(self, dtype=None, copy=None):
-        pixels = (np.arange(self.size) + 0.5) / self.size
-        rows, columns = (np.exp(-((pixels - centre[:, None]) ** 2) / (2 * self.width**2)) for centre in self.factors.T)
-        return (rows[:, :, None] * columns[:, None, :]).reshape(len(self), -1).astype(dtype)
+    def subset(self, rows):
+        return Drawn(self.factors[rows], self.size, self.width)

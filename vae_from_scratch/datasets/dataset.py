@@ -11,7 +11,7 @@ SPLITS = ("train", "test")
 
 
 class Dataset:
-    """len(data) examples; data[indices] -> float32 (N, D).  Stored as they came, divided by scale when asked for.
+    """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).  Stored as they came, divided by scale when asked for.
 
     Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None;
     factors (n, F), the values an image was drawn from, or None; binary, whether all values are 0 or 1.
@@ -33,11 +33,10 @@ class Dataset:
         return self.image_shape[0] * self.image_shape[1]
 
     def subset(self, rows):
-        """The examples of these rows (indices or a mask), as a Dataset."""
-        rows = np.asarray(rows)
+        """The examples of these rows (a slice, indices or a mask), as a Dataset."""
         return Dataset(
             self.name,
-            self.values[rows],
+            self.values.subset(rows) if hasattr(self.values, "subset") else self.values[rows],
             self.image_shape,
             scale=self.scale,
             labels=None if self.labels is None else self.labels[rows],
