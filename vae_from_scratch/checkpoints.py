@@ -1,5 +1,6 @@
 """A training run between two steps: all that decides how it goes on, and how that is kept and taken up again."""
 
+import math
 import signal
 import threading
 import time
@@ -162,7 +163,7 @@ class Keeper:
 
     def __init__(self, run, folder, every, steps, settings):
         self.run, self.folder, self.every, self.steps, self.settings = run, folder, every, steps, settings
-        self.written, self.interrupted = time.monotonic(), False
+        self.written, self.written_at, self.interrupted = time.monotonic(), None, False
 
     def start(self, resume):
         """Take the run up again, or write its first checkpoint: never over those of another run.  Returns the epochs to do."""
@@ -179,30 +180,38 @@ class Keeper:
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
         if not checks.finite(self.run.arrays().values()):
-            raise self.diverged("the parameters or the optimizer's state are not finite")
+            raise self.diverged(f"after step {self.run.step}: the parameters or the optimizer's state are not finite")
         if self.folder is not None:
             self.run.save(self.folder, self.settings, last)
-        self.written = time.monotonic()
+        self.written, self.written_at = time.monotonic(), self.run.step
 
-    def before_step(self, batch, terms, grads):
-        """Stop a run whose loss or gradient is not finite, or a thousand times worse than at the start."""
-        if np.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(grads.values()):
+    def judge(self, batch, terms, grads):
+        """Stop a run whose loss or gradient (of the next step; {} after an epoch) is not finite or far too large."""
+        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(grads.values()):
             return
+        where = f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
         wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))]
         wrong += [f"the gradient of {name}" for name, grad in grads.items() if not np.isfinite(grad).all()]
-        problem = f"{wrong[0]} is not finite" if wrong else "the loss is a thousand times worse than at the start"
+        term = "kl" if terms.kl > abs(terms.recon_nll) else "recon_nll"
+        problem = (
+            f"{wrong[0]} is not finite"
+            if wrong
+            else f"the loss is a thousand times worse than at the start by its {term}"
+        )
         model, numbers = self.run.model, f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}"
         if model.needs_density:
             numbers += f", largest logvar {model.encode(batch)[1].max():g}"
-        decoder = not np.isfinite(terms.recon_nll) or not terms.kl > abs(terms.recon_nll)
-        advice = getattr(model.likelihood, "advice", "") if decoder else ""
-        raise self.diverged(f"{problem} ({numbers})", advice)
+        advice = getattr(model.likelihood, "advice", "") if (wrong or [term])[0] == "recon_nll" else ""
+        raise self.diverged(f"{where}: {problem} ({numbers})", advice)
 
     def diverged(self, problem, advice=""):
-        """What to raise, in one line."""
-        kept = f"; the last good checkpoint is kept in {self.folder}" if self.folder is not None else ""
-        step = self.run.step + 1
-        return FloatingPointError(f"stopped in step {step}: {problem}; try a smaller learning rate{advice}{kept}")
+        """What to raise, in one line.  A checkpoint from which no step could be made is not a good one: it is taken back."""
+        kept = ""
+        if self.folder is not None:
+            if self.written_at == self.run.step:
+                files.take_back_checkpoint(self.folder)
+            kept = f"; the last good checkpoint is kept in {self.folder}"
+        return FloatingPointError(f"stopped {problem}; try a smaller learning rate{advice}{kept}")
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""

@@ -1,5 +1,6 @@
 """The one place where arguments are refused: each message names the value, what was expected, the way out."""
 
+import math
 import numbers
 import os
 
@@ -115,14 +116,18 @@ def data(name, x, dim, unit_interval):
 def finite(arrays):
     """Whether every number in these arrays is finite."""
     # one pass over memory: a sum of squares is finite only if they are; if it is not, squares may have overflowed
-    return all(np.isfinite(np.vdot(array, array)) or np.isfinite(array).all() for array in arrays)
+    return all(math.isfinite(np.vdot(array, array)) or np.isfinite(array).all() for array in arrays)
 
 
-def training(model, optimizer, schedule, callback, callback_at):
-    """The objects and functions that fit is handed."""
-    if not hasattr(model, "loss_and_grads"):
-        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or CapacityVAE, got {model!r}")
-    if not hasattr(optimizer, "step"):
+def model(value):
+    """An object with loss_and_grads and the rest of a model."""
+    if isinstance(value, type) or not hasattr(value, "loss_and_grads"):
+        raise TypeError(f"model must be an Autoencoder(...), VAE(...), BetaVAE(...) or CapacityVAE(...), got {value!r}")
+
+
+def training(optimizer, schedule, callback, callback_at):
+    """The objects and functions that fit is handed beside the model."""
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
         raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {optimizer!r}")
     for name, value in {"schedule": schedule, "callback": callback}.items():
         if value is not None and not callable(value):

@@ -197,6 +197,12 @@ def read_checkpoint(folder):
     raise FileNotFoundError(f"{folder} holds no {CHECKPOINT}; there is nothing to resume")
 
 
+def take_back_checkpoint(folder):
+    """Put the checkpoint before the newest in its place, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
+
+
 def has_checkpoint(folder):
     """Whether there is a checkpoint in folder, whole or not."""
     return any((Path(folder) / name).exists() for name in (CHECKPOINT, PREVIOUS))

@@ -91,7 +91,8 @@ def fit(
     True
     """
     optimizer = Adam() if optimizer is None else optimizer
-    checks.training(model, optimizer, schedule, callback, callback_at)
+    checks.model(model)
+    checks.training(optimizer, schedule, callback, callback_at)
     batch_size, seed = checks.whole("batch_size", batch_size), checks.seed(seed)
     if epochs is not None or not resume:
         epochs = checks.whole("epochs", epochs)
@@ -126,7 +127,7 @@ def fit(
                 if run.limit is None:
                     run.expect(evaluate(model, some, binarize=binarize, seed=seed).loss)
                 terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), run.rngs["noise"]))
-                keeper.before_step(batch, terms, grads)
+                keeper.judge(batch, terms, grads)
                 if weight_decay:
                     grads = prior_gradient(model.params, grads, n)
                 optimizer.step(model.params, grads, run.state)
@@ -139,6 +140,7 @@ def fit(
             row = {"epoch": run.epoch, "steps": run.step, "examples": run.examples, "seconds": run.seconds}
             row.update(zip(("loss", "recon_nll", "kl"), map(float, run.sums / n)))
             seen = evaluate(model, glimpse, binarize=binarize, seed=seed)
+            keeper.judge(some, seen, {})
             if x_valid is not None:
                 row.update(valid_loss=seen.loss, valid_recon_nll=seen.recon_nll, valid_kl=seen.kl)
             if seen.kl_per_latent is not None:

@@ -1,7 +1,7 @@
 """Hand damaged and hostile files to every reader; each must be refused in the documented way, in bounded memory and time.
 
     python tests/long/mutations.py                 # 20,000 files for each reader, about 4 minutes on one core
-    python tests/long/mutations.py --files 300     # the short version that the test suite runs
+    python tests/long/mutations.py --files 150     # the short version that the test suite runs
 
 A good file is changed one to four times: bits flipped, cut short, bytes written over (often with sizes that are far too
 large), moved, doubled, removed or added, or pieces of another good file put in.  Where a format has a shell (the zip of an .npz
