@@ -249,7 +249,7 @@ def test_bad_command_line(line, here, capsys):
         code = main(line.split())
     except SystemExit as stop:  # argparse's own
         code = stop.code
-    error = capsys.readouterr().err
+    error = capsys.readouterr().err.replace("\\", "/")
     assert code == 2 and COMMANDS[line] in error and error.startswith("vae-from-scratch") and error.count("\n") == 1
     assert sorted(str(path) for path in here.rglob("*")) == before
 

@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, checkpoints, cli, files, fit
+from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, checkpoints, cli, files, fit, training
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
 
@@ -204,6 +204,9 @@ def change(path, changes):
         ({"optimizer/t": np.array(1.5)}, "optimizer/t"),
         ({"sums": np.zeros(4)}, "sums"),
         ({"history/loss": np.array(["a"])}, "the history is not one"),
+        ({"history/loss": np.zeros(2)}, "the history is not one"),
+        ({"limit": None}, "the limit of the loss"),
+        ({"limit": "high"}, "is not a checkpoint of fit"),
     ],
 )  # fmt: skip
 def test_what_fit_did_not_write_is_refused_and_nothing_changes(changes, words, tmp_path):
@@ -270,6 +273,22 @@ def test_ctrl_c_is_held_back_to_the_end_of_the_step_and_saved(tmp_path):
     model, history = plain(tmp_path, resume=True)
     expected, straight = plain()
     assert same(model, expected) and timeless(history) == timeless(straight)
+
+
+def test_ctrl_c_while_the_last_epoch_is_looked_at_stops_as_well(tmp_path, monkeypatch):
+    evaluate, calls = training.evaluate, []
+
+    def press(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:  # before training, and after each of three epochs
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(training, "evaluate", press)
+    with pytest.raises(KeyboardInterrupt, match="after step 15"):
+        plain(tmp_path)
+    monkeypatch.undo()
+    assert timeless(plain(tmp_path, resume=True)[1]) == timeless(plain()[1])
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path):

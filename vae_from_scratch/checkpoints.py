@@ -11,6 +11,7 @@ import numpy as np
 from . import checks, files
 
 MINUTE = 60  # seconds between checkpoints, if nothing else is asked for
+COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
 
 
 class Run:
@@ -84,8 +85,15 @@ class Run:
             earlier, limit = checks.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
             of_model = {name: checks.number(name, value, 0) for name, value in about["of_model"].items()}
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
-            if any(column.shape[:1] != (epoch - 1,) or column.dtype.kind not in "if" for column in history.values()):
+            wrong = [
+                name
+                for name in history
+                if history[name].shape[:1] != (epoch - 1,) or history[name].dtype.kind not in "if"
+            ]
+            if wrong or (epoch > 1 and not {f"history/{name}" for name in COLUMNS} <= set(history)):
                 raise ValueError(f"the history is not one of {epoch - 1} epochs")
+            if (limit is None) != (epoch == 1 and position == 0):
+                raise ValueError("the limit of the loss is set before the first step")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
         _compare(path, then, settings)
@@ -189,16 +197,15 @@ class Keeper:
         """Stop a run whose loss or gradient (of the next step; {} after an epoch) is not finite or far too large."""
         if math.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(grads.values()):
             return
-        where = f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
+        model, where = self.run.model, f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
         wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))]
         wrong += [f"the gradient of {name}" for name, grad in grads.items() if not np.isfinite(grad).all()]
         term = "kl" if terms.kl > abs(terms.recon_nll) else "recon_nll"
-        problem = (
-            f"{wrong[0]} is not finite"
-            if wrong
-            else f"the loss is a thousand times worse than at the start by its {term}"
+        worse = f"the loss is a thousand times worse than at the start by its {term}"
+        problem, numbers = (
+            f"{wrong[0]} is not finite" if wrong else worse,
+            f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}",
         )
-        model, numbers = self.run.model, f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}"
         if model.needs_density:
             numbers += f", largest logvar {model.encode(batch)[1].max():g}"
         advice = getattr(model.likelihood, "advice", "") if (wrong or [term])[0] == "recon_nll" else ""
@@ -215,19 +222,21 @@ class Keeper:
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""
-        if self.interrupted or (self.steps and self.run.step % self.steps == 0):
-            self.write()
-        if self.interrupted:
-            raise KeyboardInterrupt(f"interrupted after step {self.run.step}, which is kept in {self.folder}")
+        self._write_if(self.steps and self.run.step % self.steps == 0)
 
     def after_epoch(self, last):
-        """Write one if it is due, and at the end."""
+        """Write one if it is due, and at the end; stop here if Ctrl-C was pressed."""
         if self.every:
             due = (self.run.epoch - 1) % self.every == 0
         else:
             due = not self.steps and time.monotonic() - self.written > MINUTE
-        if due or last:
+        self._write_if(due or last, last)
+
+    def _write_if(self, due, last=False):
+        if due or self.interrupted:
             self.write(last)
+        if self.interrupted:
+            raise KeyboardInterrupt(f"interrupted after step {self.run.step}, which is kept in {self.folder}")
 
     def __enter__(self):
         self.before = None

@@ -199,7 +199,8 @@ def train(options):
                 resume=resume,
             )
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"{stop}; go on with: vae-from-scratch train --resume {out}") from stop
+            way = f"; go on with: vae-from-scratch train --resume {out}" if files.has_checkpoint(out) else ""
+            raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
         config["epochs"] = history["epoch"][-1]
         files.save(model, out / "model.npz")
         files.write_history(out / "history.csv", history)
@@ -278,7 +279,7 @@ def new_folder(path):
         taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
         path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and all(map(files.is_leftover, path.iterdir())):
         files.sweep(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")

@@ -72,10 +72,15 @@ def _sync(folder):
             os.close(handle)
 
 
+def is_leftover(path):
+    """Whether this is what a killed writer leaves: a file with a name that write gives."""
+    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
+
+
 def sweep(folder):
-    """Remove what a killed writer has left in folder and the folders in it."""
+    """Remove leftovers from folder and the folders in it."""
     for part in [*Path(folder).glob(".*.part"), *Path(folder).glob("*/.*.part")]:
-        if re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", part.name):  # the names that write gives
+        if is_leftover(part):
             part.unlink(missing_ok=True)
 
 
@@ -277,7 +282,7 @@ def _read_array(file, size):
 
 
 def read_npz(path):
-    """All arrays of an .npz file as a dict, each checked against the archive's checksum; no pickled objects."""
+    """All arrays of an .npz file (up to 4 GB) as a dict, each checked against its checksum there; no pickled objects."""
     with open(path, "rb") as file, _refusing(path, ".npz"):
         size, arrays = _size(file), {}
         if size < 22:
