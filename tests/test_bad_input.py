@@ -1,12 +1,15 @@
 """Promise: bad input gets one clear error that names the value, what was expected and the way out; nothing is written."""
 
+import json
 import os
 
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, fit
-from vae_from_scratch.cli import main
+from vae_from_scratch import (
+    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, files, fit, save,
+)  # fmt: skip
+from vae_from_scratch.cli import OPTIONS, main
 
 X = np.random.default_rng(0).uniform(size=(9, 7))
 RNG = np.random.default_rng(0)
@@ -77,6 +80,41 @@ CALLS = {  # what is done: (call, telling words)
     "fit: optimizer": (lambda: fit(model(), X, optimizer="adam", batch_size=3), r"optimizer must be SGD\(...\)"),
     "fit: x_valid": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.nan)), "x_valid holds NaN"),
     "fit: callback_at alone": (lambda: fit(model(), X, batch_size=3, callback_at=[5]), "callback and callback_at go together"),
+    "fit: no model": (lambda: fit("vae", X), r"model must be an Autoencoder\(...\), VAE.*got 'vae'"),
+    "fit: a class": (lambda: fit(VAE, X, batch_size=3), r"model must be an Autoencoder.*got <class"),
+    "fit: an optimizer's class": (lambda: fit(model(), X, Adam, batch_size=3), r"optimizer must be SGD\(...\).*got <class"),
+    "evaluate: no model": (lambda: evaluation.evaluate(None, X), "model must be an Autoencoder.*got None"),
+    "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x holds NaN or infinity"),
+    "fit: x_valid infinity": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)), "x_valid holds NaN or infinity"),
+    "fit: x_valid empty": (lambda: fit(model(), X, batch_size=3, x_valid=X[:0]), "x_valid is empty"),
+    "fit: x_valid width": (lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]), r"x_valid must have shape \(N, 7\)"),
+    "fit: x_valid integers": (lambda: fit(model(), X, batch_size=3, x_valid=np.ones((9, 7), int)), "x_valid holds int64.*x / 255"),
+    "fit: one example": (lambda: fit(model(), X[0], batch_size=1), r"x must have shape \(N, 7\), got \(7,\); one example is x\[None"),
+    "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed must be at least 0, got -1"),
+    "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed must be a whole number, got None"),
+    "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs must be a whole number, got None"),
+    "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule={"beta": 1}), "schedule must be a function, got"),
+    "fit: schedule's answer": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0), "must return a dict of settings.*got 2.0"),
+    "fit: schedule's value": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"beta": np.nan}), "beta must be a finite"),
+    "fit: schedule's name": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}), "no setting 'gamma'; it has: beta"),
+    "fit: callback": (lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]), "callback must be a function, got 3"),
+    "fit: callback_at": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]), "each number in callback_at must be at least 1"),
+    "fit: checkpoint": (lambda: fit(model(), X, batch_size=3, checkpoint=3), "checkpoint must be the name of a folder, got 3"),
+    "fit: checkpoint_every": (lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_every=0), "checkpoint_every must be at least 1"),
+    "fit: checkpoint_steps": (lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_steps=2.5), "checkpoint_steps must be a whole"),
+    "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_every=1), "need checkpoint=FOLDER"),
+    "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "need checkpoint=FOLDER"),
+    "fit: nothing kept of bad data": (lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"), "x holds NaN"),
+    "save: no model": (lambda: save({"a": 1}, "m.npz"), "model must be an Autoencoder, VAE, BetaVAE, CapacityVAE, got"),
+    "encode: integers": (lambda: model().encode(np.ones((2, 7), int)), "x holds int64 values, floats were expected; images of integers"),
+    "encode: a string": (lambda: model().encode("x"), r"x must have shape \(N, 7\), got \(\)"),
+    "one latent, noise of two": (lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))), r"shapes \[\(9, 1\)\], got \[\(9, 2\)\]"),
+    "sigma NaN": (lambda: Gaussian(sigma=float("nan")), "sigma must be a finite number > 0, got nan"),
+    "adam_eps zero": (lambda: Adam(adam_eps=0), "adam_eps must be a finite number > 0, got 0"),
+    "lr a string": (lambda: Adam(lr="fast"), "lr must be a number, got 'fast'"),
+    "evaluate: batch_size": (lambda: evaluation.evaluate(model(), X, batch_size=0), "batch_size must be at least 1"),
+    "evaluate: binarize": (lambda: evaluation.evaluate(model(), X, binarize="no"), "binarize must be one of"),
+    "blobs: size": (lambda: datasets.blobs(size=0), "size must be at least 1"),
     "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x is empty"),
     "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x holds NaN"),
     "data: name": (lambda: datasets.load("cifar"), "data must be one of digits, mnist.*or an .npy or .npz file; got 'cifar'"),
@@ -85,10 +123,18 @@ CALLS = {  # what is done: (call, telling words)
 
 
 @pytest.mark.parametrize("call, words", CALLS.values(), ids=CALLS)
-def test_bad_call(call, words):
+def test_bad_call(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, TypeError), match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_smallest_of_everything_works():
+    m = VAE(1, hidden=(1,), latent_dim=1)
+    history = fit(m, np.ones((1, 1)), batch_size=1, epochs=2, progress=False)
+    assert np.isfinite(history["loss"]).all() and m.sample(1, RNG).shape == (1, 1)
 
 
 def test_a_refused_fit_changes_nothing():
@@ -114,6 +160,21 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
     (tmp_path / "noise.npz").write_bytes(b"not an archive")
+    np.save("empty.npy", np.ones((0, 4)))
+    np.save("inf.npy", np.full((200, 4), np.inf))
+    np.save("objects.npy", np.array([{}] * 20, dtype=object))
+    np.save("small.npy", np.full((20, 4), 0.5))
+    np.savez("labels.npz", images=np.full((20, 4), 0.5), labels=np.ones(3))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "small.npy").read_bytes()[:-1])
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text('{"model": "vae"')
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.json").write_text('{"colour": "red"}')
+    options = {option.name: option.default for option in OPTIONS} | {"epochs": 2, "beta": 2.0, "binarize": "dynamic"}
+    for name, change in {"begun": {}, "edited": {"optimizer": "lbfgs"}, "typed": {"hidden": "wide"}, "damaged": {}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(options | change))
+    (tmp_path / "damaged" / "checkpoint.npz").write_bytes(b"PK\x03\x04")
     return tmp_path
 
 
@@ -146,6 +207,33 @@ COMMANDS = {  # command line: telling words of the one line on stderr
     "train --out noise.npz": "noise.npz is not an empty folder",
     "train --out noise.npz/run": "noise.npz",
     "train --colour red": "--colour",
+    "train --data empty.npy": "with n > 0 is needed",
+    "train --data inf.npy --likelihood gaussian": "NaN or infinity",
+    "train --data objects.npy": "Object arrays are never loaded",
+    "train --data cut.npy": "promises 640 bytes",
+    "train --data labels.npz": "20 images but labels of shape (3,)",
+    "train --data small.npy": "batch_size is 100, but x has only 18 examples; use at most 18",
+    "train --latent-dim two": "argument --latent-dim: invalid int value: 'two'",
+    "train --hidden 99999999999": "Unable to allocate",
+    "train --epochs 1.5": "argument --epochs: invalid int value: '1.5'",
+    "train --optimizer lbfgs": "argument --optimizer: invalid choice: 'lbfgs'",
+    "train --dtype float16": "argument --dtype: invalid choice: 'float16'",
+    "train --checkpoint-every 0": "checkpoint_every must be at least 1, got 0",
+    "train --checkpoint-steps -2": "checkpoint_steps must be at least 1, got -2",
+    "train --likelihood gaussian --sigma -1": "sigma must be a finite number > 0, got -1.0",
+    "train --resume": "argument --resume: expected one argument",
+    "train --resume nowhere": "nowhere holds no config.json; name a folder that vae-from-scratch train has left",
+    "train --resume full": "full holds no config.json",
+    "train --resume half": "config.json is not valid JSON",
+    "train --resume odd": "does not hold the options of this version",
+    "train --resume edited": "optimizer must be one of adam, adagrad, sgd; got 'lbfgs'",
+    "train --resume typed": "hidden must be a sequence of layer widths",
+    "train --resume damaged": "damaged/checkpoint.npz is not a readable .npz file",
+    "train --resume begun --lr 0.1": "--resume takes everything but --epochs from begun; leave out --lr",
+    "train --resume begun --out other --latent-dim 3": "leave out --latent-dim, --out",
+    "train --resume begun --epochs 0": "epochs must be at least 1",
+    "evaluate begun": "begun holds no model.npz",
+    "sample nowhere --n many": "argument --n: invalid int value: 'many'",
     "evaluate nowhere": "nowhere holds no model.npz",
     "sample full": "full holds no model.npz",
     "traverse": "RUN",
@@ -161,8 +249,8 @@ def test_bad_command_line(line, here, capsys):
         code = main(line.split())
     except SystemExit as stop:  # argparse's own
         code = stop.code
-    error = capsys.readouterr().err
-    assert code == 2 and COMMANDS[line] in error.splitlines()[-1] and "Traceback" not in error
+    error = capsys.readouterr().err.replace("\\", "/")
+    assert code == 2 and COMMANDS[line] in error and error.startswith("vae-from-scratch") and error.count("\n") == 1
     assert sorted(str(path) for path in here.rglob("*")) == before
 
 
@@ -172,3 +260,16 @@ def test_a_folder_that_cannot_be_written(here, capsys):
     locked.mkdir(mode=0o500)
     assert main(["train", "--out", str(locked)]) == 2
     assert "locked" in capsys.readouterr().err
+
+
+def test_a_folder_that_refuses_is_one_line(here, capsys, monkeypatch):
+    # the same for a user whom nothing refuses, as in a container
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "open", refuse, raising=False)
+    before = sorted(here.rglob("*"))
+    assert main(["train", "--data", "blobs", "--out", "new"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Permission denied: 'new/" in error.replace("\\", "/")
+    assert sorted(here.rglob("*")) == before

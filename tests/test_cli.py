@@ -29,7 +29,7 @@ def figures(folder):
 def test_train_with_no_options_is_a_beta_vae_on_digits(here, capsys):
     run("train", *QUICK)
     folder = here / "runs" / "001"
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json", "figures", "history.csv", "model.npz"]
     assert figures(folder) == ["latents", "learning_curves", "reconstructions", "samples", "traversals"]
     config = json.loads((folder / "config.json").read_text())
     assert list(config) == [option.name for option in cli.OPTIONS]

@@ -1,7 +1,13 @@
 """Promise: data sets hand out float32 rows in [0, 1], are what they say, and are found or fetched safely."""
 
+import contextlib
 import gzip
 import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -120,6 +126,12 @@ def test_idx_with_and_without_gzip(tmp_path):
         (b"\x00\x00\x08\x03\x00\x00", "promises"),
         (gzip.compress(idx((2, 3), bytes(6)), mtime=0)[:-9], "damaged gzip"),
         (b"\x1f\x8b nonsense", "damaged gzip"),
+        (gzip.compress(idx((2, 3), bytes(6)), mtime=0)[:-8] + bytes(8), "damaged gzip file: CRC"),
+        (gzip.compress(idx((2, 3), bytes(6)), mtime=0) + b"more", "damaged gzip"),
+        (gzip.compress(idx((2, 3), bytes(7)), mtime=0), "promises 6 bytes of shape .2, 3., the file holds more"),
+        (gzip.compress(idx((2**31, 2**31), b""), mtime=0), "promises"),
+        (idx((2**31,), b""), "promises 2147483648 bytes"),
+        (gzip.compress(idx((2**30,), bytes(2**20)), mtime=0), "promises 1073741824 bytes"),
     ],
 )
 def test_damaged_idx_is_refused(content, words, tmp_path):
@@ -141,18 +153,92 @@ def test_files_are_found_in_the_named_folder_then_in_the_cache(tmp_path, monkeyp
         assert find("f/a") == path
 
 
-def test_downloads_are_kept_only_if_the_checksum_fits(tmp_path, monkeypatch):
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     monkeypatch.delenv("VAE_FROM_SCRATCH_DATA", raising=False)
+    return tmp_path / "cache" / "vae_from_scratch"
+
+
+def test_downloads_are_kept_only_if_the_checksum_fits(tmp_path, cache):
     source = tmp_path / "source"
     source.write_bytes(b"content")
     url, right = source.as_uri(), hashlib.sha256(b"content").hexdigest()
     with pytest.raises(ValueError, match="SHA-256"):
         find("f/a", url, "0" * 64)
-    assert not list((tmp_path / "cache").rglob("*a*"))
+    assert not cache.exists()
     assert find("f/a", url, right).read_bytes() == b"content"
     source.unlink()
     assert find("f/a", url, right).read_bytes() == b"content"  # from the cache now
     with pytest.raises(FileNotFoundError, match="downloading it from"):
         find("f/b", url, right)
+
+
+@contextlib.contextmanager
+def server(send):
+    """A web server on this machine that answers as send(handler) says."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        do_GET = send
+
+        def log_message(self, *_):
+            pass
+
+    web = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=web.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{web.server_port}/file"
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
+
+
+def test_an_interrupted_download_is_not_kept_and_the_next_call_starts_again(cache, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    content, visits = bytes(range(256)) * 1000, []
+
+    def send(handler):
+        visits.append(1)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[: len(content) // (2 if len(visits) == 1 else 1)])  # the first visitor gets half
+
+    with server(send) as url:
+        checksum = hashlib.sha256(content).hexdigest()
+        with pytest.raises((ValueError, FileNotFoundError), match="starts again|broke off"):
+            find("f/a", url, checksum)
+        assert not cache.exists()
+        assert find("f/a", url, checksum).read_bytes() == content
+    assert len(visits) == 2 and [path.name for path in (cache / "f").iterdir()] == ["a"]
+
+
+def test_a_download_without_end_is_given_up(cache, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(files, "DOWNLOAD", 2**22)
+
+    def send(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(2**16))
+
+    with server(send) as url, pytest.raises(ValueError, match="sent 4194304 bytes"):
+        find("f/a", url, "0" * 64)
+
+
+def test_two_processes_may_fill_the_cache_at_once(tmp_path, cache):
+    content = bytes(range(256)) * 4096
+    (tmp_path / "source").write_bytes(content)
+    code = "import sys; from vae_from_scratch import files; [files.download(*sys.argv[1:]) for _ in range(20)]"
+    arguments = [(tmp_path / "source").as_uri(), str(cache / "f" / "a"), hashlib.sha256(content).hexdigest()]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        for _ in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert [path.name for path in (cache / "f").iterdir()] == ["a"] and (cache / "f" / "a").read_bytes() == content

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ def test_example(path, tmp_path, capsys):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "derivations" / "figures").glob("*.py")), ids=lambda path: path.stem)
 def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
-    copy = tmp_path / path.name
-    copy.write_text(path.read_text("utf-8"), "utf-8")
-    runpy.run_path(str(copy), run_name="__main__")
     number = path.stem.removeprefix("note_")
-    drawn, kept = (sorted(png.name for png in folder.glob(f"{number}-*.png")) for folder in (tmp_path, path.parent))
+    (tmp_path / "figures").mkdir()
+    for source in (path, *path.parent.parent.glob(f"{number}-*.md")):
+        shutil.copy(source, tmp_path / source.relative_to(path.parent.parent))
+    runpy.run_path(str(tmp_path / "figures" / path.name), run_name="__main__")
+    folders = (tmp_path / "figures", path.parent)
+    drawn, kept = (sorted(png.name for png in folder.glob(f"{number}-*.png")) for folder in folders)
     assert drawn == kept != []
 
 

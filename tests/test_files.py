@@ -1,6 +1,9 @@
 """Promise: a model comes back from its file bit for bit, a bad file is refused, and nothing is left half-written."""
 
+import io
 import json
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -57,6 +60,12 @@ def with_config(arrays, **changes):
         (lambda a: {k: v for k, v in a.items() if k != "decoder_b1"}, "decoder_b1"),
         (lambda a: {**a, "decoder_b1": a["decoder_b1"] * np.nan}, "decoder_b1"),
         (lambda a: {**a, "decoder_b1": a["decoder_b1"].astype(np.float64)}, "decoder_b1"),
+        (lambda a: {**a, "stowaway": np.zeros(3)}, "stowaway"),
+        (lambda a: with_config(a, data_dim=10**9, hidden=[10**6]), "it has .* weights or more, the file holds less"),
+        (lambda a: with_config(a, hidden=[10**30]), "it has .* weights or more"),
+        (lambda a: with_config(a, hidden="abc"), "describes no model"),
+        (lambda a: with_config(a, model=["vae"]), "describes no model"),
+        (lambda a: {**a, "config": np.array("[" * 100_000)}, "not a model file"),
     ],
 )
 def test_a_wrong_model_file_is_refused(damage, words, tmp_path):
@@ -80,6 +89,96 @@ def test_what_is_no_npz_is_refused(content, tmp_path):
         load(tmp_path / "bad.npz")
 
 
+def npy(header, content=b"", version=1):
+    header = header.encode()
+    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 if version == 1 else 4, "little") + header + content
+
+
+HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+
+
+def test_npy_files_of_every_kind_come_back(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("<f4", ">f8", "<i2", "|u1", "|b1", "<U5"):
+        for array in (rng.integers(0, 2, size=(4, 3)).astype(kind), np.zeros((0, 5), kind), np.array(1, kind), rng.integers(0, 9, (3, 4)).astype(kind).T):
+            np.save(tmp_path / "a.npy", array)
+            np.savez_compressed(tmp_path / "a.npz", a=array)
+            for again in (files.read_npy(tmp_path / "a.npy"), files.read_npz(tmp_path / "a.npz")["a"]):
+                assert np.array_equal(again, array) and again.dtype == array.dtype
+    (tmp_path / "a.npy").write_bytes(npy(HEADER.replace(" ", "") + "\n", bytes(24), version=2))  # as other programs write it
+    assert files.read_npy(tmp_path / "a.npy").shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (npy(HEADER, bytes(23)), "promises 24 bytes of shape .2, 3., it holds 23"),
+        (npy(HEADER, bytes(25)), "promises 24 bytes of shape .2, 3., it holds 25"),
+        (npy(HEADER)[:40], "its header is not"),
+        (npy(HEADER.replace("(2, 3)", "(2000000000, 3)"), bytes(24)), "promises 24000000000 bytes"),
+        (npy(HEADER.replace("(2, 3)", f"({10**200},)"), bytes(24)), "promises"),
+        (npy(HEADER.replace("<f4", "|O"), bytes(48)), "Object arrays are never loaded"),
+        (npy(HEADER.replace("'<f4'", "[('a', '<f4')]"), bytes(24)), "its header is not"),
+        (npy(HEADER.replace("(2, 3)", "__import__('os').getcwd()"), bytes(24)), "its header is not"),
+        (npy(HEADER.replace("<f4", "<f3"), bytes(24)), "data type"),
+        (npy(" " * 20_000 + HEADER, bytes(24)), "its header is not"),
+        (npy(HEADER, bytes(24), version=9), "does not begin"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "its header is not"),
+        (b"not an array", "does not begin"),
+    ],
+)  # fmt: skip
+def test_a_damaged_npy_file_is_refused(content, words, tmp_path):
+    (tmp_path / "bad.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=f"bad.npy is not a readable .npy file: .*{words}"):
+        files.read_npy(tmp_path / "bad.npy")
+
+
+def archive(compression=zipfile.ZIP_STORED, **members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("_npy", ".npy"), content)
+    return packed.getvalue()
+
+
+GOOD = archive(a_npy=npy(HEADER, bytes(24)), b_npy=npy(HEADER, bytes(24)))
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (GOOD[:-1], "begin and end"),
+        (GOOD + b"trailing", "begin and end"),
+        (b"leading" + GOOD, "begin and end"),
+        (GOOD.replace(bytes(24), bytes(23) + b"\x01", 1), "Bad CRC-32"),
+        (archive(a_npy=npy(HEADER, bytes(23))), "promises 24 bytes"),
+        (archive(a_npy=npy(HEADER, bytes(25))), "promises 24 bytes"),
+        (archive(a=npy(HEADER, bytes(24))), "'a' is not an array"),
+        (archive(zipfile.ZIP_BZIP2, a_npy=npy(HEADER, bytes(24))), "plain zip"),
+        (archive(zipfile.ZIP_DEFLATED, a_npy=bytes(10**8)), r"its \d+ bytes claim to unpack to 100000000"),
+        (npy(HEADER, bytes(24)), "begin and end"),
+    ],
+)
+def test_a_damaged_npz_file_is_refused(content, words, tmp_path):
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=f"bad.npz is not a readable .npz file: .*{words}"):
+        files.read_npz(tmp_path / "bad.npz")
+
+
+def test_only_models_are_saved_as_models(tmp_path):
+    with pytest.raises(TypeError, match="model must be an Autoencoder, VAE, BetaVAE, CapacityVAE, got 'm'"):
+        save("m", tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '{"a": "\xff"}', " " * (2**20 + 2), "null"], ids=repr)
+def test_what_is_no_json_object_is_refused(text, tmp_path):
+    (tmp_path / "c.json").write_text(text, "latin1")
+    with pytest.raises(ValueError, match="c.json (is not valid JSON|should hold a JSON object)") as caught:
+        files.read_json(tmp_path / "c.json")
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_files_say_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         load(tmp_path / "nowhere.npz")
@@ -97,6 +196,31 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         files.write(path, broken)
     assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_a_file_reaches_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    seen, path = [], tmp_path / "m.npz"
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(files.os, "fsync", lambda handle: seen.append("flush") or fsync(handle))
+    monkeypatch.setattr(files.os, "replace", lambda *names: seen.append("move") or replace(*names))
+    files.write(path, lambda file: file.write(b"content"))
+    assert seen[:2] == ["flush", "move"] and path.read_bytes() == b"content"
+
+
+def test_two_writers_never_share_a_temporary_file(tmp_path):
+    def outer(file):
+        files.write(tmp_path / "a", lambda inner: inner.write(b"inner"))
+        file.write(b"outer")
+
+    files.write(tmp_path / "a", outer)
+    assert (tmp_path / "a").read_bytes() == b"outer" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_only_what_a_killed_writer_left_is_swept(tmp_path):
+    for name in (".a.npz.12-0123abcd.part", ".movie.part", "a.part", ".a.npz.12-0123abcd.parts"):
+        (tmp_path / name).touch()
+    files.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.npz.12-0123abcd.parts", ".movie.part", "a.part"]
 
 
 def test_history_as_csv(tmp_path):

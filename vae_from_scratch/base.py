@@ -150,14 +150,14 @@ class EncoderDecoder:
         terms, _ = self.forward(*self._batch(x, noise))
         return terms
 
-    def loss_and_grads(self, x, *noise, out=None):
+    def loss_and_grads(self, x, *noise):
         """The loss of a batch and its gradient.  x (N, D), noise from draw_noise.
 
-        Returns Terms, and a dict with the keys and shapes of params: a new one, or out, overwritten.
+        Returns Terms, and a dict with the keys and shapes of params.
         """
         x, *noise = self._batch(x, noise)
         terms, tape = self.forward(x, *noise)
-        grads = FlatDict(self.params) if out is None else out
+        grads = self.params.empty_like()
         self.backward(x, *noise, *tape, grads)
         return terms, grads
 

@@ -1,6 +1,8 @@
 """The one place where arguments are refused: each message names the value, what was expected, the way out."""
 
+import math
 import numbers
+import os
 
 import numpy as np
 
@@ -109,3 +111,48 @@ def data(name, x, dim, unit_interval):
                 "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
             )
     return x
+
+
+def finite(arrays):
+    """Whether every number in these arrays is finite."""
+    # one pass over memory: a sum of squares is finite only if they are; if it is not, squares may have overflowed
+    return all(math.isfinite(np.vdot(array, array)) or np.isfinite(array).all() for array in arrays)
+
+
+def model(value):
+    """An object with loss_and_grads and the rest of a model."""
+    if isinstance(value, type) or not hasattr(value, "loss_and_grads"):
+        raise TypeError(f"model must be an Autoencoder(...), VAE(...), BetaVAE(...) or CapacityVAE(...), got {value!r}")
+
+
+def training(optimizer, schedule, callback, callback_at):
+    """The objects and functions that fit is handed beside the model."""
+    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+        raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {optimizer!r}")
+    for name, value in {"schedule": schedule, "callback": callback}.items():
+        if value is not None and not callable(value):
+            raise TypeError(f"{name} must be a function, got {value!r}")
+    if (callback is None) != (not callback_at):
+        raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
+    for at in callback_at:
+        whole("each number in callback_at", at)
+
+
+def settings(value):
+    """What a schedule returns: a dict of settings."""
+    if not isinstance(value, dict):
+        raise TypeError(f"schedule(step) must return a dict of settings such as {{'beta': 2.0}}, got {value!r}")
+    return value
+
+
+def checkpointing(folder, every, steps, resume):
+    """fit's checkpoint, checkpoint_every, checkpoint_steps and resume."""
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"checkpoint must be the name of a folder, got {folder!r}")
+    for name, value in {"checkpoint_every": every, "checkpoint_steps": steps}.items():
+        if value is not None:
+            whole(name, value)
+    if folder is None and (every is not None or steps is not None or resume):
+        raise ValueError(
+            "checkpoint_every, checkpoint_steps and resume need checkpoint=FOLDER, where checkpoints are kept"
+        )

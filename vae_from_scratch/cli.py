@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -65,15 +66,24 @@ OPTIONS = [
         batches.BINARIZE,
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
+    Option("checkpoint_every", None, int, "epochs between checkpoints (if neither this nor the next: about a minute)"),
+    Option("checkpoint_steps", None, int, "steps between checkpoints, for long epochs"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(base.BACKENDS)),
 ]
 SETTINGS = {"beta-vae": {"beta": 1.5}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def build_parser():
-    """The parser; train's options come from OPTIONS."""
-    parser = argparse.ArgumentParser(
+    """The parser; train's options come from OPTIONS, and are absent from what it returns unless they were given."""
+    parser = Parser(
         prog="vae-from-scratch",
         description="Train and look at autoencoders, VAEs and beta-VAEs written in NumPy, every backward pass by hand.",
         epilog="Start with: vae-from-scratch train.  Then open the figures it names, and derivations/ for the mathematics.",
@@ -82,25 +92,26 @@ def build_parser():
     train = commands.add_parser(
         "train",
         help="train a model; with no options, a beta-VAE on the bundled digits, in under a minute",
-        description="Train a model and leave model.npz, history.csv, config.json and figures/ in a new folder.  "
-        "All losses are in nats per example.",
+        description="Train a model and leave model.npz, history.csv, config.json, checkpoint.npz and figures/ in a "
+        "new folder.  All losses are in nats per example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  vae-from-scratch train\n"
         "  vae-from-scratch train --latent-dim 2 --beta 1\n"
         "  vae-from-scratch train --model vae --data mnist --hidden 500 --latent-dim 20 --epochs 10\n"
-        "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned",
+        "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned\n"
+        "  vae-from-scratch train --resume runs/001",
     )
     for option in OPTIONS:
         flag = "--" + option.name.replace("_", "-")
         if option.kind is bool:
-            train.add_argument(flag, action="store_true", help=option.help)
+            train.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
             continue
         shown = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
         train.add_argument(
             flag,
             type=option.kind,
-            default=option.default,
+            default=argparse.SUPPRESS,
             choices=option.choices,
             metavar=None if option.choices else option.name.upper(),
             help=option.help if option.default is None else f"{option.help} (default: {shown})",
@@ -108,6 +119,8 @@ def build_parser():
     train.add_argument(
         "--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)"
     )
+    words = "go on with the run in DIR, interrupted or finished; of all options only a larger --epochs may be added"
+    train.add_argument("--resume", metavar="DIR", help=words)
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, words in (
         ("evaluate", "print the ELBO, the KL of each latent and the active units of a trained model"),
@@ -130,46 +143,65 @@ def build_parser():
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0, 1 (a gradient is wrong), 2 (bad input), 130 (interrupted)."""
+    """Run one command; returns the exit code: 0, 1 (a gradient is wrong), 2 (an error, in one line), 130 (interrupted)."""
     options = build_parser().parse_args(arguments)
-    try:
-        return COMMANDS[options.command](options) or 0
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        print(f"vae-from-scratch {options.command}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+        try:
+            return COMMANDS[options.command](options) or 0
+        except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+            words = str(error) or "not enough memory"
+            print(f"vae-from-scratch {options.command}: error: {words}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as stop:
+            print(str(stop) or "interrupted", file=sys.stderr)
+            return 130
 
 
 # ---- train ------------------------------------------------------------------------------------------
 
 
 def train(options):
-    config = {option.name: getattr(options, option.name) for option in OPTIONS}
-    config = resolve(config)
+    given = {option.name: getattr(options, option.name) for option in OPTIONS if hasattr(options, option.name)}
+    if options.resume is None:
+        config = resolve({option.name: given.get(option.name, option.default) for option in OPTIONS})
+        folder, resume = new_folder(options.out), False
+    else:
+        config, resume = config_to_resume(options, given)
+        folder = contextlib.nullcontext(Path(options.resume))
     data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], "test")
     model = build(config, data.data_dim)
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
         print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
-    with new_folder(options.out) as out:
+    with folder as out:
+        if not resume:
+            files.write_json(out / "config.json", config)
         print(
-            f"training a {config['model']} on {config['data']}: "
-            f"{len(data)} examples of {data.data_dim} values, {config['epochs']} epochs"
+            f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
+            f"{len(data)} examples of {data.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
         )
-        history = fit(
-            model,
-            data,
-            optimizer,
-            batch_size=config["batch_size"],
-            epochs=config["epochs"],
-            seed=config["seed"],
-            x_valid=test,
-            binarize=config["binarize"],
-            progress=not options.quiet,
-            weight_decay=config["weight_decay"],
-        )
+        try:
+            history = fit(
+                model,
+                data,
+                optimizer,
+                batch_size=config["batch_size"],
+                epochs=config["epochs"],
+                seed=config["seed"],
+                x_valid=test,
+                binarize=config["binarize"],
+                progress=not options.quiet,
+                weight_decay=config["weight_decay"],
+                checkpoint=out,
+                checkpoint_every=config["checkpoint_every"],
+                checkpoint_steps=config["checkpoint_steps"],
+                resume=resume,
+            )
+        except KeyboardInterrupt as stop:
+            way = f"; go on with: vae-from-scratch train --resume {out}" if files.has_checkpoint(out) else ""
+            raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
+        config["epochs"] = history["epoch"][-1]
         files.save(model, out / "model.npz")
         files.write_history(out / "history.csv", history)
         files.write_json(out / "config.json", config)
@@ -178,6 +210,33 @@ def train(options):
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
     report(model, result, f"{config['data']} test")
     print(f"figures: {out / 'figures'}")
+
+
+def config_to_resume(options, given):
+    """The config of the run to go on with, and whether it has a checkpoint yet (if not, it begins again)."""
+    others = sorted(set(given) - {"epochs"} | ({"out"} if options.out else set()))
+    if others:
+        flags = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise ValueError(f"--resume takes everything but --epochs from {options.resume}; leave out {flags}")
+    folder = Path(options.resume)
+    config, resume = read_config(folder), files.has_checkpoint(folder)
+    config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
+    files.sweep(folder)
+    return config, resume
+
+
+def read_config(folder):
+    """config.json of a run folder: the options of this version, those with choices one of them."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no config.json; name a folder that vae-from-scratch train has left")
+    config = {**{option.name: None for option in OPTIONS if option.default is None}, **files.read_json(path)}
+    if wrong := {option.name for option in OPTIONS} ^ set(config):
+        raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")
+    for option in OPTIONS:
+        if option.choices and (config[option.name] is not None or option.default is not None):
+            checks.choice(f"{path}: {option.name}", config[option.name], option.choices)
+    return {option.name: config[option.name] for option in OPTIONS}
 
 
 def resolve(config):
@@ -220,6 +279,8 @@ def new_folder(path):
         taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
         path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
     path = Path(path)
+    if path.is_dir() and all(map(files.is_leftover, path.iterdir())):
+        files.sweep(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -229,6 +290,8 @@ def new_folder(path):
         (path / "writable").unlink()
         yield path
     except BaseException:
+        if not files.has_checkpoint(path):
+            (path / "config.json").unlink(missing_ok=True)
         for folder in made:
             if not any(folder.iterdir()):
                 folder.rmdir()
@@ -286,7 +349,7 @@ def open_run(options):
     folder = Path(options.run)
     if not (folder / "model.npz").is_file():
         raise FileNotFoundError(f"{folder} holds no model.npz; name a folder that vae-from-scratch train has left")
-    model, config = files.load(folder / "model.npz"), files.read_json(folder / "config.json")
+    model, config = files.load(folder / "model.npz"), read_config(folder)
     return (
         model,
         config,

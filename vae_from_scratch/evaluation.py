@@ -52,6 +52,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
     ValueError, TypeError
         On data of the wrong shape, kind or range.
     """
+    checks.model(model)
     checks.choice("binarize", binarize, BINARIZE)
     checks.whole("batch_size", batch_size)
     data_rng, noise_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in EVALUATION_STREAMS)

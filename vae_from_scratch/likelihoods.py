@@ -57,6 +57,16 @@ class Gaussian(Likelihood):
         self.mean_activation = checks.choice("mean", mean, ("linear", "sigmoid"))
 
     @property
+    def advice(self):
+        """What to say when training diverges in this term."""
+        if isinstance(self.sigma, str):
+            return (
+                f" or, as sigma is {self.sigma}: is a pixel the same in all images? its density has no bound"
+                " (derivations/06-likelihoods.md); leave such pixels out, add noise of one grey level, or fix sigma"
+            )
+        return " or a larger sigma, or rescale the data"
+
+    @property
     def config(self):
         return {"name": "gaussian", "sigma": self.sigma, "mean": self.mean_activation}
 

@@ -11,11 +11,16 @@ class FlatDict(dict):
     Setting an item copies into its view: the names, the shapes and the buffer stay.
     """
 
-    def __init__(self, arrays):
-        self.buffer, start = np.concatenate([np.ravel(array) for array in arrays.values()]), 0
+    def __init__(self, arrays, buffer=None):
+        self.buffer = np.concatenate([np.ravel(array) for array in arrays.values()]) if buffer is None else buffer
+        start = 0
         for name, array in arrays.items():
             super().__setitem__(name, self.buffer[start : start + array.size].reshape(array.shape))
             start += array.size
+
+    def empty_like(self):
+        """The same names and shapes on a buffer of its own, to be filled in."""
+        return FlatDict(self, np.empty_like(self.buffer))
 
     def __setitem__(self, name, value):
         self[name][...] = value

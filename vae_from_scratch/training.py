@@ -1,12 +1,11 @@
 """One training loop for every model; it knows no model's inside and holds no mathematics."""
 
-import time
-
 import numpy as np
 from tqdm import tqdm
 
 from . import checks
 from .batches import BINARIZE, binarize_rows
+from .checkpoints import Keeper, Run, settings_of
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
 
@@ -28,6 +27,10 @@ def fit(
     weight_decay=False,
     callback=None,
     callback_at=(),
+    checkpoint=None,
+    checkpoint_every=None,
+    checkpoint_steps=None,
+    resume=False,
 ):
     """Minimise model.loss over x by mini-batches; changes model.params in place.
 
@@ -40,7 +43,7 @@ def fit(
     batch_size : int
         The last batch of an epoch may be smaller; its gradient is the mean over that batch.
     epochs : int
-        Passes over x, each in a fresh random order.
+        Passes over x, each in a fresh random order.  With resume, None is what the run was to have.
     seed : int
         Of the order, the noise and the binarisation: the same seed gives the same bits.
     x_valid : like x, optional
@@ -55,6 +58,15 @@ def fit(
         The prior N(0, I) on every parameter; part of the gradient, never of the loss reported.
     callback, callback_at : function (model, examples), list of int
         Called once as soon as each of these numbers of examples has been seen.
+    checkpoint : folder, optional
+        Keep there all that is needed to go on: checkpoint.npz and the one before it.  Written before the first step
+        and after the last, and when Ctrl-C is pressed, which then stops the run after the step it is in.
+    checkpoint_every, checkpoint_steps : int, optional
+        Also after every so many epochs, or steps.  If neither is given: after an epoch, once a minute at most.
+    resume : bool
+        Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
+        and the same arguments, of which only epochs may be larger.  What cannot be compared is taken on trust: what
+        the functions lr and schedule do, and the rows of x beyond a hundred of them.
 
     Returns
     -------
@@ -66,9 +78,12 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        On arguments or data that cannot work, before the first step.
+        On arguments or data that cannot work, before the first step; on a checkpoint made with other settings.
     FloatingPointError
-        When the loss stops being finite.
+        When the loss or a gradient is not finite, or the loss is a thousand times worse than before training.  The
+        parameters are left as they were before that step, and no checkpoint is written.
+    OSError
+        When a checkpoint cannot be written.  The one before it stays.
 
     >>> from vae_from_scratch import VAE, datasets
     >>> history = fit(VAE(data_dim=64, latent_dim=2), datasets.digits(), epochs=2, progress=False)
@@ -76,13 +91,13 @@ def fit(
     True
     """
     optimizer = Adam() if optimizer is None else optimizer
-    if not hasattr(optimizer, "step"):
-        raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {optimizer!r}")
-    batch_size, epochs = checks.whole("batch_size", batch_size), checks.whole("epochs", epochs)
+    checks.model(model)
+    checks.training(optimizer, schedule, callback, callback_at)
+    batch_size, seed = checks.whole("batch_size", batch_size), checks.seed(seed)
+    if epochs is not None or not resume:
+        epochs = checks.whole("epochs", epochs)
     checks.choice("binarize", binarize, BINARIZE)
-    if (callback is None) != (not callback_at):
-        raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
-    order_rng, noise_rng, binarize_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in range(3))
+    checks.checkpointing(checkpoint, checkpoint_every, checkpoint_steps, resume)
     unit_interval = model.likelihood.unit_interval or binarize != "none"
     checks.data("x", x, model.data_dim, unit_interval)
     if x_valid is not None:
@@ -91,38 +106,47 @@ def fit(
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
 
-    state, step, examples, start = optimizer.init(model.params), 0, 0, time.perf_counter()
-    upcoming = sorted(checks.whole("each number in callback_at", at) for at in callback_at)
-    glimpse = x[np.arange(min(GLIMPSE, n))] if x_valid is None else x_valid
-    history, grads = {}, None
-    with tqdm(total=epochs * -(-n // batch_size), unit="step", disable=not progress) as bar:
-        for epoch in range(1, epochs + 1):
-            order, sums = order_rng.permutation(n), np.zeros(3)
-            for first in range(0, n, batch_size):
-                batch = binarize_rows(x[order[first : first + batch_size]], binarize, binarize_rng)
+    run = Run(model, optimizer, n, batch_size, seed)
+    settings = settings_of(
+        model, optimizer, x, x_valid, schedule,
+        batch_size=batch_size, seed=seed, binarize=binarize, weight_decay=bool(weight_decay), epochs=epochs,
+    )  # fmt: skip
+    keeper = Keeper(run, checkpoint, checkpoint_every, checkpoint_steps, settings)
+    epochs = keeper.start(resume)
+    some = x[np.arange(min(GLIMPSE, n))]
+    glimpse = some if x_valid is None else x_valid
+    bar = tqdm(total=epochs * -(-n // batch_size), initial=run.step, unit="step", disable=not progress)
+    with bar, keeper, np.errstate(all="ignore"):  # keeper looks for what is not finite, so NumPy need not warn
+        upcoming = sorted(at for at in callback_at if at > run.examples)
+        while run.epoch <= epochs:
+            order = run.rngs["order"].permutation(n)
+            for first in range(run.position, n, batch_size):
+                batch = binarize_rows(x[order[first : first + batch_size]], binarize, run.rngs["binarize"])
                 if schedule is not None:
-                    model.set(**schedule(step))
-                terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), noise_rng), out=grads)
-                if not np.isfinite(terms.loss):
-                    raise FloatingPointError(
-                        f"the loss is {terms.loss} at step {step} (recon_nll {terms.recon_nll:g}, kl {terms.kl:g}); try a smaller learning rate"
-                    )
+                    model.set(**checks.settings(schedule(run.step)))
+                if run.limit is None:
+                    run.expect(evaluate(model, some, binarize=binarize, seed=seed).loss)
+                terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), run.rngs["noise"]))
+                keeper.judge(batch, terms, grads)
                 if weight_decay:
                     prior_gradient(model.params, grads, n)
-                optimizer.step(model.params, grads, state, model.ops)
-                step, examples = step + 1, examples + len(batch)
-                sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
-                while upcoming and examples >= upcoming[0]:
+                optimizer.step(model.params, grads, run.state, model.ops)
+                del grads  # or there were two sets of them in the next step
+                run.position += len(batch)
+                run.sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
+                while upcoming and run.examples >= upcoming[0]:
                     callback(model, upcoming.pop(0))
                 bar.update()
-            row = {"epoch": epoch, "steps": step, "examples": examples, "seconds": time.perf_counter() - start}
-            row.update(zip(("loss", "recon_nll", "kl"), map(float, sums / n)))
+                keeper.after_step()
+            row = {"epoch": run.epoch, "steps": run.step, "examples": run.examples, "seconds": run.seconds}
+            row.update(zip(("loss", "recon_nll", "kl"), map(float, run.sums / n)))
             seen = evaluate(model, glimpse, binarize=binarize, seed=seed)
+            keeper.judge(some, seen, {})
             if x_valid is not None:
                 row.update(valid_loss=seen.loss, valid_recon_nll=seen.recon_nll, valid_kl=seen.kl)
             if seen.kl_per_latent is not None:
                 row["kl_per_latent"] = seen.kl_per_latent
-            for name, value in row.items():
-                history.setdefault(name, []).append(value)
-            bar.set_postfix(epoch=epoch, loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}")
-    return history
+            run.next_epoch(row)
+            bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}")
+            keeper.after_epoch(last=run.epoch > epochs)
+    return run.history

@@ -1,0 +1,133 @@
+"""Promise: a run that diverges stops at once, says where, in which term and what to try, and nothing good is lost."""
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, files, fit
+from vae_from_scratch.checkpoints import Run
+
+X = np.random.default_rng(0).uniform(size=(40, 7))
+
+
+def test_kingma_and_wellings_setting_at_step_size_one_half(tmp_path):
+    # 20 latents, 500 tanh units, Adagrad, weight decay, weights and biases from N(0, 0.01^2); they used 0.01 to 0.1
+    model, data = VAE(64, (500,), 20, init="normal"), datasets.digits()
+    with pytest.raises(FloatingPointError) as stop:
+        fit(model, data, Adagrad(0.5), binarize="dynamic", weight_decay=True, progress=False, checkpoint=tmp_path)
+    message = str(stop.value)
+    assert "\n" not in message and "by its kl" in message and "try a smaller learning rate" in message
+    step = int(message.split("stopped in step ")[1].split(":")[0])
+    assert 2 <= step <= 10
+    logvar = float(message.split("largest logvar ")[1].split(")")[0])
+    assert logvar > 40  # a KL of 1e17 nats and more; at 88.72 e^logvar leaves float32, note 4
+    assert f"the last good checkpoint is kept in {tmp_path}" in message
+    _, about, arrays = files.read_checkpoint(tmp_path)
+    assert about["position"] == 0 and all(np.isfinite(value).all() for value in arrays.values())
+    assert all(np.isfinite(value).all() for value in model.params.values())  # as before the step that failed
+    gentle = VAE(64, (500,), 20, init="normal")  # 0.02, which they did use, trains
+    history = fit(gentle, data, Adagrad(0.02), epochs=3, binarize="dynamic", weight_decay=True, progress=False)
+    assert history["loss"][2] < history["loss"][0]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_the_last_good_checkpoint_is_one_to_go_on_from(every, tmp_path):
+    def rate(t):
+        return 1e-3 if t < 6 else 1e6  # ruins step 7, which only shows in step 8
+
+    options = {"batch_size": 10, "epochs": 5, "progress": False}
+    with pytest.raises(FloatingPointError, match="stopped in step 8"):
+        fit(VAE(7, (6,), 3), X, SGD(rate), **options, checkpoint=tmp_path, checkpoint_steps=every)
+    model, expected = VAE(7, (6,), 3), VAE(7, (6,), 3)
+    fit(model, X, SGD(lambda t: 1e-3), **options, checkpoint=tmp_path, resume=True)
+    fit(expected, X, SGD(lambda t: 1e-3), **options)
+    assert all(np.array_equal(model.params[name], value) for name, value in expected.params.items())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_pixel_that_never_changes_has_no_bound_under_a_variance_of_its_own(dtype):
+    x = X.repeat(5, axis=0).copy()
+    x[:, :4] = 0
+    model = VAE(7, (50,), 3, likelihood=Gaussian("per-pixel", "sigmoid"), dtype=dtype)
+    with pytest.raises(FloatingPointError, match="is a pixel the same in all images.*derivations/06-likelihoods.md") as stop:
+        fit(model, x, Adam(0.05), epochs=2000, progress=False)
+    assert "recon_nll" in str(stop.value).split("(")[0] or "thousand times" in str(stop.value)
+
+
+class Broken(VAE):
+    """A VAE whose gradient fails in step 5, or whose loss is multiplied in step 5."""
+
+    calls, wrong, factor = 0, None, 1.0
+
+    def loss_and_grads(self, x, *noise):
+        terms, grads = super().loss_and_grads(x, *noise)
+        self.calls += 1
+        if self.calls == 5:
+            terms = terms._replace(loss=terms.loss * self.factor, recon_nll=terms.recon_nll * self.factor)
+            if self.wrong is not None:
+                grads["decoder_W1"] = grads["decoder_W1"].copy()
+                grads["decoder_W1"][0, 0] = self.wrong
+        return terms, grads
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_stops_before_the_step(wrong):
+    model, reference = Broken(7, (6,), 3), VAE(7, (6,), 3)
+    model.wrong = wrong
+    with pytest.raises(FloatingPointError, match="stopped in step 5: the gradient of decoder_W1 is not finite"):
+        fit(model, X, batch_size=10, progress=False)
+    fit(reference, X, batch_size=10, epochs=1, progress=False)
+    assert all(np.array_equal(model.params[name], value) for name, value in reference.params.items())
+
+
+def test_gradients_whose_squares_overflow_are_finite():
+    model = Broken(7, (6,), 3, dtype="float64")
+    model.wrong = 1e200
+    fit(model, X, SGD(1e-200), batch_size=10, epochs=2, progress=False)
+    assert model.calls == 8
+
+
+@pytest.mark.parametrize("factor, stops", [(900, False), (1100, True), (-1e9, False)])
+def test_a_thousand_times_worse_than_at_the_start(factor, stops):
+    model = Broken(7, (6,), 3)
+    model.factor = factor
+    if not stops:
+        fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
+        return
+    with pytest.raises(FloatingPointError, match=r"step 5: the loss is a thousand times worse than at the start by its recon_nll \(loss"):
+        fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
+
+
+@pytest.mark.parametrize("start, limit", [(5.0, 5000.0), (-5.0, 4990.0), (0.0, 3496.5), (1e-9, 3496.5), (-0.1, 3496.4)])
+def test_worse_is_counted_from_the_start_and_never_in_units_of_almost_nothing(start, limit):
+    run = Run(VAE(7, (6,), 3), Adam(), 40, 10, 0)
+    run.expect(start)
+    assert run.limit == pytest.approx(limit)  # 3496.5 = 999 * 7 / 2: half a nat for each of seven values
+
+
+def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(tmp_path):
+    model = Autoencoder(7, (6,), 3, likelihood="squared-error")
+    with pytest.raises(FloatingPointError, match="stopped after step 1: recon_nll is not finite"):
+        fit(model, X, SGD(1e308), batch_size=40, epochs=1, progress=False, checkpoint=tmp_path)
+    assert files.read_checkpoint(tmp_path)[1]["position"] == 0
+
+
+def test_an_optimizer_that_overflows_is_not_kept(tmp_path):
+    model = Broken(7, (6,), 3)
+    model.wrong = 1e30  # its square leaves float32, so Adam would never move that weight again
+    with pytest.raises(FloatingPointError, match="stopped after step 6: the parameters or the optimizer's state are not finite"):
+        fit(model, X, Adam(), batch_size=10, epochs=5, progress=False, checkpoint=tmp_path, checkpoint_steps=3)
+    assert files.read_checkpoint(tmp_path)[1]["position"] == 30
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = "train --model vae --hidden 500 --latent-dim 20 --init normal --optimizer adagrad --lr 0.5 --quiet --out run"
+    assert cli.main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "largest logvar" in error and error.endswith("the last good checkpoint is kept in run\n")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.npz", "config.json"]
+
+
+def test_beta_zero_and_a_far_off_start_do_not_stop_a_run():
+    fit(BetaVAE(7, (6,), 3, beta=0), X, batch_size=1, epochs=3, progress=False)
+    fit(VAE(7, (6,), 3, likelihood=Gaussian(0.1)), np.where(np.arange(40)[:, None] % 10, 0, 10 * X), Adam(), batch_size=1, epochs=3, progress=False)
