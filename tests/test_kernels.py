@@ -10,7 +10,10 @@ import pytest
 
 from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, gradcheck, ops, optimizers
 
-kernels = pytest.importorskip("vae_from_scratch.kernels", reason="Numba cannot compile here")
+try:
+    from vae_from_scratch import kernels
+except ImportError as error:
+    pytest.skip(f"Numba cannot compile here: {error}", allow_module_level=True)
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}  # of the array's scale
 TWINS = [name for name, value in vars(kernels).items() if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"]
