@@ -25,6 +25,20 @@ def with_value(value):
     return x
 
 
+class FarDown:
+    """A data set, not an array, with one bad value."""
+
+    def __init__(self, value):
+        self.x = np.zeros((5000, 7))
+        self.x[4321, 3] = value
+
+    def __len__(self):
+        return 5000
+
+    def __getitem__(self, indices):
+        return self.x[indices]
+
+
 CALLS = {  # what is done: (call, telling words)
     "data_dim zero": (lambda: VAE(0), "data_dim must be at least 1, got 0"),
     "data_dim float": (lambda: VAE(7.5), "data_dim must be a whole number, got 7.5"),
@@ -57,16 +71,34 @@ CALLS = {  # what is done: (call, telling words)
     "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x holds uint8 values.*x / 255"),
     "z wrong width": (lambda: model().decode(np.zeros((3, 5))), r"z must have shape \(N, 2\)"),
     "noise missing": (lambda: model().loss_and_grads(X), "draw it with noise = model.draw_noise"),
-    "noise of another batch": (lambda: model().loss(X, np.zeros((4, 2))), r"x has 9 examples.*\[\(9, 2\)\], got \[\(4, 2\)\]"),
+    "noise of another batch": (
+        lambda: model().loss(X, np.zeros((4, 2))),
+        r"x has 9 examples.*\[\(9, 2\)\], got \[\(4, 2\)\]",
+    ),
     "noise for an autoencoder": (lambda: Autoencoder(7).loss(X, np.zeros((9, 2))), "the noise must have the shapes"),
     "rng a seed": (lambda: model().draw_noise(3, 0), r"rng must be a numpy.random.Generator.*got 0"),
     "sample none": (lambda: model().sample(0, RNG), "n must be at least 1"),
     "unknown setting": (lambda: model().set(beta=1.0), "VAE has no setting 'beta'; it has: none"),
     "fit: NaN": (lambda: fit(model(), with_value(np.nan)), r"x holds NaN or infinity \(within rows 0 to 8\)"),
+    "fit: NaN far down": (
+        lambda: fit(model(), FarDown(np.nan)),
+        r"x holds NaN or infinity \(within rows 4000 to 4999\)",
+    ),
+    "fit: above one far down": (lambda: fit(model(), FarDown(7.0)), "x has values from 0 to 7"),
+    "fit: lr below zero": (
+        lambda: fit(model(), X, Adam(lr=lambda step: -step), batch_size=3),
+        r"lr\(1\) must be a finite number >= 0, got -1",
+    ),
     "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x holds NaN or infinity"),
-    "fit: above one": (lambda: fit(model(), with_value(1.5)), r"to 1.5, but a Bernoulli likelihood needs \[0, 1\]; rescale"),
+    "fit: above one": (
+        lambda: fit(model(), with_value(1.5)),
+        r"to 1.5, but a Bernoulli likelihood needs \[0, 1\]; rescale",
+    ),
     "fit: below zero": (lambda: fit(model(), with_value(-0.5)), "x has values from -0.5"),
-    "fit: binarize wants [0, 1]": (lambda: fit(model(likelihood="gaussian"), with_value(2.0), binarize="dynamic"), "values from"),
+    "fit: binarize wants [0, 1]": (
+        lambda: fit(model(likelihood="gaussian"), with_value(2.0), binarize="dynamic"),
+        "values from",
+    ),
     "fit: integers": (lambda: fit(model(), np.ones((9, 7), int)), "floats were expected; images of integers"),
     "fit: strings": (lambda: fit(model(), np.array([["a"] * 7])), "floats were expected"),
     "fit: empty": (lambda: fit(model(), X[:0]), "x is empty"),
@@ -76,39 +108,93 @@ CALLS = {  # what is done: (call, telling words)
     "fit: batch too large": (lambda: fit(model(), X), "batch_size is 100, but x has only 9 examples; use at most 9"),
     "fit: batch zero": (lambda: fit(model(), X, batch_size=0), "batch_size must be at least 1"),
     "fit: epochs": (lambda: fit(model(), X, batch_size=3, epochs=1.5), "epochs must be a whole number"),
-    "fit: binarize": (lambda: fit(model(), X, batch_size=3, binarize="yes"), "binarize must be one of none, threshold, dynamic"),
+    "fit: binarize": (
+        lambda: fit(model(), X, batch_size=3, binarize="yes"),
+        "binarize must be one of none, threshold, dynamic",
+    ),
     "fit: optimizer": (lambda: fit(model(), X, optimizer="adam", batch_size=3), r"optimizer must be SGD\(...\)"),
     "fit: x_valid": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.nan)), "x_valid holds NaN"),
-    "fit: callback_at alone": (lambda: fit(model(), X, batch_size=3, callback_at=[5]), "callback and callback_at go together"),
+    "fit: callback_at alone": (
+        lambda: fit(model(), X, batch_size=3, callback_at=[5]),
+        "callback and callback_at go together",
+    ),
     "fit: no model": (lambda: fit("vae", X), r"model must be an Autoencoder\(...\), VAE.*got 'vae'"),
     "fit: a class": (lambda: fit(VAE, X, batch_size=3), r"model must be an Autoencoder.*got <class"),
-    "fit: an optimizer's class": (lambda: fit(model(), X, Adam, batch_size=3), r"optimizer must be SGD\(...\).*got <class"),
+    "fit: an optimizer's class": (
+        lambda: fit(model(), X, Adam, batch_size=3),
+        r"optimizer must be SGD\(...\).*got <class",
+    ),
     "evaluate: no model": (lambda: evaluation.evaluate(None, X), "model must be an Autoencoder.*got None"),
     "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x holds NaN or infinity"),
-    "fit: x_valid infinity": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)), "x_valid holds NaN or infinity"),
+    "fit: x_valid infinity": (
+        lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)),
+        "x_valid holds NaN or infinity",
+    ),
     "fit: x_valid empty": (lambda: fit(model(), X, batch_size=3, x_valid=X[:0]), "x_valid is empty"),
-    "fit: x_valid width": (lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]), r"x_valid must have shape \(N, 7\)"),
-    "fit: x_valid integers": (lambda: fit(model(), X, batch_size=3, x_valid=np.ones((9, 7), int)), "x_valid holds int64.*x / 255"),
-    "fit: one example": (lambda: fit(model(), X[0], batch_size=1), r"x must have shape \(N, 7\), got \(7,\); one example is x\[None"),
+    "fit: x_valid width": (
+        lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]),
+        r"x_valid must have shape \(N, 7\)",
+    ),
+    "fit: x_valid integers": (
+        lambda: fit(model(), X, batch_size=3, x_valid=np.ones((9, 7), int)),
+        "x_valid holds int64.*x / 255",
+    ),
+    "fit: one example": (
+        lambda: fit(model(), X[0], batch_size=1),
+        r"x must have shape \(N, 7\), got \(7,\); one example is x\[None",
+    ),
     "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed must be at least 0, got -1"),
     "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed must be a whole number, got None"),
     "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs must be a whole number, got None"),
     "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule={"beta": 1}), "schedule must be a function, got"),
-    "fit: schedule's answer": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0), "must return a dict of settings.*got 2.0"),
-    "fit: schedule's value": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"beta": np.nan}), "beta must be a finite"),
-    "fit: schedule's name": (lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}), "no setting 'gamma'; it has: beta"),
-    "fit: callback": (lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]), "callback must be a function, got 3"),
-    "fit: callback_at": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]), "each number in callback_at must be at least 1"),
-    "fit: checkpoint": (lambda: fit(model(), X, batch_size=3, checkpoint=3), "checkpoint must be the name of a folder, got 3"),
-    "fit: checkpoint_every": (lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_every=0), "checkpoint_every must be at least 1"),
-    "fit: checkpoint_steps": (lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_steps=2.5), "checkpoint_steps must be a whole"),
+    "fit: schedule's answer": (
+        lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0),
+        "must return a dict of settings.*got 2.0",
+    ),
+    "fit: schedule's value": (
+        lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"beta": np.nan}),
+        "beta must be a finite",
+    ),
+    "fit: schedule's name": (
+        lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}),
+        "no setting 'gamma'; it has: beta",
+    ),
+    "fit: callback": (
+        lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]),
+        "callback must be a function, got 3",
+    ),
+    "fit: callback_at": (
+        lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]),
+        "each number in callback_at must be at least 1",
+    ),
+    "fit: checkpoint": (
+        lambda: fit(model(), X, batch_size=3, checkpoint=3),
+        "checkpoint must be the name of a folder, got 3",
+    ),
+    "fit: checkpoint_every": (
+        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_every=0),
+        "checkpoint_every must be at least 1",
+    ),
+    "fit: checkpoint_steps": (
+        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_steps=2.5),
+        "checkpoint_steps must be a whole",
+    ),
     "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_every=1), "need checkpoint=FOLDER"),
     "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "need checkpoint=FOLDER"),
-    "fit: nothing kept of bad data": (lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"), "x holds NaN"),
+    "fit: nothing kept of bad data": (
+        lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"),
+        "x holds NaN",
+    ),
     "save: no model": (lambda: save({"a": 1}, "m.npz"), "model must be an Autoencoder, VAE, BetaVAE, CapacityVAE, got"),
-    "encode: integers": (lambda: model().encode(np.ones((2, 7), int)), "x holds int64 values, floats were expected; images of integers"),
+    "encode: integers": (
+        lambda: model().encode(np.ones((2, 7), int)),
+        "x holds int64 values, floats were expected; images of integers",
+    ),
     "encode: a string": (lambda: model().encode("x"), r"x must have shape \(N, 7\), got \(\)"),
-    "one latent, noise of two": (lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))), r"shapes \[\(9, 1\)\], got \[\(9, 2\)\]"),
+    "one latent, noise of two": (
+        lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))),
+        r"shapes \[\(9, 1\)\], got \[\(9, 2\)\]",
+    ),
     "sigma NaN": (lambda: Gaussian(sigma=float("nan")), "sigma must be a finite number > 0, got nan"),
     "adam_eps zero": (lambda: Adam(adam_eps=0), "adam_eps must be a finite number > 0, got 0"),
     "lr a string": (lambda: Adam(lr="fast"), "lr must be a number, got 'fast'"),
@@ -117,7 +203,10 @@ CALLS = {  # what is done: (call, telling words)
     "blobs: size": (lambda: datasets.blobs(size=0), "size must be at least 1"),
     "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x is empty"),
     "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x holds NaN"),
-    "data: name": (lambda: datasets.load("cifar"), "data must be one of digits, mnist.*or an .npy or .npz file; got 'cifar'"),
+    "data: name": (
+        lambda: datasets.load("cifar"),
+        "data must be one of digits, mnist.*or an .npy or .npz file; got 'cifar'",
+    ),
     "data: split": (lambda: datasets.digits("valid"), "split must be one of train, test; got 'valid'"),
 }
 
@@ -171,7 +260,12 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"colour": "red"}')
     options = {option.name: option.default for option in OPTIONS} | {"epochs": 2, "beta": 2.0, "binarize": "dynamic"}
-    for name, change in {"begun": {}, "edited": {"optimizer": "lbfgs"}, "typed": {"hidden": "wide"}, "damaged": {}}.items():
+    for name, change in {
+        "begun": {},
+        "edited": {"optimizer": "lbfgs"},
+        "typed": {"hidden": "wide"},
+        "damaged": {},
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(options | change))
     (tmp_path / "damaged" / "checkpoint.npz").write_bytes(b"PK\x03\x04")
@@ -207,7 +301,7 @@ COMMANDS = {  # command line: telling words of the one line on stderr
     "train --out noise.npz": "noise.npz is not an empty folder",
     "train --out noise.npz/run": "noise.npz",
     "train --colour red": "--colour",
-    "train --data empty.npy": "with n > 0 is needed",
+    "train --data empty.npy": "with n >= 10 is needed",
     "train --data inf.npy --likelihood gaussian": "NaN or infinity",
     "train --data objects.npy": "Object arrays are never loaded",
     "train --data cut.npy": "promises 640 bytes",

@@ -29,15 +29,31 @@ def figures(folder):
 def test_train_with_no_options_is_a_beta_vae_on_digits(here, capsys):
     run("train", *QUICK)
     folder = here / "runs" / "001"
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.npz", "config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint.npz",
+        "config.json",
+        "figures",
+        "history.csv",
+        "model.npz",
+    ]
     assert figures(folder) == ["latents", "learning_curves", "reconstructions", "samples", "traversals"]
     config = json.loads((folder / "config.json").read_text())
     assert list(config) == [option.name for option in cli.OPTIONS]
-    assert (config["model"], config["data"], config["likelihood"], config["binarize"]) == ("beta-vae", "digits", "bernoulli", "dynamic")
+    assert (config["model"], config["data"], config["likelihood"], config["binarize"]) == (
+        "beta-vae",
+        "digits",
+        "bernoulli",
+        "dynamic",
+    )
     rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2"] and {"loss", "recon_nll", "kl", "kl_9", "valid_loss"} <= set(rows[0])
+    assert [row["epoch"] for row in rows] == ["1", "2"] and {"loss", "recon_nll", "kl", "kl_9", "valid_loss"} <= set(
+        rows[0]
+    )
     printed = capsys.readouterr().out
-    assert re.search(r"ELBO -\d+\.\d\d \+- \d\.\d\d nats", printed) and str(folder.relative_to(here) / "figures") in printed
+    assert (
+        re.search(r"ELBO -\d+\.\d\d \+- \d\.\d\d nats", printed)
+        and str(folder.relative_to(here) / "figures") in printed
+    )
     assert load(folder / "model.npz").beta == config["beta"]
 
 
@@ -52,9 +68,15 @@ def test_runs_are_numbered(here):
     [
         ("--model autoencoder", ["latents", "learning_curves", "reconstructions"]),
         ("--model autoencoder --likelihood squared-error --latent-dim 1", ["learning_curves", "reconstructions"]),
-        ("--model vae --latent-dim 2 --hidden none", ["latents", "learning_curves", "manifold", "reconstructions", "samples", "traversals"]),
+        (
+            "--model vae --latent-dim 2 --hidden none",
+            ["latents", "learning_curves", "manifold", "reconstructions", "samples", "traversals"],
+        ),
         ("--model vae --latent-dim 1", ["learning_curves", "reconstructions", "samples", "traversals"]),
-        ("--model capacity-vae --gamma 10 --capacity 2", ["latents", "learning_curves", "reconstructions", "samples", "traversals"]),
+        (
+            "--model capacity-vae --gamma 10 --capacity 2",
+            ["latents", "learning_curves", "reconstructions", "samples", "traversals"],
+        ),
     ],
 )
 def test_every_model(line, expected, here):

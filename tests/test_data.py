@@ -63,7 +63,9 @@ def test_frey_split_covers_every_frame_once():
     train, test = datasets.frey(), datasets.frey("test")
     assert (len(train), len(test), train.image_shape, train.data_dim) == (1572, 393, (28, 20), 560)
     together = np.sort(np.concatenate([train.values, test.values]).sum(axis=1, dtype=int))
-    np.testing.assert_array_equal(together, np.sort(np.concatenate([d.values for d in (test, train)]).sum(axis=1, dtype=int)))
+    np.testing.assert_array_equal(
+        together, np.sort(np.concatenate([d.values for d in (test, train)]).sum(axis=1, dtype=int))
+    )
     assert not np.array_equal(datasets.frey("test", seed=1).values, test.values)
 
 
@@ -237,7 +239,9 @@ def test_two_processes_may_fill_the_cache_at_once(tmp_path, cache):
     code = "import sys; from vae_from_scratch import files; [files.download(*sys.argv[1:]) for _ in range(20)]"
     arguments = [(tmp_path / "source").as_uri(), str(cache / "f" / "a"), hashlib.sha256(content).hexdigest()]
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        )
         for _ in range(2)
     ]
     assert [process.wait() for process in processes] == [0, 0]

@@ -75,7 +75,9 @@ def test_every_citation_is_linked_from_its_equation():
 def test_every_link_stands_right_above_the_one_equation_with_its_tag():
     assert len(tagged()) == len(set(tagged())), "a tag stands on two equations"
     for note in sorted(NOTES.glob("*.md")):
-        for tag, below in re.findall(rf"^\*\*\(({TAG})\)\*\* -> [^\n]+\n\n```math\n(.*?)^```", note.read_text("utf-8"), re.M | re.S):
+        for tag, below in re.findall(
+            rf"^\*\*\(({TAG})\)\*\* -> [^\n]+\n\n```math\n(.*?)^```", note.read_text("utf-8"), re.M | re.S
+        ):
             assert f"\\tag{{{tag}}}" in below, f"{note.name}: the equation below the link of {tag} carries another tag"
     assert {tag for tag, *_ in links()} <= set(tagged())
 
@@ -92,7 +94,9 @@ def test_code_quoted_in_a_note_is_in_the_source():
     for note in sorted(NOTES.glob("*.md")):
         for quote in re.findall(r"^```python\n(.*?)^```", note.read_text("utf-8"), re.M | re.S):
             spaces = [quote, *(textwrap.indent(quote, " " * n) for n in (4, 8, 12))]
-            assert any(text in source for text in spaces for source in sources), f"{note.name} quotes what is not there:\n{quote}"
+            assert any(text in source for text in spaces for source in sources), (
+                f"{note.name} quotes what is not there:\n{quote}"
+            )
 
 
 def test_every_backward_is_checked_under_its_own_tags():

@@ -18,7 +18,12 @@ def trained():
 def test_learning_curves_keep_reconstruction_and_kl_apart(trained):
     _, _, history = trained
     axes = plots.learning_curves(history).axes
-    assert [ax.get_title() for ax in axes] == ["loss", "reconstruction: -log p(x|z)", "KL(q(z|x) || p(z))", "KL of each latent"]
+    assert [ax.get_title() for ax in axes] == [
+        "loss",
+        "reconstruction: -log p(x|z)",
+        "KL(q(z|x) || p(z))",
+        "KL of each latent",
+    ]
     for ax, name in zip(axes, ("loss", "recon_nll", "kl")):
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), history[name])
         np.testing.assert_array_equal(ax.lines[1].get_ydata(), history[f"valid_{name}"])
@@ -38,7 +43,9 @@ def test_scatter_and_traversals_name_what_they_show(trained):
     model, test, _ = trained
     mu, _ = model.encode(test[:])
     ax = plots.latent_scatter(mu, test.labels).axes[0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z0", "z1") and [text.get_text() for text in ax.texts] == list("0123456789")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z0", "z1") and [text.get_text() for text in ax.texts] == list(
+        "0123456789"
+    )
     ax = plots.traversals(model, mu[0], np.array([0.5, 2.0]), (8, 8)).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["z1: 2.00 nats", "z0: 0.50 nats"]
 
@@ -60,7 +67,9 @@ def lightness_and_hue(colour, blindness):
         "protan": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
         "deutan": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
     }[blindness]
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(seen @ linear, 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(
+        seen @ linear, 0, 1
+    )
     f = np.cbrt(np.maximum(xyz / [0.9505, 1, 1.089], 0.008856))
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 

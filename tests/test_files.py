@@ -12,7 +12,15 @@ from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, f
 
 MODELS = [
     Autoencoder(7, hidden=(), latent_dim=2, likelihood="squared-error"),
-    VAE(7, hidden=(5, 4), latent_dim=2, likelihood=Gaussian("learned", "sigmoid"), dtype="float64", init="normal", seed=3),
+    VAE(
+        7,
+        hidden=(5, 4),
+        latent_dim=2,
+        likelihood=Gaussian("learned", "sigmoid"),
+        dtype="float64",
+        init="normal",
+        seed=3,
+    ),
     BetaVAE(7, hidden=(5,), latent_dim=2, beta=2.5, decoder_hidden=(3, 3), decoder_activation="relu"),
     CapacityVAE(7, hidden=(5,), latent_dim=2, likelihood=Gaussian("per-pixel"), gamma=10, capacity=3),
 ]
@@ -25,7 +33,10 @@ def test_round_trip(model, tmp_path):
     save(model, tmp_path / "m.npz")
     again = load(tmp_path / "m.npz")
     assert type(again) is type(model) and again.config == model.config
-    assert all(np.array_equal(again.params[name], value) and again.params[name].dtype == value.dtype for name, value in model.params.items())
+    assert all(
+        np.array_equal(again.params[name], value) and again.params[name].dtype == value.dtype
+        for name, value in model.params.items()
+    )
     x = np.random.default_rng(0).uniform(size=(3, 7))
     np.testing.assert_array_equal(again.reconstruct(x), model.reconstruct(x))
 
@@ -91,7 +102,9 @@ def test_what_is_no_npz_is_refused(content, tmp_path):
 
 def npy(header, content=b"", version=1):
     header = header.encode()
-    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 if version == 1 else 4, "little") + header + content
+    return (
+        b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 if version == 1 else 4, "little") + header + content
+    )
 
 
 HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
@@ -100,12 +113,19 @@ HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
 def test_npy_files_of_every_kind_come_back(tmp_path):
     rng = np.random.default_rng(0)
     for kind in ("<f4", ">f8", "<i2", "|u1", "|b1", "<U5"):
-        for array in (rng.integers(0, 2, size=(4, 3)).astype(kind), np.zeros((0, 5), kind), np.array(1, kind), rng.integers(0, 9, (3, 4)).astype(kind).T):
+        for array in (
+            rng.integers(0, 2, size=(4, 3)).astype(kind),
+            np.zeros((0, 5), kind),
+            np.array(1, kind),
+            rng.integers(0, 9, (3, 4)).astype(kind).T,
+        ):
             np.save(tmp_path / "a.npy", array)
             np.savez_compressed(tmp_path / "a.npz", a=array)
             for again in (files.read_npy(tmp_path / "a.npy"), files.read_npz(tmp_path / "a.npz")["a"]):
                 assert np.array_equal(again, array) and again.dtype == array.dtype
-    (tmp_path / "a.npy").write_bytes(npy(HEADER.replace(" ", "") + "\n", bytes(24), version=2))  # as other programs write it
+    (tmp_path / "a.npy").write_bytes(
+        npy(HEADER.replace(" ", "") + "\n", bytes(24), version=2)
+    )  # as other programs write it
     assert files.read_npy(tmp_path / "a.npy").shape == (2, 3)
 
 
@@ -224,6 +244,11 @@ def test_only_what_a_killed_writer_left_is_swept(tmp_path):
 
 
 def test_history_as_csv(tmp_path):
-    history = {"epoch": [1, 2], "loss": [3.25, 2.5], "kl_per_latent": [np.array([0.1, 0.2]), np.array([0.3, 0.4])], "seconds": [0.5, 1.0]}
+    history = {
+        "epoch": [1, 2],
+        "loss": [3.25, 2.5],
+        "kl_per_latent": [np.array([0.1, 0.2]), np.array([0.3, 0.4])],
+        "seconds": [0.5, 1.0],
+    }
     files.write_history(tmp_path / "h.csv", history)
     assert (tmp_path / "h.csv").read_text() == "epoch,loss,seconds,kl_0,kl_1\n1,3.25,0.5,0.1,0.2\n2,2.5,1,0.3,0.4\n"

@@ -16,10 +16,17 @@ except ImportError as error:
     pytest.skip(f"Numba cannot compile here: {error}", allow_module_level=True)
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}  # of the array's scale
-TWINS = [name for name, value in vars(kernels).items() if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"]
+TWINS = [
+    name
+    for name, value in vars(kernels).items()
+    if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"
+]
 SIZES = {"as in the table": None, "one example": 1, "many": 37}
 CASES = {  # the rows of the table, and those with twins of their own at other sizes
-    f"{row.name}, {size}": (row, n) for row in gradcheck.PAIRS for size, n in SIZES.items() if n is None or row.backward in TWINS
+    f"{row.name}, {size}": (row, n)
+    for row in gradcheck.PAIRS
+    for size, n in SIZES.items()
+    if n is None or row.backward in TWINS
 }
 
 
@@ -48,7 +55,10 @@ def resized(inputs, n):
         if name not in ("W", "b") and shape:
             shape[0] = n
         if shape and name not in ("x_logvar",):
-            shape = [{5: 531, 3: 67}.get(size, size) if axis or name in ("W", "b") else size for axis, size in enumerate(shape)]
+            shape = [
+                {5: 531, 3: 67}.get(size, size) if axis or name in ("W", "b") else size
+                for axis, size in enumerate(shape)
+            ]
         out[name] = rng.uniform(size=shape) if name == "x" else rng.normal(size=shape)
     return out
 
@@ -60,7 +70,9 @@ def run_both(row, inputs):
         out = row.run_forward(namespace, **inputs)
         dout = np.random.default_rng(2).normal(size=out.shape).astype(out.dtype)
         grads = row.run_backward(namespace, dout, out, **inputs)
-        assert all(np.array_equal(before[name], value, equal_nan=True) for name, value in inputs.items()), "an argument was changed"
+        assert all(np.array_equal(before[name], value, equal_nan=True) for name, value in inputs.items()), (
+            "an argument was changed"
+        )
         results.append({"out": out, **grads})
     return results
 
@@ -113,7 +125,9 @@ def test_every_twin_has_the_signature_of_its_original():
     for name in TWINS:
         original = getattr(ops, name, None) or getattr(optimizers, name)
         assert inspect.signature(getattr(kernels, name)) == inspect.signature(original), name
-    assert {name for name in vars(ops) if name[0] != "_"} <= set(vars(kernels)), "kernels is a drop-in namespace for ops"
+    assert {name for name in vars(ops) if name[0] != "_"} <= set(vars(kernels)), (
+        "kernels is a drop-in namespace for ops"
+    )
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
@@ -134,7 +148,10 @@ def test_update_rules_agree(optimizer, dtype):
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
 def test_a_training_step_agrees_across_backends(activation):
     x = np.random.default_rng(0).uniform(size=(32, 70)).astype(np.float32)
-    models = [BetaVAE(70, hidden=(40, 30), latent_dim=3, activation=activation, backend=backend, beta=3.0) for backend in ("numpy", "numba")]
+    models = [
+        BetaVAE(70, hidden=(40, 30), latent_dim=3, activation=activation, backend=backend, beta=3.0)
+        for backend in ("numpy", "numba")
+    ]
     noise = models[0].draw_noise(32, np.random.default_rng(1))
     (plain, plain_grads), (fast, fast_grads) = (model.loss_and_grads(x, *noise) for model in models)
     for name in ("loss", "recon_nll", "kl", "recon_nll_each", "kl_each"):
@@ -162,7 +179,11 @@ TRAIN = (
 )
 
 
-@pytest.mark.parametrize("code, disabled", [("import sys; sys.modules['numba'] = None;" + TRAIN, "0"), (TRAIN, "1")], ids=["missing", "disabled"])
+@pytest.mark.parametrize(
+    "code, disabled",
+    [("import sys; sys.modules['numba'] = None;" + TRAIN, "0"), (TRAIN, "1")],
+    ids=["missing", "disabled"],
+)
 def test_without_numba_it_says_so_once_and_works(code, disabled, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

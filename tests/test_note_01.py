@@ -155,10 +155,15 @@ def test_one_fixed_sigma_is_squared_error_scaled_and_shifted():
 
 def test_the_numbers_by_hand():
     prose = " ".join((DERIVATIONS / "01-autoencoder.md").read_text("utf-8").split())
-    printed = re.search(r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`", prose)
+    printed = re.search(
+        r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`",
+        prose,
+    )
     S = np.cov([[2, 1, -2, -1], [1, 2, -1, -2]], bias=True)
     second, first = np.linalg.eigvalsh(S)
-    assert [float(number) for number in printed.groups()] == pytest.approx([S[0, 0], S[0, 1], first, second, second / 2])
+    assert [float(number) for number in printed.groups()] == pytest.approx(
+        [S[0, 0], S[0, 1], first, second, second / 2]
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -28,7 +28,9 @@ def log_normal(value, mean, cov):
 def kl_normal(mean, cov, mean_p, cov_p):
     inverse = np.linalg.inv(cov_p)
     y = mean - mean_p
-    return (np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]) / 2
+    return (
+        np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]
+    ) / 2
 
 
 def linear_model(seed=0, latents=Z):
@@ -63,7 +65,9 @@ def nodes(mean, cov, points):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_marginal_is_the_integral(equation, seed):
     W, b, r, x, marginal, _ = linear_model(seed)
-    axis = np.linspace(-8, 8, 321)  # the integrand is Gaussian, of sd above 0.15 = 3 steps: the rule's error is below exp(-2 pi^2 9)
+    axis = np.linspace(
+        -8, 8, 321
+    )  # the integrand is Gaussian, of sd above 0.15 = 3 steps: the rule's error is below exp(-2 pi^2 9)
     z = np.array(list(itertools.product(axis, repeat=Z)))
     integral = np.exp(log_joint(z, W, b, r, x)).sum() * (axis[1] - axis[0]) ** 2
     assert np.log(integral) == pytest.approx(log_normal(x, *marginal)[0], abs=EXACT)
@@ -93,7 +97,9 @@ def test_the_relative_variance_of_sampling_the_prior(equation):
         assert second / first**2 == pytest.approx(further * (1 + var) / np.sqrt(var * (2 + var)), rel=EXACT)
     latents = re.search(r"^\| \$`Z`\$ \|(.+)\|$", NOTE, re.M)[1].split("|")
     printed = re.search(r"^\| LVM.4 \|(.+)\|$", NOTE, re.M)[1].split("|")
-    assert [f"{float(text):.1e}" for text in printed] == [f"{(1.01 / np.sqrt(0.01 * 2.01)) ** int(power):.1e}" for power in latents]
+    assert [f"{float(text):.1e}" for text in printed] == [
+        f"{(1.01 / np.sqrt(0.01 * 2.01)) ** int(power):.1e}" for power in latents
+    ]
 
 
 @pytest.mark.parametrize("equation", ["ELBO.1"])
@@ -104,7 +110,9 @@ def test_importance_weights_leave_the_integral_unchanged(equation, seed):
     z, weights = nodes(mean, cov, 40)
     w = np.exp(log_joint(z, W, b, r, x) - log_normal(z, mean, cov))
     assert w.max() / w.min() > 10
-    assert np.log(weights @ w) == pytest.approx(log_normal(x, *marginal)[0], abs=1e-8)  # w is smooth: 40 points are plenty
+    assert np.log(weights @ w) == pytest.approx(
+        log_normal(x, *marginal)[0], abs=1e-8
+    )  # w is smooth: 40 points are plenty
 
 
 def elbo(mean, cov, W, b, r, x):
@@ -148,7 +156,9 @@ def test_the_same_with_a_hidden_layer_and_bernoulli_pixels(equation):
     x = np.array([[1.0, 0.0, 1.0, 1.0, 0.0]])
     mu, logvar = model.encode(x)
     mean, var = float(mu[0, 0]) + 0.5, float(np.exp(logvar[0, 0])) / 2
-    z = np.linspace(-12, 12, 4801)[:, None]  # smooth, decaying integrands of width about 1 at step 1/200: exact but for rounding
+    z = np.linspace(-12, 12, 4801)[
+        :, None
+    ]  # smooth, decaying integrands of width about 1 at step 1/200: exact but for rounding
     step = 0.005
     nll = ops.bernoulli_nll_forward(model.decoder.forward(ops, model.params, z)[-1], np.repeat(x, len(z), axis=0))
     log_prior, log_q = log_normal(z, 0, np.eye(1)), log_normal(z, mean, var * np.eye(1))
@@ -166,7 +176,9 @@ def test_the_same_with_a_hidden_layer_and_bernoulli_pixels(equation):
 
 
 def linear_vae(model_class, **settings):
-    model = model_class(data_dim=D, hidden=(), latent_dim=Z, likelihood=Gaussian(sigma=0.7), dtype="float64", **settings)
+    model = model_class(
+        data_dim=D, hidden=(), latent_dim=Z, likelihood=Gaussian(sigma=0.7), dtype="float64", **settings
+    )
     rng = np.random.default_rng(1)
     for value in model.params.values():
         value[...] = 0.5 * rng.normal(size=value.shape)
@@ -201,7 +213,9 @@ def test_the_mean_loss_is_minus_the_elbo(equation):
 
 
 @pytest.mark.parametrize("equation", ["VAE.1"])
-@pytest.mark.parametrize("model_class, settings", [(BetaVAE, {"beta": 4.0}), (CapacityVAE, {"gamma": 10.0, "capacity": 0.5})])
+@pytest.mark.parametrize(
+    "model_class, settings", [(BetaVAE, {"beta": 4.0}), (CapacityVAE, {"gamma": 10.0, "capacity": 0.5})]
+)
 def test_with_another_penalty_the_difference_is_added(equation, model_class, settings):
     model, x = linear_vae(model_class, **settings)
     loss, kl = mean_terms(model, x)
@@ -223,11 +237,18 @@ def test_the_table_of_four_choices():
     for name, mean, var, printed in rows:
         mu, logvar = np.array([[float(mean)]]), np.log([[float(var)]])
         # E[nll] is exact over eps = +-1, as above
-        nll = np.mean([ops.gaussian_nll_forward(mu + np.exp(logvar / 2) * eps, np.log(0.25), np.ones((1, 1)))[0] for eps in (-1, 1)])
+        nll = np.mean(
+            [
+                ops.gaussian_nll_forward(mu + np.exp(logvar / 2) * eps, np.log(0.25), np.ones((1, 1)))[0]
+                for eps in (-1, 1)
+            ]
+        )
         kl = ops.gaussian_kl_forward(mu, logvar)[0]
         gap = kl_normal(mu[0], np.exp(logvar), np.array([0.8]), np.array([[0.2]]))
         expected = [nll, kl, nll + kl, -log_p, gap]
-        assert [text.strip() for text in printed.split("|")] == [f"{abs(value) if abs(value) < 5e-5 else value:.4f}" for value in expected], name
+        assert [text.strip() for text in printed.split("|")] == [
+            f"{abs(value) if abs(value) < 5e-5 else value:.4f}" for value in expected
+        ], name
         assert nll + kl == pytest.approx(-log_p + gap, abs=EXACT)
         (first, second), (third, fourth) = figure().costs(float(mean), float(var))
         np.testing.assert_allclose([first, second, third, fourth], [nll, kl, -log_p, gap], atol=EXACT)
@@ -239,7 +260,9 @@ def test_answers():
     bound = np.log(2 * np.pi * 1.25) / 2 + 0.4  # -log p(x)
     reach = np.sqrt((bound - np.log(2 * np.pi * 0.25) / 2) / 2)  # nll is bound at |z - 1| = reach
     below = (nll < bound).mean()
-    printed = re.search(r"- 1 \\rvert`\$ below ([\d.]+)\. .*?the mean is ([\d.]+), .*?= (-[\d.]+)`\$ exactly", " ".join(NOTE.split()))
+    printed = re.search(
+        r"- 1 \\rvert`\$ below ([\d.]+)\. .*?the mean is ([\d.]+), .*?= (-[\d.]+)`\$ exactly", " ".join(NOTE.split())
+    )
     assert printed.groups() == (f"{reach:.2f}", "4.23", f"{-bound:.2f}")
     assert 1 / 3 < below < 0.4 and below == pytest.approx((abs(z - 1) < reach).mean(), abs=1e-12)
     assert nll.mean() == pytest.approx(4.2258, abs=5 * nll.std() / len(z) ** 0.5)  # five standard errors

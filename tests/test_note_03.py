@@ -16,7 +16,9 @@ NOTE = (DERIVATIONS / "03-choice-of-q.md").read_text("utf-8")
 PROSE = " ".join(NOTE.split())  # wherever its lines break
 EXACT = 1e-11  # closed forms: some hundred float64 operations on numbers of about 10
 Z, D = 3, 5
-SIGNS = np.array(np.meshgrid(*[[-1.0, 1.0]] * Z)).reshape(Z, -1).T  # all of them, (2^Z, Z): the mean of a quadratic over these is that over N(0, I)
+SIGNS = (
+    np.array(np.meshgrid(*[[-1.0, 1.0]] * Z)).reshape(Z, -1).T
+)  # all of them, (2^Z, Z): the mean of a quadratic over these is that over N(0, I)
 
 
 @functools.cache
@@ -35,7 +37,9 @@ def log_normal(value, mean, cov):
 def kl_normal(mean, cov, mean_p, cov_p):
     inverse = np.linalg.inv(cov_p)
     y = mean - mean_p
-    return (np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]) / 2
+    return (
+        np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]
+    ) / 2
 
 
 def posterior(seed):
@@ -74,7 +78,13 @@ def test_the_divergence_from_a_diagonal_gaussian(equation, seed):
     rng = np.random.default_rng(seed)
     mu, var = rng.normal(size=Z), rng.uniform(0.2, 2, Z)
     precision = np.linalg.inv(Sigma)
-    by_note = np.linalg.slogdet(Sigma)[1] - np.log(var).sum() - Z + np.diag(precision) @ var + (mu - nu) @ precision @ (mu - nu)
+    by_note = (
+        np.linalg.slogdet(Sigma)[1]
+        - np.log(var).sum()
+        - Z
+        + np.diag(precision) @ var
+        + (mu - nu) @ precision @ (mu - nu)
+    )
     # log q - log p is a quadratic in z, so the mean over z = mu +- sd, all signs, is exact
     z = mu + np.sqrt(var) * SIGNS
     direct = (log_normal(z, mu, np.diag(var)) - log_normal(z, nu, Sigma)).mean()
@@ -99,7 +109,9 @@ def test_the_mean_field_optimum_has_inverse_precision_variances(equation, seed):
         given = Sigma[j, j] - Sigma[j, others] @ np.linalg.inv(Sigma[np.ix_(others, others)]) @ Sigma[others, j]
         assert var[j] == pytest.approx(given, rel=EXACT) and given < Sigma[j, j]
     own = np.diag(np.diag(Sigma))
-    assert abs(kl_normal(nu, Sigma, nu, own) - gap) > 0.01  # with three latents the other divergence has another minimum
+    assert (
+        abs(kl_normal(nu, Sigma, nu, own) - gap) > 0.01
+    )  # with three latents the other divergence has another minimum
     assert optimum(own)[1] == pytest.approx(0, abs=EXACT)  # nothing to lose without correlation
 
 
@@ -137,10 +149,18 @@ def test_two_latents(equation):
 
 def test_the_numbers_of_the_mean_field_figure():
     c = figure().CORRELATION
-    caption = re.search(r"At \$`c = ([\d.]+)`\$ the best .*?, ([\d.]+) for 1, and leaves ([\d.]+) nats\. Keeping .*? leave ([\d.]+)\.", PROSE)
+    caption = re.search(
+        r"At \$`c = ([\d.]+)`\$ the best .*?, ([\d.]+) for 1, and leaves ([\d.]+) nats\. Keeping .*? leave ([\d.]+)\.",
+        PROSE,
+    )
     Sigma = np.array([[1, c], [c, 1]])
     var, gap = optimum(Sigma)
-    assert caption.groups() == (f"{c:g}", f"{var[0]:.2f}", f"{gap:.2f}", f"{kl_normal(np.zeros(2), np.eye(2), np.zeros(2), Sigma):.2f}")
+    assert caption.groups() == (
+        f"{c:g}",
+        f"{var[0]:.2f}",
+        f"{gap:.2f}",
+        f"{kl_normal(np.zeros(2), np.eye(2), np.zeros(2), Sigma):.2f}",
+    )
     np.testing.assert_allclose(figure().MEAN_FIELD, np.diag(var), rtol=EXACT)
 
 
@@ -200,12 +220,18 @@ def test_one_dense_layer_closes_the_amortisation_gap_of_a_linear_model(equation)
     np.testing.assert_allclose(log_p - elbo_each(model, x), approximation, rtol=1e-10)  # no amortisation gap, for any x
     grads = [model.loss_and_grads(x, np.tile(sign, (len(x), 1)))[1] for sign in SIGNS]
     for name in ("encoder_W1", "encoder_b1"):  # an optimum: the gradient vanishes in the mean over eps
-        assert abs(np.mean([grad[name] for grad in grads], axis=0)).max() < 1e-10 < max(abs(grad[name]).max() for grad in grads)
+        assert (
+            abs(np.mean([grad[name] for grad in grads], axis=0)).max()
+            < 1e-10
+            < max(abs(grad[name]).max() for grad in grads)
+        )
     # an encoder that is off pays the difference of two divergences to the posterior
     model.params["encoder_b1"][:Z] += 0.1
     model.params["encoder_W1"][0, Z:] += 0.2
     mu, logvar = model.encode(x)
-    divergence = np.array([kl_normal(mean, np.diag(np.exp(log_var)), n, Sigma) for mean, log_var, n in zip(mu, logvar, nu)])
+    divergence = np.array(
+        [kl_normal(mean, np.diag(np.exp(log_var)), n, Sigma) for mean, log_var, n in zip(mu, logvar, nu)]
+    )
     amortisation = divergence - approximation
     np.testing.assert_allclose(log_p - elbo_each(model, x), approximation + amortisation, rtol=1e-10)
     assert (amortisation > 1e-3).all()
@@ -222,7 +248,9 @@ def test_both_gaps_in_the_figure(equation):
     assert (approximation > 0).all()
     for gap in amortisation.values():
         assert (gap > -1e-4).all()  # best_elbo is itself found by training, to about this
-    approximate, linear = re.search(r"approximation gap, ([\d.]+) nats in the mean.*?A linear encoder loses another ([\d.]+),", PROSE).groups()
+    approximate, linear = re.search(
+        r"approximation gap, ([\d.]+) nats in the mean.*?A linear encoder loses another ([\d.]+),", PROSE
+    ).groups()
     assert (approximate, linear) == (f"{weights @ approximation:.2f}", f"{weights @ amortisation[()]:.1f}")
     assert weights @ amortisation[16,] < 0.01
     # the alternative text
@@ -237,9 +265,13 @@ def test_the_gradients_that_the_figure_ascends():
     size = len(figure().X)
     mu, logvar, direction, h = rng.normal(size=size), rng.normal(size=size) - 1, rng.normal(size=(2, size)), 1e-5
     _, dmu, dlogvar = figure().elbo_and_grads(mu, logvar)
-    ahead, behind = (figure().elbo_and_grads(mu + s * h * direction[0], logvar + s * h * direction[1])[0] for s in (1, -1))
+    ahead, behind = (
+        figure().elbo_and_grads(mu + s * h * direction[0], logvar + s * h * direction[1])[0] for s in (1, -1)
+    )
     # two-point differences: truncation h^2 = 1e-10 times third derivatives of up to about 1e3, rounding 1e-16 / h * 1e2
-    np.testing.assert_allclose(dmu * direction[0] + dlogvar * direction[1], (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        dmu * direction[0] + dlogvar * direction[1], (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_the_quadrature_of_the_figure():

@@ -13,7 +13,13 @@ import pytest
 from vae_from_scratch import ops
 
 NOTE = (Path(__file__).parents[1] / "derivations" / "04-gaussian-kl.md").read_text("utf-8")
-CASES = [(0.0, 0.0, 0.0, 1.0), (1.3, -0.7, 0.0, 1.0), (-2.0, 0.9, 0.0, 1.0), (0.4, -3.0, -1.1, 0.6), (0.2, 1.2, 0.5, 2.5)]  # mu, logvar, mu_p, sigma_p
+CASES = [
+    (0.0, 0.0, 0.0, 1.0),
+    (1.3, -0.7, 0.0, 1.0),
+    (-2.0, 0.9, 0.0, 1.0),
+    (0.4, -3.0, -1.1, 0.6),
+    (0.2, 1.2, 0.5, 2.5),
+]  # mu, logvar, mu_p, sigma_p
 
 
 def log_density(z, mean, std):
@@ -56,7 +62,9 @@ def test_mean_of_the_square(equation, mu, logvar, mu_p, sigma_p):
 @pytest.mark.parametrize("mu, logvar, mu_p, sigma_p", CASES)
 @pytest.mark.parametrize("equation", ["KLD.3"])
 def test_closed_form_is_the_definition(equation, mu, logvar, mu_p, sigma_p):
-    definition = mean_under_q(lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar)
+    definition = mean_under_q(
+        lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar
+    )
     assert kl_general(mu, logvar, mu_p, sigma_p) == pytest.approx(definition, abs=1e-11)
 
 
@@ -65,7 +73,9 @@ def test_the_code_is_the_general_form_at_the_prior(equation):
     mu, logvar = np.random.default_rng(0).normal(size=(2, 3, 5))
     general = kl_general(mu, logvar, 0.0, 1.0)
     if equation == "KL.1":
-        np.testing.assert_allclose(ops.gaussian_kl_per_latent(mu, logvar), general, rtol=1e-13)  # rounding of a handful of operations
+        np.testing.assert_allclose(
+            ops.gaussian_kl_per_latent(mu, logvar), general, rtol=1e-13
+        )  # rounding of a handful of operations
     else:
         np.testing.assert_allclose(ops.gaussian_kl_forward(mu, logvar), general.sum(axis=1), rtol=1e-13)
 
@@ -86,7 +96,9 @@ def test_the_sum_over_latents_is_the_kl_of_the_product(equation):
 @pytest.mark.parametrize("equation", ["KLD.4"])
 def test_shift_and_scale_leave_it_alone(equation, mu, logvar, mu_p, sigma_p):
     standardised = kl((mu - mu_p) / sigma_p, logvar - 2 * np.log(sigma_p))
-    definition = mean_under_q(lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar)
+    definition = mean_under_q(
+        lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar
+    )
     assert standardised == pytest.approx(definition, abs=1e-11)
 
 
@@ -96,7 +108,9 @@ def test_zero_at_the_prior_and_positive_elsewhere(equation):
     values = kl(mu, logvar)
     at_prior = (np.abs(mu) < 1e-9) & (np.abs(logvar) < 1e-9)
     assert at_prior.sum() == 1 and abs(values[at_prior][0]) < 1e-15
-    assert values[~at_prior].min() > 0.002  # the nearest grid point is 0.1 away: 0.1^2 / 4 = 0.0025, less the cubic term
+    assert (
+        values[~at_prior].min() > 0.002
+    )  # the nearest grid point is 0.1 away: 0.1^2 / 4 = 0.0025, less the cubic term
 
 
 @pytest.mark.parametrize("equation", ["KL.3", "KL.4"])
@@ -197,7 +211,9 @@ def test_predictions():
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), np.errstate(over="ignore"):
         exec(program, {})
-    halving, low, high, at_88, at_89 = [float(number) for number in re.findall(r"-?\d\S*\d|inf", printed.getvalue().replace(",", " ").replace("]", ""))]
+    halving, low, high, at_88, at_89 = [
+        float(number) for number in re.findall(r"-?\d\S*\d|inf", printed.getvalue().replace(",", " ").replace("]", ""))
+    ]
     assert f"= {halving:.4f}`$ nats, so {halving:.2f}." in NOTE
     assert halving == pytest.approx(np.log(2) - 3 / 512, abs=1e-12)
     assert f"= {high:.3f}`$. At $`\\ell = -10`$ it is $`+{low:.2f}`$" in NOTE

@@ -91,7 +91,10 @@ def test_scores_are_the_derivatives_of_log_q(equation):
 @pytest.mark.parametrize("equation", ["PW.4"])
 def test_both_estimators_have_one_mean(equation, mu, logvar):
     eps, weight = nodes()
-    for f, slope in ((lambda z: z**3 - 2 * z, lambda z: 3 * z**2 - 2), (lambda z: np.exp(z / 2), lambda z: np.exp(z / 2) / 2)):
+    for f, slope in (
+        (lambda z: z**3 - 2 * z, lambda z: 3 * z**2 - 2),
+        (lambda z: np.exp(z / 2), lambda z: np.exp(z / 2) / 2),
+    ):
         for score, path in zip(score_gradients(f, mu, logvar, eps), path_gradients(slope, mu, logvar, eps)):
             assert np.sum(weight * score) == pytest.approx(np.sum(weight * path), rel=1e-10, abs=1e-10)
 
@@ -113,7 +116,9 @@ def test_fresh_noise_in_the_backward_averages_to_zero():
     _, dlogvar = ops.reparameterize_backward(3 * z**2, logvar, np.zeros((20, 1)) + eps)
     _, right = ops.reparameterize_backward(3 * z**2, logvar, eps[:, None] + np.zeros((1, 20)))
     assert abs(np.sum(weight[:, None] * weight * dlogvar)) < 1e-13
-    assert np.sum(weight[:, None] * weight * right) == pytest.approx(3 * 0.5 * np.exp(-1))  # d E[z^3] / dl = 3 mu sigma^2 / 2
+    assert np.sum(weight[:, None] * weight * right) == pytest.approx(
+        3 * 0.5 * np.exp(-1)
+    )  # d E[z^3] / dl = 3 mu sigma^2 / 2
 
 
 # ---- the law of z ------------------------------------------------------------------------------------
@@ -128,7 +133,9 @@ def test_z_has_the_mean_and_variance_of_q(equation):
     # five standard errors: sigma / sqrt(n) for a mean, sigma^2 sqrt(2 / n) for a variance
     assert np.all(np.abs(z.mean(axis=0) - mu) < 5 * np.exp(logvar / 2) / np.sqrt(n))
     assert np.all(np.abs(z.var(axis=0) - np.exp(logvar)) < 5 * np.exp(logvar) * np.sqrt(2 / n))
-    assert np.all(np.exp(logvar[:2]) != pytest.approx(np.exp(2 * logvar[:2]), rel=0.5))  # so exp(logvar) as sigma would fail
+    assert np.all(
+        np.exp(logvar[:2]) != pytest.approx(np.exp(2 * logvar[:2]), rel=0.5)
+    )  # so exp(logvar) as sigma would fail
 
 
 @pytest.mark.parametrize("equation", ["PW.2"])
@@ -319,7 +326,9 @@ def test_the_upstream_gradient_is_minus_the_slope_of_f_over_the_batch(equation):
     def f(z):
         return -ops.bernoulli_nll_forward(model.decoder.forward(ops, model.params, z)[-1], xs)[:, None]
 
-    slope = (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (12 * h)  # h^4 times a fifth derivative: below 1e-9
+    slope = (8 * (f(z + h) - f(z - h)) - (f(z + 2 * h) - f(z - 2 * h))) / (
+        12 * h
+    )  # h^4 times a fifth derivative: below 1e-9
     assert np.abs(slope).min() > 1e-3
     np.testing.assert_allclose(dz, -slope / 3, rtol=0, atol=1e-9)
     expected = -slope / 3 * {"REP.2": 1, "REP.3": np.exp(logvar / 2) * eps / 2}[equation]
@@ -381,7 +390,9 @@ def test_gradients_of_a_and_b(equation):
     for mu, logvar in [(1.2, np.log(0.2)), *POINTS]:
         *_, a, b = linear_draws(mu, logvar, eps)
         var = np.exp(logvar)
-        if equation == "EST.5":  # A's from the densities: d/dmu of log p(x|z) + log p(z) - log q at fixed eps, by differences
+        if (
+            equation == "EST.5"
+        ):  # A's from the densities: d/dmu of log p(x|z) + log p(z) - log q at fixed eps, by differences
             h = 1e-3  # values are quadratic in mu, so the central difference is exact but for rounding
             difference = (linear_draws(mu + h, logvar, eps)[0] - linear_draws(mu - h, logvar, eps)[0]) / (2 * h)
             np.testing.assert_allclose(difference, b - np.sqrt(var) * eps, atol=1e-9)
@@ -409,13 +420,23 @@ def test_gradients_of_a_and_b_where_f_is_curved_upwards(equation):
 def test_for_the_log_variance_a_is_quieter_where_q_is_narrow():
     eps, weight = nodes(10)
     flat, h = re.sub(r"\s+", " ", NOTE), 1e-3
-    a4, b2, b4, crossing = map(float, re.search(r"`([\d.]+)\\,\\sigma\^4`\$ in A and \$`([\d.]+)\\,\\sigma\^2 \+ (\d+)\\,\\sigma\^4`\$ in B, so A is quieter below \$`\\sigma = ([\d.]+)`", flat).groups())
+    a4, b2, b4, crossing = map(
+        float,
+        re.search(
+            r"`([\d.]+)\\,\\sigma\^4`\$ in A and \$`([\d.]+)\\,\\sigma\^2 \+ (\d+)\\,\\sigma\^4`\$ in B, so A is quieter below \$`\\sigma = ([\d.]+)`",
+            flat,
+        ).groups(),
+    )
     for std in (0.1, 0.25, 0.3, 1.0):
         logvar = 2 * np.log(std)
         draws = [linear_draws(1.2, logvar + s * h, eps)[:2] for s in (2, 1, -1, -2)]
-        for i, variance in enumerate((a4 * std**4, b2 * std**2 + b4 * std**4)):  # values are smooth in logvar: h^4 / 30, and rounding 1e-16 / h
+        for i, variance in enumerate(
+            (a4 * std**4, b2 * std**2 + b4 * std**4)
+        ):  # values are smooth in logvar: h^4 / 30, and rounding 1e-16 / h
             ahead2, ahead, behind, behind2 = (draw[i] for draw in draws)
-            assert moments((8 * (ahead - behind) - (ahead2 - behind2)) / (12 * h), weight)[1] == pytest.approx(variance, rel=1e-8)
+            assert moments((8 * (ahead - behind) - (ahead2 - behind2)) / (12 * h), weight)[1] == pytest.approx(
+                variance, rel=1e-8
+            )
         assert (a4 * std**4 < b2 * std**2 + b4 * std**4) == (std < crossing)
     assert crossing == round((b2 / (a4 - b4)) ** 0.5, 2)
 

@@ -41,13 +41,19 @@ def test_three_forms_of_one_loss(equation):
     x = np.array([0.0, 0.3, 1.0])[:, None]
     p = 1 / (1 + np.exp(-LOGITS))
     cross_entropy = -x * np.log(p) - (1 - x) * np.log(1 - p)
-    other = {"LIK.1": bernoulli(LOGITS, x), "LIK.2": np.log(1 + np.exp(LOGITS)) - x * LOGITS, "BERN.1": bernoulli(LOGITS, x)}[equation]
+    other = {
+        "LIK.1": bernoulli(LOGITS, x),
+        "LIK.2": np.log(1 + np.exp(LOGITS)) - x * LOGITS,
+        "BERN.1": bernoulli(LOGITS, x),
+    }[equation]
     np.testing.assert_allclose(other, cross_entropy, rtol=1e-11)  # log(1 - p) at logit 9 loses 4 digits of 16
     if equation == "LIK.1":  # a probability: sums to one over x = 0 and 1
         np.testing.assert_allclose(np.exp(-bernoulli(LOGITS, 0)) + np.exp(-bernoulli(LOGITS, 1)), 1, rtol=1e-14)
     if equation == "BERN.1":  # summed over pixels, one number per example
         x = np.broadcast_to(x, cross_entropy.shape)
-        np.testing.assert_allclose(ops.bernoulli_nll_forward(np.broadcast_to(LOGITS, x.shape), x), cross_entropy.sum(axis=1), rtol=1e-11)
+        np.testing.assert_allclose(
+            ops.bernoulli_nll_forward(np.broadcast_to(LOGITS, x.shape), x), cross_entropy.sum(axis=1), rtol=1e-11
+        )
 
 
 @pytest.mark.parametrize("equation", ["BERN.1"])
@@ -91,7 +97,9 @@ def test_a_clipped_probability_has_no_gradient(equation):
         return -np.log(np.clip(1 / (1 + np.exp(-logit)), 1e-7, 1 - 1e-7))
 
     assert clipped(-20.1) == clipped(-19.9)
-    assert ops.bernoulli_nll_backward(np.ones(1), np.full((1, 1), -20.0), np.ones((1, 1))) == pytest.approx(-1, abs=1e-8)
+    assert ops.bernoulli_nll_backward(np.ones(1), np.full((1, 1), -20.0), np.ones((1, 1))) == pytest.approx(
+        -1, abs=1e-8
+    )
 
 
 # ---- grey pixels -------------------------------------------------------------------------------------
@@ -192,7 +200,9 @@ def test_a_weighted_squared_error_is_a_gaussian(equation):
         sigma = np.sqrt(1 / (2 * c))
         likelihood = Gaussian(sigma=sigma)
         nll = likelihood.forward(ops, {}, x_mean, x)
-        np.testing.assert_allclose(c * ((x - x_mean) ** 2).sum(axis=1), nll - 7 / 2 * np.log(2 * np.pi * sigma**2), atol=1e-12)
+        np.testing.assert_allclose(
+            c * ((x - x_mean) ** 2).sum(axis=1), nll - 7 / 2 * np.log(2 * np.pi * sigma**2), atol=1e-12
+        )
         dout = likelihood.backward(ops, {}, np.ones(3), x_mean, x, {})
         np.testing.assert_allclose(dout, 2 * c * (x_mean - x), rtol=1e-12)
 
@@ -252,7 +262,9 @@ def test_where_a_perfect_reconstruction_turns_negative():
     threshold = 1 / np.sqrt(2 * np.pi)
     assert f"1/\\sqrt{{2\\pi}} = {threshold:.3f}" in FLAT
     x = np.zeros((1, 1))
-    below, above = (ops.gaussian_nll_forward(x, 2 * np.log(sigma), x)[0] for sigma in (threshold - 1e-3, threshold + 1e-3))
+    below, above = (
+        ops.gaussian_nll_forward(x, 2 * np.log(sigma), x)[0] for sigma in (threshold - 1e-3, threshold + 1e-3)
+    )
     assert below < 0 < above
 
 
@@ -264,7 +276,9 @@ def test_where_float32_ends(equation):
         with np.errstate(over="ignore", invalid="ignore"):
             if equation == "GAUSS.1":
                 return ops.gaussian_nll_forward(x_mean, np.full_like(x, r), x)
-            return ops.gaussian_nll_backward(np.ones(1, np.float32), x_mean, np.full_like(x, r), x)[int(equation == "GAUSS.3")]
+            return ops.gaussian_nll_backward(np.ones(1, np.float32), x_mean, np.full_like(x, r), x)[
+                int(equation == "GAUSS.3")
+            ]
 
     limit = float(re.search(r"\$`r > (-[\d.]+)`\$", NOTE).group(1))
     assert limit == round(-float(np.log(np.finfo(np.float32).max.astype(float))), 2)
@@ -272,7 +286,9 @@ def test_where_float32_ends(equation):
     assert np.isinf(evaluate(x + 1, limit - 0.01))
     assert np.isfinite(evaluate(x + 1, 1e30))
     if equation != "GAUSS.2":  # which squares nothing
-        assert np.isfinite(evaluate(np.float32(1.8e19) * np.ones_like(x), 0)) and np.isinf(evaluate(np.float32(1.9e19) * np.ones_like(x), 0))
+        assert np.isfinite(evaluate(np.float32(1.8e19) * np.ones_like(x), 0)) and np.isinf(
+            evaluate(np.float32(1.9e19) * np.ones_like(x), 0)
+        )
 
 
 def test_predictions():

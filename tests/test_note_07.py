@@ -56,12 +56,16 @@ def test_gradients_of_two_uses_add(equation):
     dkl = rng.normal(size=3)
 
     def loss(mu, logvar):  # any function of z plus any function of kl; here both linear
-        return (dz * ops.reparameterize_forward(mu, logvar, eps)).sum() + (dkl * ops.gaussian_kl_forward(mu, logvar)).sum()
+        return (dz * ops.reparameterize_forward(mu, logvar, eps)).sum() + (
+            dkl * ops.gaussian_kl_forward(mu, logvar)
+        ).sum()
 
     both = zip(ops.reparameterize_backward(dz, logvar, eps), ops.gaussian_kl_backward(dkl, mu, logvar))
     dmu, dlogvar = (recon + kl for recon, kl in both)
     np.testing.assert_allclose(jacobian(lambda mu: loss(mu, logvar), mu).ravel(), dmu.ravel(), rtol=0, atol=1e-8)
-    np.testing.assert_allclose(jacobian(lambda logvar: loss(mu, logvar), logvar).ravel(), dlogvar.ravel(), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        jacobian(lambda logvar: loss(mu, logvar), logvar).ravel(), dlogvar.ravel(), rtol=0, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("equation", ["BP.3"])
@@ -72,7 +76,9 @@ def test_the_slope_of_softplus_follows_from_its_output(equation):
     np.testing.assert_allclose(-np.expm1(-y), ops.sigmoid_forward(a), rtol=1e-14)
     rows = [[1.0], [-2.0], [0.5]]
     _, backward = ops.ACTIVATIONS["softplus"]
-    np.testing.assert_allclose(backward(rows * np.ones(401), y), ops.softplus_backward(rows * np.ones(401), a), rtol=1e-14)
+    np.testing.assert_allclose(
+        backward(rows * np.ones(401), y), ops.softplus_backward(rows * np.ones(401), a), rtol=1e-14
+    )
 
 
 # ---- the worked example ------------------------------------------------------------------------------
@@ -90,7 +96,9 @@ def numbers(cell):
             assert re.fullmatch(r"-?\d+\.\d{6}", entry.strip()), entry
         terms = re.findall(r"([+-]?)\s*(?:(\d*)\s*\\log 2|([\d.]+))", entry)
         assert re.sub(r"[+-]?\s*(?:\d*\s*\\log 2|[\d.]+)", "", entry).strip() == "", entry
-        values.append(sum((-1 if s == "-" else 1) * (float(v) if v else float(k or 1) * np.log(2)) for s, k, v in terms))
+        values.append(
+            sum((-1 if s == "-" else 1) * (float(v) if v else float(k or 1) * np.log(2)) for s, k, v in terms)
+        )
     return np.array(values), tolerance
 
 
@@ -111,7 +119,9 @@ class Recorder:
 
 def example(model_class=VAE, **settings):
     given = table("input or parameter")
-    model = model_class(data_dim=2, hidden=(1,), latent_dim=1, activation="tanh", likelihood="bernoulli", dtype="float64", **settings)
+    model = model_class(
+        data_dim=2, hidden=(1,), latent_dim=1, activation="tanh", likelihood="bernoulli", dtype="float64", **settings
+    )
     assert given.keys() - {"x", "eps"} == model.params.keys()
     for name, array in model.params.items():
         array[...] = numbers(given[name][0])[0].reshape(array.shape)
@@ -123,7 +133,9 @@ def compare(quantities, printed, columns):
     for name, value in quantities.items():
         expected, tolerance = numbers(printed[name][columns - 1])
         assert np.size(value) == len(expected), name
-        assert np.abs(np.ravel(value) - expected).max() <= tolerance, f"{name}: the note prints {printed[name][columns - 1]}, it is {value}"
+        assert np.abs(np.ravel(value) - expected).max() <= tolerance, (
+            f"{name}: the note prints {printed[name][columns - 1]}, it is {value}"
+        )
 
 
 def test_forward_table():
@@ -131,7 +143,9 @@ def test_forward_table():
     model.ops = recorder = Recorder()
     terms, (enc, mu, logvar, dec, kl) = model.forward(x, eps)
     layers = [ops.dense_forward(x, W, b) for (x, W, b, _), _ in recorder.calls["dense_act_forward"]]
-    assert np.array_equal(layers[1], np.hstack([mu, logvar])) and np.array_equal(dec[0], recorder.calls["reparameterize_forward"][0][1])
+    assert np.array_equal(layers[1], np.hstack([mu, logvar])) and np.array_equal(
+        dec[0], recorder.calls["reparameterize_forward"][0][1]
+    )
     quantities = {
         "encoder a": layers[0],
         "enc[1]": enc[1],
@@ -214,7 +228,9 @@ def test_computations_printed_beside_the_values():
                 for pattern, replacement in PYTHON:
                     text = re.sub(pattern, replacement, text)
                 expected, tolerance = numbers(value)
-                np.testing.assert_allclose(np.ravel(eval(text.strip(), names)), expected, rtol=0, atol=tolerance, err_msg=f"{name}: {text}")
+                np.testing.assert_allclose(
+                    np.ravel(eval(text.strip(), names)), expected, rtol=0, atol=tolerance, err_msg=f"{name}: {text}"
+                )
                 checked += 1
     assert checked > 30
 
@@ -230,12 +246,16 @@ def test_first_order_fall_of_the_loss(equation):
         for name, value in start.items():
             model.params[name][...] = value - lr * grads[name]
         remainder.append(terms.loss - model.loss(x, eps).loss - lr * squares)
-    assert 90 < remainder[0] / remainder[1] < 110  # O(lr^2): a tenth of the step, a hundredth of the remainder, up to O(lr)
+    assert (
+        90 < remainder[0] / remainder[1] < 110
+    )  # O(lr^2): a tenth of the step, a hundredth of the remainder, up to O(lr)
 
 
 def test_beta_changes_the_encoder_only():
     model, x, eps = example()
     beta, *_ = example(BetaVAE, beta=4.0)
     (_, one), (_, four) = model.loss_and_grads(x, eps), beta.loss_and_grads(x, eps)
-    assert all(np.array_equal(one[name], four[name]) == name.startswith("decoder") for name in one if name != "encoder_W1")
+    assert all(
+        np.array_equal(one[name], four[name]) == name.startswith("decoder") for name in one if name != "encoder_W1"
+    )
     assert four["encoder_b2"] == pytest.approx([-0.576 + 4 * 0.8, 0.0864 - 4 * 0.375], abs=1e-14)

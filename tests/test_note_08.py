@@ -88,7 +88,13 @@ def test_table_of_best_steps(name):
     assert row == f"| {name} | {two[0]:.1e} | {two[1]:.1e} | {five[0]:.1e} | {five[1]:.1e} |"
 
 
-@pytest.mark.parametrize("name", ["float64", pytest.param("longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="not extended here"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "float64",
+        pytest.param("longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="not extended here")),
+    ],
+)
 def test_the_checker_works_near_the_best_steps(name):
     delta = float(np.finfo(name).eps) / 2
     for stencil, smooth in (("five", True), ("two", False)):
@@ -144,7 +150,9 @@ def test_a_wrong_forward_with_its_own_backward_passes_and_sampling_finds_it():
     rng = np.random.default_rng(0)
     wrong = lambda mu, logvar, eps: mu + np.exp(logvar) * eps
     inputs = {name: rng.normal(size=(3, 5)) for name in ("mu", "logvar", "eps")}
-    checks = gradcheck.check_pair(wrong, lambda dz, z, mu, logvar, eps: {"mu": dz, "logvar": dz * eps * np.exp(logvar)}, inputs, rng)
+    checks = gradcheck.check_pair(
+        wrong, lambda dz, z, mu, logvar, eps: {"mu": dz, "logvar": dz * eps * np.exp(logvar)}, inputs, rng
+    )
     assert len(checks) == 2 and all(check.ok for check in checks)
     eps = rng.normal(size=100_000)
     # the standard error of a variance estimate is variance * sqrt(2 / n): 0.45 %; five of them

@@ -49,7 +49,9 @@ def test_momentum_multiplies_the_learning_rate(equation):
     g, lr, rho = np.array([0.5, -3.0]), 0.1, 0.9
     taken, (v,) = steps(lambda param, grad, v, t: optimizers.sgd_update(param, grad, v, lr, rho), 1, [g] * 500)
     powers = rho ** np.arange(1, 501)[:, None]
-    np.testing.assert_allclose(taken, -lr * g * (1 - powers) / (1 - rho), rtol=1e-13)  # 500 steps whose errors decay like rho^t
+    np.testing.assert_allclose(
+        taken, -lr * g * (1 - powers) / (1 - rho), rtol=1e-13
+    )  # 500 steps whose errors decay like rho^t
     np.testing.assert_allclose(taken[-1], -g, rtol=1e-13)  # lr / (1 - rho) = 1, and 0.9^500 = 1e-23
     assert f"{1 - rho**10:.0%}".replace("%", " %") + " of that after ten steps" in NOTE
 
@@ -74,7 +76,9 @@ def test_adam_is_the_weighted_sums_of_its_past(equation):
     np.testing.assert_allclose(m, unrolled_m, rtol=0, atol=1e-14)
     np.testing.assert_allclose(v, unrolled_v, rtol=1e-12)
     missing1, missing2 = 1 - BETA1**20, 1 - BETA2**20
-    np.testing.assert_allclose(taken[-1], -0.1 * (unrolled_m / missing1) / (np.sqrt(unrolled_v / missing2) + 1e-8), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        taken[-1], -0.1 * (unrolled_m / missing1) / (np.sqrt(unrolled_v / missing2) + 1e-8), rtol=0, atol=1e-12
+    )
     # E[m] = (1 - beta1^t) E[g] over 50,000 draws, within five standard errors; the missing 12 % are 24 of them
     for moment, missing, mean in ((m, missing1, 0.3), (v, missing2, 1.09)):
         error = moment.std() / np.sqrt(moment.size)
@@ -134,7 +138,9 @@ def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
     for name in ("encoder_W1", "encoder_b2", "decoder_W3", "decoder_b1"):
         numeric = gradcheck.numeric_gradient(objective, model.params[name], 1.0, 1e-3, gradcheck.FIVE_POINTS)
         assert gradcheck.relative_error(grads[name], numeric) < 1e-9
-    assert objective() - terms.loss == pytest.approx(sum((value**2).sum() for value in model.params.values()) / (2 * n_train))
+    assert objective() - terms.loss == pytest.approx(
+        sum((value**2).sum() for value in model.params.values()) / (2 * n_train)
+    )
 
 
 # ---- initial weights ---------------------------------------------------------------------------------
@@ -183,7 +189,10 @@ def test_signal_through_small_weights():
     assert f"which is {0.01 * np.sqrt(500):.2f} for $`I = 500`$" in NOTE
     rng, rows = np.random.default_rng(0), np.random.default_rng(1).normal(size=(200, 300))
     final = {}
-    for scheme, draw in (("glorot", lambda: mlp.glorot_uniform(rng, 300, 300, np.float64)), ("0.01", lambda: 0.01 * rng.normal(size=(300, 300)))):
+    for scheme, draw in (
+        ("glorot", lambda: mlp.glorot_uniform(rng, 300, 300, np.float64)),
+        ("0.01", lambda: 0.01 * rng.normal(size=(300, 300))),
+    ):
         h = rows
         for _ in range(8):
             h = ops.dense_act_forward(h, draw(), np.zeros(300), "tanh")

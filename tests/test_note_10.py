@@ -343,7 +343,9 @@ def test_information_lies_between_entropy_minus_distortion_and_rate(equation, se
 
 def gaussian_mean_nll(x, b, K):
     y = x - b
-    return (D * np.log(2 * np.pi) + np.linalg.slogdet(K)[1]) / 2 + np.einsum("nd,de,ne->", y, np.linalg.inv(K), y) / (2 * len(x))
+    return (D * np.log(2 * np.pi) + np.linalg.slogdet(K)[1]) / 2 + np.einsum("nd,de,ne->", y, np.linalg.inv(K), y) / (
+        2 * len(x)
+    )
 
 
 @pytest.mark.parametrize("equation", ["LIN.1 LIN.2 LIN.3"])
@@ -542,7 +544,9 @@ def test_first_command():
 def test_second_command():
     answer = NOTE[NOTE.index("2. Learned:") :]
     tau = 1.3 * learned_noise(1.3)
-    fraction, printed = re.search(r"\\sigma_x\^2 = 1.5 / \(4 - 2.6\) = ([\d.]+)`\$, \$`\\tau = ([\d.]+)`", answer).groups()
+    fraction, printed = re.search(
+        r"\\sigma_x\^2 = 1.5 / \(4 - 2.6\) = ([\d.]+)`\$, \$`\\tau = ([\d.]+)`", answer
+    ).groups()
     assert agrees(fraction, tau / 1.3) and agrees(printed, tau)
     tau_C, beta_C = re.search(r"= ([\d.]+)`\$, so the KLs are.*?= ([\d.]+)`\$ \(less", answer, re.S).groups()
     assert agrees(tau_C, tau_of(1.0)) and agrees(beta_C, tau_of(1.0) / NOISE)

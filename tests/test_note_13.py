@@ -33,19 +33,42 @@ class Counted(np.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **kwargs):
         arrays = {id(a): a for a in inputs if isinstance(a, np.ndarray) and a.ndim}.values()  # h * h reads h once
-        result = np.asarray(getattr(ufunc, method)(*map(plain, inputs), **({"out": tuple(map(plain, out))} if out else {}), **kwargs))
+        result = np.asarray(
+            getattr(ufunc, method)(*map(plain, inputs), **({"out": tuple(map(plain, out))} if out else {}), **kwargs)
+        )
         kind = "product" if ufunc is np.matmul else "other"
-        flops = 2 * inputs[0].size * result.shape[-1] if kind == "product" else max([result.size, *(a.size for a in arrays)])
-        self.tally.update({f"{kind} calls": 1, "new arrays": not out, f"{kind} flops": flops, f"{kind} bytes": sum(a.nbytes for a in arrays) + result.nbytes})
+        flops = (
+            2 * inputs[0].size * result.shape[-1]
+            if kind == "product"
+            else max([result.size, *(a.size for a in arrays)])
+        )
+        self.tally.update(
+            {
+                f"{kind} calls": 1,
+                "new arrays": not out,
+                f"{kind} flops": flops,
+                f"{kind} bytes": sum(a.nbytes for a in arrays) + result.nbytes,
+            }
+        )
         return result.view(Counted)
 
     def __array_function__(self, function, types, args, kwargs):
         if function is np.sum:  # ends in a ufunc
             return super().__array_function__(function, types, args, kwargs)
-        arrays = [a for arg in args for a in (arg if isinstance(arg, (list, tuple)) else [arg]) if isinstance(a, np.ndarray)]
-        result = function(*([plain(a) for a in arg] if isinstance(arg, (list, tuple)) else plain(arg) for arg in args), **kwargs)
+        arrays = [
+            a for arg in args for a in (arg if isinstance(arg, (list, tuple)) else [arg]) if isinstance(a, np.ndarray)
+        ]
+        result = function(
+            *([plain(a) for a in arg] if isinstance(arg, (list, tuple)) else plain(arg) for arg in args), **kwargs
+        )
         if isinstance(result, np.ndarray):
-            self.tally.update({"other calls": 1, "other flops": result.size, "other bytes": sum(a.nbytes for a in arrays) + result.nbytes})
+            self.tally.update(
+                {
+                    "other calls": 1,
+                    "other flops": result.size,
+                    "other bytes": sum(a.nbytes for a in arrays) + result.nbytes,
+                }
+            )
             result = result.view(Counted)
         return result
 
@@ -152,7 +175,9 @@ def test_kernel_calls_of_a_step(monkeypatch):
 
     for name in names:
         monkeypatch.setattr(kernels, name, wrap(getattr(kernels, name)))
-    monkeypatch.setattr(kernels, "ACT_KERNELS", {name: tuple(map(wrap, pair)) for name, pair in kernels.ACT_KERNELS.items()})
+    monkeypatch.setattr(
+        kernels, "ACT_KERNELS", {name: tuple(map(wrap, pair)) for name, pair in kernels.ACT_KERNELS.items()}
+    )
     model, optimizer = VAE(64, hidden=(64,), latent_dim=2), Adam()
     _, grads = model.loss_and_grads(np.full((64, 64), 0.5, F32), np.ones((64, 2), F32))
     optimizer.step(model.params, grads, optimizer.init(model.params), model.ops)
@@ -267,7 +292,11 @@ def test_error_of_tanh(equation):
     e = np.exp(-2 * v)  # as written, 1 - e cancels
     assert np.abs((1 - e) / (1 + e) / exact - 1)[(v > 1e-6)].max() > 1e-3
     share = (RHO**6 / 5040) / (1 - RHO / 2) / DELTA
-    assert f"{share:.2f}" == "6.98" and f"{0.988 / (1 - np.sqrt(0.5)):.2f}" == "3.37" and f"{2 / (1 + np.sqrt(0.5)):.3f}" == "1.172"
+    assert (
+        f"{share:.2f}" == "6.98"
+        and f"{0.988 / (1 - np.sqrt(0.5)):.2f}" == "3.37"
+        and f"{2 / (1 + np.sqrt(0.5)):.3f}" == "1.172"
+    )
     assert (6.98 + 3.38) * 1.172 + 3 < 15.2
     x = -np.linspace(RHO * (1 + 1e-9), 40, 20_000)  # -2 |v| beyond the first range
     m, s = np.expm1(x), 2.0 ** np.floor(x / np.log(2) + 0.5)
@@ -320,13 +349,21 @@ def test_one_log_for_a_block(equation):
 @pytest.mark.parametrize("equation", ["FAST.3"])
 def test_the_sum_stands_in_for_the_log(equation):
     rng = np.random.default_rng(0)
-    for e in (rng.uniform(0, 2e-11, 512), np.full(512, 1.9e-11), np.append(np.zeros(511), 9.9e-9), np.full(3, 0.3), np.full(512, 1e-3)):
+    for e in (
+        rng.uniform(0, 2e-11, 512),
+        np.full(512, 1.9e-11),
+        np.append(np.zeros(511), 9.9e-9),
+        np.full(3, 0.3),
+        np.full(512, 1e-3),
+    ):
         S, exact = e.sum(), np.log1p(e).sum()
         # S^2 / 2 and the rounding of 512 additions in float64
         assert -1e-13 * S <= S - exact <= S**2 / 2 + 1e-13 * S
     found, exact = loss_of_equal([-40.0, -60.0, -80.0], 784)  # 1 + e rounds to 1: the product is 1 and its logarithm 0
     assert np.prod(1 + np.exp(np.full(784, -40.0))) == 1
-    np.testing.assert_allclose(found, exact, rtol=5.7 * DELTA + 2e-7 + DELTA)  # FAST.9, FAST.3, the float32 of the result
+    np.testing.assert_allclose(
+        found, exact, rtol=5.7 * DELTA + 2e-7 + DELTA
+    )  # FAST.9, FAST.3, the float32 of the result
 
 
 @pytest.mark.parametrize("equation", ["FAST.11"])

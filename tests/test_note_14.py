@@ -14,8 +14,12 @@ def test_a_question_is_answered_and_checked(question, answer):
     assert question.endswith("?")
     prose, *sessions = re.split(r"^```pycon\n", answer, flags=re.M)
     assert len(prose.split()) > 20, "no answer before the check"
-    assert sessions and all(session.startswith(">>> import ") or session.startswith(">>> from ") for session in sessions)
-    assert all(re.search(r"^(?!>>>|\.\.\.)\S", session.split("```")[0], re.M) for session in sessions), "a check that prints nothing"
+    assert sessions and all(
+        session.startswith(">>> import ") or session.startswith(">>> from ") for session in sessions
+    )
+    assert all(re.search(r"^(?!>>>|\.\.\.)\S", session.split("```")[0], re.M) for session in sessions), (
+        "a check that prints nothing"
+    )
 
 
 def test_the_question_on_scores_waits_for_its_note():

@@ -39,7 +39,11 @@ def test_same_seed_same_bits(x):
 def test_looking_never_changes_training(x, monkeypatch):
     plain, watched = model(), model()
     with monkeypatch.context() as patch:  # a loop that evaluates nothing at all
-        patch.setattr(training, "evaluate", lambda *args, **options: SimpleNamespace(kl_per_latent=None, loss=1.0, recon_nll=1.0, kl=0.0))
+        patch.setattr(
+            training,
+            "evaluate",
+            lambda *args, **options: SimpleNamespace(kl_per_latent=None, loss=1.0, recon_nll=1.0, kl=0.0),
+        )
         fit(plain, x, epochs=3, batch_size=5, binarize="dynamic", progress=False)
     history = fit(
         watched, x, epochs=3, batch_size=5, binarize="dynamic", x_valid=x[:11], progress=True,

@@ -10,14 +10,15 @@ from . import checks, likelihoods, ops
 from .mlp import INITS, MLP, FlatDict
 
 
-
 @functools.cache
 def numba_or_ops():
     """kernels; where Numba cannot compile, ops, and a warning, once."""
     try:
         from . import kernels  # Numba is imported only when it is asked for
     except ImportError as error:
-        warnings.warn(f"{error}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3)
+        warnings.warn(
+            f"{error}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3
+        )
         return ops
     return kernels
 

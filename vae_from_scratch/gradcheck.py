@@ -37,7 +37,9 @@ class Check(NamedTuple):
 def step_and_limit(dtype, smooth, model):
     """h and the largest relative error that passes (two points where there are kinks, five elsewhere)."""
     if dtype not in (np.dtype(np.float64), np.dtype(np.longdouble)):
-        raise ValueError(f"gradients are checked in float64 or longdouble, got {dtype}: in float32 rounding hides mistakes")
+        raise ValueError(
+            f"gradients are checked in float64 or longdouble, got {dtype}: in float32 rounding hides mistakes"
+        )
     if dtype == np.float64:
         return (1e-3, 1e-7 if model else 1e-9) if smooth else (1e-5, 1e-6)
     return (1e-4, 1e-10) if smooth else (1e-7, 1e-6)

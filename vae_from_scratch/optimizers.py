@@ -54,7 +54,9 @@ class _Optimizer:
 
     def step(self, params, grads, state, kernels=None):
         """One update of every parameter, in place on params and state; by the rule's twin if kernels has one."""
-        lr = self.lr(state["t"]) if callable(self.lr) else self.lr  # the first step asks for lr(0)
+        lr = self.lr
+        if callable(lr):  # the first step asks for lr(0)
+            lr = checks.number(f"lr({state['t']})", lr(state["t"]), least=0)
         state["t"] += 1
         stores = [params, grads, *(state[slot] for slot in self.slots)]
         if all(isinstance(store, FlatDict) for store in stores):  # entry by entry alike, so all at once

@@ -40,8 +40,10 @@ def from_file(path, split="train"):
     images = arrays.get("images", arrays.get("x"))
     if images is None:
         raise ValueError(f"{path} holds {', '.join(arrays) or 'nothing'}; an array called images (or x) is needed")
-    if images.ndim not in (2, 3) or images.size == 0:
-        raise ValueError(f"{path}: images have shape {images.shape}; (n, D) or (n, rows, columns) with n > 0 is needed")
+    if images.ndim not in (2, 3) or images.size == 0 or len(images) < 10:
+        raise ValueError(
+            f"{path}: images have shape {images.shape}; (n, D) or (n, rows, columns) with n >= 10 is needed"
+        )
     if images.dtype.kind not in "fb" and images.dtype != np.uint8:
         raise TypeError(f"{path}: images are {images.dtype}; store floats, uint8 (0..255) or bool")
     labels = arrays.get("labels")
@@ -53,6 +55,11 @@ def from_file(path, split="train"):
         shape = (side, side) if side * side == shape[0] else (1, shape[0])
     scale = 255 if images.dtype == np.uint8 else 1
     data = Dataset(
-        Path(path).stem, images.reshape(n, -1), shape, scale=scale, labels=labels, binary=images.dtype == bool
+        Path(path).stem,
+        images.reshape(n, -1),
+        shape,
+        scale=scale,
+        labels=labels,
+        binary=bool(np.isin(images, (0, 1)).all()),
     )
-    return every_tenth(data, split) if n >= 10 else data
+    return every_tenth(data, split)
