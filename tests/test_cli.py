@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +150,17 @@ def test_gradcheck_fails_on_a_wrong_gradient(capsys, monkeypatch):
     monkeypatch.setattr(ops, "tanh_backward", lambda dh, h: dh * (1 - h))
     assert cli.main(["gradcheck"]) == 1
     assert len(re.findall("WRONG: a.*backward .* differences", capsys.readouterr().out)) == 1
+
+
+def test_one_blas_thread_unless_you_say_otherwise(monkeypatch):
+    code = (
+        "import os, sys, vae_from_scratch; assert 'numpy' not in sys.modules;"
+        "import vae_from_scratch.cli; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    for given, used in ((None, "1"), ("3", "3")):
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+        root = Path(cli.__file__).parents[1]
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+        assert result.stdout == f"{used}\n"

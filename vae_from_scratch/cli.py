@@ -1,5 +1,10 @@
 """vae-from-scratch train | evaluate | sample | traverse | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
 
+import os
+
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):  # read when NumPy is imported, below
+    os.environ.setdefault(name, "1")  # the matrices are small: on a busy machine a second thread is mostly waited for
+
 import argparse
 import contextlib
 import sys
