@@ -222,15 +222,14 @@ class Keeper:
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""
-        self._write_if(self.steps and self.run.step % self.steps == 0)
+        if self.every or self.steps:
+            self._write_if(self.steps and self.run.step % self.steps == 0)
+        else:
+            self._write_if(time.monotonic() - self.written > MINUTE)
 
     def after_epoch(self, last):
         """Write one if it is due, and at the end; stop here if Ctrl-C was pressed."""
-        if self.every:
-            due = (self.run.epoch - 1) % self.every == 0
-        else:
-            due = not self.steps and time.monotonic() - self.written > MINUTE
-        self._write_if(due or last, last)
+        self._write_if(last or (self.every and (self.run.epoch - 1) % self.every == 0), last)
 
     def _write_if(self, due, last=False):
         if due or self.interrupted:

@@ -66,7 +66,12 @@ OPTIONS = [
         batches.BINARIZE,
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
-    Option("checkpoint_every", None, int, "epochs between checkpoints (if neither this nor the next: about a minute)"),
+    Option(
+        "checkpoint_every",
+        None,
+        int,
+        "epochs between checkpoints (if neither this nor the next is given: one a minute)",
+    ),
     Option("checkpoint_steps", None, int, "steps between checkpoints, for long epochs"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numpy", str, "which implementation of the pairs", tuple(base.BACKENDS)),
