@@ -1,4 +1,4 @@
-"""Promise: a run that was stopped anywhere goes on as if it had not been, bit for bit, and what it keeps is never half or wrong."""
+"""Promise: a run that was stopped anywhere goes on as if it had not been, bit for bit; what it keeps is never half."""
 
 import errno
 import json
@@ -12,7 +12,21 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, checkpoints, cli, files, fit, training
+from vae_from_scratch import (
+    SGD,
+    VAE,
+    Adagrad,
+    Adam,
+    Autoencoder,
+    BetaVAE,
+    CapacityVAE,
+    Gaussian,
+    checkpoints,
+    cli,
+    files,
+    fit,
+    training,
+)
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
 
@@ -38,9 +52,21 @@ def kill_at(step):
 
 CASES = {  # name: (model, optimizer from a learning rate, further arguments of fit)
     "vae adam": (lambda: VAE(7, (6,), 3, seed=1), Adam, {"binarize": "dynamic"}),
-    "beta-vae adagrad": (lambda: BetaVAE(7, (6,), 3, beta=2.0, dtype="float64"), Adagrad, {"weight_decay": True, "x_valid": X[:9]}),
-    "beta-vae scheduled": (lambda: BetaVAE(7, (6,), 3), Adam, {"schedule": lambda step: {"beta": 0.1 * step}, "x_valid": X[:9]}),
-    "capacity momentum": (lambda: CapacityVAE(7, (6,), 3, gamma=3.0), lambda lr: SGD(lr, momentum=0.9), {"x_valid": X[:9]}),
+    "beta-vae adagrad": (
+        lambda: BetaVAE(7, (6,), 3, beta=2.0, dtype="float64"),
+        Adagrad,
+        {"weight_decay": True, "x_valid": X[:9]},
+    ),
+    "beta-vae scheduled": (
+        lambda: BetaVAE(7, (6,), 3),
+        Adam,
+        {"schedule": lambda step: {"beta": 0.1 * step}, "x_valid": X[:9]},
+    ),
+    "capacity momentum": (
+        lambda: CapacityVAE(7, (6,), 3, gamma=3.0),
+        lambda lr: SGD(lr, momentum=0.9),
+        {"x_valid": X[:9]},
+    ),
     "autoencoder": (lambda: Autoencoder(7, (6,), 3, likelihood="squared-error"), Adam, {}),
     "learned variance": (lambda: VAE(7, (6,), 3, likelihood=Gaussian("learned")), Adam, {"binarize": "threshold"}),
 }
@@ -48,7 +74,9 @@ CASES = {  # name: (model, optimizer from a learning rate, further arguments of 
 
 @pytest.mark.parametrize("make, rule, options", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("every", [2, 5])
-@pytest.mark.parametrize("step", [1, 4, 5, 7, 14])  # an epoch has five steps: at its start, within, at its end, in the last one
+@pytest.mark.parametrize(
+    "step", [1, 4, 5, 7, 14]
+)  # an epoch has five steps: at its start, within, at its end, in the last one
 def test_a_run_that_died_at_any_step_goes_on_as_if_it_had_not(make, rule, options, step, every, tmp_path):
     options = {"batch_size": 5, "epochs": 3, "seed": 4, "progress": False, **options}
     whole, model = make(), make()
@@ -94,6 +122,14 @@ def test_a_finished_run_takes_more_epochs_and_equals_the_longer_one(tmp_path):
     assert same(longer, expected) and timeless(history) == timeless(straight)
     with pytest.raises(ValueError, match=r"epochs is 4, but the run of .* was to have 5; resume it with that or more"):
         plain(tmp_path / "b", epochs=4, resume=True)
+
+
+def test_a_larger_number_of_epochs_is_kept_at_once(tmp_path):
+    fit(VAE(7, (6,), 3), X, Adam(kill_at(-1)), 5, 2, progress=False, checkpoint=tmp_path)
+    with pytest.raises(Killed):
+        fit(VAE(7, (6,), 3), X, Adam(kill_at(11)), 5, 4, progress=False, checkpoint=tmp_path, resume=True)
+    history = fit(VAE(7, (6,), 3), X, Adam(kill_at(-1)), 5, None, progress=False, checkpoint=tmp_path, resume=True)
+    assert history["epoch"] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +209,9 @@ def test_two_damaged_checkpoints_are_refused(tmp_path):
     options = stopped(tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"checkpoint.npz is not a readable .*; .*checkpoint.previous.npz is not a readable"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint.npz is not a readable .*; .*checkpoint.previous.npz is not a readable"
+    ):
         fit(VAE(7, (6,), 3), X, **options)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -221,7 +259,11 @@ def test_what_fit_did_not_write_is_refused_and_nothing_changes(changes, words, t
 
 def test_states_of_either_kind_of_optimizer_survive():
     rng = np.random.default_rng(0)
-    for state in ({"t": 3, "m": {"a": rng.random(4), "b": rng.random((2, 3))}}, {"t": 3, "m": rng.random(10)}, {"t": 3}):
+    for state in (
+        {"t": 3, "m": {"a": rng.random(4), "b": rng.random((2, 3))}},
+        {"t": 3, "m": rng.random(10)},
+        {"t": 3},
+    ):
         flat = checkpoints._flatten({"optimizer": state})
 
         def zeros(value):
@@ -246,7 +288,9 @@ def test_states_of_either_kind_of_optimizer_survive():
 )
 def test_checkpoints_come_when_they_are_due(options, epochs_and_positions, tmp_path, monkeypatch):
     seen, save = [], checkpoints.Run.save
-    monkeypatch.setattr(checkpoints.Run, "save", lambda run, *rest: seen.append((run.epoch, run.position)) or save(run, *rest))
+    monkeypatch.setattr(
+        checkpoints.Run, "save", lambda run, *rest: seen.append((run.epoch, run.position)) or save(run, *rest)
+    )
     plain(tmp_path, epochs=5, **options)
     assert seen == epochs_and_positions
 
@@ -342,7 +386,11 @@ def test_a_file_that_may_not_grow_is_one_line_on_the_command_line(tmp_path):
         [sys.executable, "-c", code, "train", "--quiet", "--epochs", "1", "--out", "run"], cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "could not be written: File too large: 'run/checkpoint.npz'" in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr.count("\n") == 1
+        and "could not be written: File too large: 'run/checkpoint.npz'" in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []  # nothing had been learned, so nothing is left
 
 
@@ -362,7 +410,9 @@ def run(line):
 def outcome(folder):
     rows = (folder / "history.csv").read_text().splitlines()
     seconds = rows[0].split(",").index("seconds")
-    return [[cell for j, cell in enumerate(row.split(",")) if j != seconds] for row in rows], (folder / "config.json").read_text()
+    return [[cell for j, cell in enumerate(row.split(",")) if j != seconds] for row in rows], (
+        folder / "config.json"
+    ).read_text()
 
 
 SLOW = "train --epochs 3 --batch-size 500 --checkpoint-steps 2 --beta 1.5 --out"
@@ -387,7 +437,13 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on(here, capsys, monkeypatch)
     (here / "moved" / ".checkpoint.npz.77-0123abcd.part").write_text("what a killed writer left")
     assert run("train --resume moved") == 0
     assert outcome(here / "moved") == outcome(here / "whole")
-    assert sorted(p.name for p in (here / "moved").iterdir()) == ["checkpoint.npz", "config.json", "figures", "history.csv", "model.npz"]
+    assert sorted(p.name for p in (here / "moved").iterdir()) == [
+        "checkpoint.npz",
+        "config.json",
+        "figures",
+        "history.csv",
+        "model.npz",
+    ]
     one, other = (files.read_npz(here / name / "model.npz") for name in ("moved", "whole"))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 

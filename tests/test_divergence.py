@@ -5,6 +5,7 @@ import pytest
 
 from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, files, fit
 from vae_from_scratch.checkpoints import Run
+from vae_from_scratch.datasets.dataset import folders
 
 X = np.random.default_rng(0).uniform(size=(40, 7))
 
@@ -29,6 +30,21 @@ def test_kingma_and_wellings_setting_at_step_size_one_half(tmp_path):
     assert history["loss"][2] < history["loss"][0]
 
 
+def test_the_same_on_mnist():
+    if not any((folder / "mnist" / "train-images-idx3-ubyte.gz").is_file() for folder in folders()):
+        pytest.skip("mnist is not there; set VAE_FROM_SCRATCH_DATA to run this")
+    data = datasets.mnist().subset(np.arange(2000))
+    with pytest.raises(FloatingPointError, match=r"stopped in step [2-9]: .*kl.*largest logvar"):
+        fit(
+            VAE(784, (500,), 20, init="normal"),
+            data,
+            Adagrad(0.5),
+            binarize="dynamic",
+            weight_decay=True,
+            progress=False,
+        )
+
+
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_the_last_good_checkpoint_is_one_to_go_on_from(every, tmp_path):
     def rate(t):
@@ -48,7 +64,9 @@ def test_a_pixel_that_never_changes_has_no_bound_under_a_variance_of_its_own(dty
     x = X.repeat(5, axis=0).copy()
     x[:, :4] = 0
     model = VAE(7, (50,), 3, likelihood=Gaussian("per-pixel", "sigmoid"), dtype=dtype)
-    with pytest.raises(FloatingPointError, match="is a pixel the same in all images.*derivations/06-likelihoods.md") as stop:
+    with pytest.raises(
+        FloatingPointError, match="is a pixel the same in all images.*derivations/06-likelihoods.md"
+    ) as stop:
         fit(model, x, Adam(0.05), epochs=2000, progress=False)
     assert "recon_nll" in str(stop.value).split("(")[0] or "thousand times" in str(stop.value)
 
@@ -93,7 +111,10 @@ def test_a_thousand_times_worse_than_at_the_start(factor, stops):
     if not stops:
         fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
         return
-    with pytest.raises(FloatingPointError, match=r"step 5: the loss is a thousand times worse than at the start by its recon_nll \(loss"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"step 5: the loss is a thousand times worse than at the start by its recon_nll \(loss",
+    ):
         fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
 
 
@@ -114,7 +135,9 @@ def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(t
 def test_an_optimizer_that_overflows_is_not_kept(tmp_path):
     model = Broken(7, (6,), 3)
     model.wrong = 1e30  # its square leaves float32, so Adam would never move that weight again
-    with pytest.raises(FloatingPointError, match="stopped after step 6: the parameters or the optimizer's state are not finite"):
+    with pytest.raises(
+        FloatingPointError, match="stopped after step 6: the parameters or the optimizer's state are not finite"
+    ):
         fit(model, X, Adam(), batch_size=10, epochs=5, progress=False, checkpoint=tmp_path, checkpoint_steps=3)
     assert files.read_checkpoint(tmp_path)[1]["position"] == 30
 
@@ -124,10 +147,21 @@ def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch, capsys):
     line = "train --model vae --hidden 500 --latent-dim 20 --init normal --optimizer adagrad --lr 0.5 --quiet --out run"
     assert cli.main(line.split()) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "largest logvar" in error and error.endswith("the last good checkpoint is kept in run\n")
+    assert (
+        error.count("\n") == 1
+        and "largest logvar" in error
+        and error.endswith("the last good checkpoint is kept in run\n")
+    )
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.npz", "config.json"]
 
 
 def test_beta_zero_and_a_far_off_start_do_not_stop_a_run():
     fit(BetaVAE(7, (6,), 3, beta=0), X, batch_size=1, epochs=3, progress=False)
-    fit(VAE(7, (6,), 3, likelihood=Gaussian(0.1)), np.where(np.arange(40)[:, None] % 10, 0, 10 * X), Adam(), batch_size=1, epochs=3, progress=False)
+    fit(
+        VAE(7, (6,), 3, likelihood=Gaussian(0.1)),
+        np.where(np.arange(40)[:, None] % 10, 0, 10 * X),
+        Adam(),
+        batch_size=1,
+        epochs=3,
+        progress=False,
+    )

@@ -11,7 +11,11 @@ LONG = Path(__file__).parent / "long"
 
 
 def run(script, *arguments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LONG.parents[1]), *sys.path]), "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(LONG.parents[1]), *sys.path]),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     done = subprocess.run(
         [sys.executable, str(LONG / script), *arguments], env=environment, capture_output=True, text=True, timeout=300
     )

@@ -148,7 +148,7 @@ def build_parser():
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0, 1 (a gradient is wrong), 2 (an error, in one line), 130 (interrupted)."""
+    """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted)."""
     options = build_parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)

@@ -81,7 +81,7 @@ def fit(
         On arguments or data that cannot work, before the first step; on a checkpoint made with other settings.
     FloatingPointError
         When the loss or a gradient is not finite, or the loss is a thousand times worse than before training.  The
-        parameters are left as they were before that step, and no checkpoint is written.
+        parameters are left as they were before the step that failed; the last checkpoint is from before, too.
     OSError
         When a checkpoint cannot be written.  The one before it stays.
 
