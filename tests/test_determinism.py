@@ -1,4 +1,4 @@
-"""Promise: same seed, machine, backend and thread count: same bits.  Across thread counts: the same step to a stated tolerance."""
+"""Promise: same seed, machine, backend and threads, same bits; other thread counts, the same step to rounding."""
 
 import os
 import subprocess

@@ -5,6 +5,7 @@ import pytest
 
 from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, files, fit
 from vae_from_scratch.checkpoints import Run
+from vae_from_scratch.datasets.dataset import folders
 
 X = np.random.default_rng(0).uniform(size=(40, 7))
 
@@ -27,6 +28,21 @@ def test_kingma_and_wellings_setting_at_step_size_one_half(tmp_path):
     gentle = VAE(64, (500,), 20, init="normal")  # 0.02, which they did use, trains
     history = fit(gentle, data, Adagrad(0.02), epochs=3, binarize="dynamic", weight_decay=True, progress=False)
     assert history["loss"][2] < history["loss"][0]
+
+
+def test_the_same_on_mnist():
+    if not any((folder / "mnist" / "train-images-idx3-ubyte.gz").is_file() for folder in folders()):
+        pytest.skip("mnist is not there; set VAE_FROM_SCRATCH_DATA to run this")
+    data = datasets.mnist().subset(np.arange(2000))
+    with pytest.raises(FloatingPointError, match=r"stopped in step [2-9]: .*kl.*largest logvar"):
+        fit(
+            VAE(784, (500,), 20, init="normal"),
+            data,
+            Adagrad(0.5),
+            binarize="dynamic",
+            weight_decay=True,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])

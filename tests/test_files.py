@@ -171,6 +171,8 @@ GOOD = archive(a_npy=npy(HEADER, bytes(24)), b_npy=npy(HEADER, bytes(24)))
         (GOOD + b"trailing", "begin and end"),
         (b"leading" + GOOD, "begin and end"),
         (GOOD.replace(bytes(24), bytes(23) + b"\x01", 1), "Bad CRC-32"),
+        (GOOD[:-22] + b"PK\x05\x06" + bytes(18), "begin and end"),  # an archive that lists nothing
+        (GOOD.replace(b"PK\x05\x06\0\0\0\0\2\0\2", b"PK\x05\x06\0\0\0\0\3\0\3"), "it lists 2 of 3 members"),
         (archive(a_npy=npy(HEADER, bytes(23))), "promises 24 bytes"),
         (archive(a_npy=npy(HEADER, bytes(25))), "promises 24 bytes"),
         (archive(a=npy(HEADER, bytes(24))), "'a' is not an array"),

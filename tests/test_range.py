@@ -1,4 +1,4 @@
-"""Promise: in float32 every pair is finite and right for logits to +-1e4 and log variances to +-80, at unit scale of the rest."""
+"""Promise: in float32 every pair is finite and right for logits to +-1e4, log variances to +-80, the rest of order one."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
     results, expected = getattr(base.BACKENDS[backend](), name)(*narrow), getattr(ops, name)(*wide)
     for result, exact in zip(*(value if isinstance(value, tuple) else (value,) for value in (results, expected))):
         assert result.dtype == np.float32 and np.isfinite(result).all()
-        # entry by entry: a small value beside a huge one must be right, too; absolute where the answer is a difference of ones
+        # entry by entry: a small value beside a huge one is right, too; absolute where it is a difference of ones
         np.testing.assert_allclose(result.astype(np.longdouble), exact, rtol=2e-6, atol=2e-7)
 
 

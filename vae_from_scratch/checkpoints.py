@@ -71,7 +71,7 @@ class Run:
         files.write_checkpoint(folder, {**about, "settings": settings}, arrays, last)
 
     def resume(self, folder, settings):
-        """Stand where the newest checkpoint in folder does.  Epochs that are None in settings become the checkpoint's.
+        """Stand where the newest checkpoint in folder does; returns its epochs, which None in settings becomes.
 
         ValueError, and nothing is changed, if it was made with other settings or is not what save writes.
         """
@@ -109,6 +109,7 @@ class Run:
             name.removeprefix("history/"): list(column) if column.ndim > 1 else column.tolist()
             for name, column in history.items()
         }
+        return then["epochs"]
 
 
 def settings_of(model, optimizer, x, x_valid, schedule, **others):
@@ -137,13 +138,14 @@ def _compare(path, then, now):
     now["epochs"] = now["epochs"] or then["epochs"]
     if then["epochs"] > now["epochs"]:
         raise ValueError(
-            f"epochs is {now['epochs']}, but the run of {path} was to have {then['epochs']}; resume it with that or more"
+            f"epochs is {now['epochs']}, but the run of {path} was to have {then['epochs']}; "
+            "resume it with that or more"
         )
     for name in {**now, **then}:
         if name != "epochs" and then.get(name) != now.get(name):
             raise ValueError(
-                f"{name} is {now.get(name)!r}, but was {then.get(name)!r} when {path} was written; a run goes on with what "
-                "it began with, only epochs may be larger"
+                f"{name} is {now.get(name)!r}, but was {then.get(name)!r} when {path} was written; "
+                "a run goes on with what it began with, only epochs may be larger"
             )
 
 
@@ -167,16 +169,17 @@ def _unflatten(tree, arrays, prefix=""):
 
 
 class Keeper:
-    """Looks after a run: writes checkpoints when they are due, holds Ctrl-C back until a step is done, stops what diverges."""
+    """Looks after a run: writes checkpoints, holds Ctrl-C back until a step is done, stops what diverges."""
 
     def __init__(self, run, folder, every, steps, settings):
         self.run, self.folder, self.every, self.steps, self.settings = run, folder, every, steps, settings
         self.written, self.written_at, self.interrupted = time.monotonic(), None, False
 
     def start(self, resume):
-        """Take the run up again, or write its first checkpoint: never over those of another run.  Returns the epochs to do."""
+        """Take the run up again, or write its first checkpoint, never over another run's.  Returns the epochs."""
         if resume:
-            self.run.resume(self.folder, self.settings)
+            if self.run.resume(self.folder, self.settings) < self.settings["epochs"]:
+                self.write()  # so that the larger number is kept from now on
         elif self.folder is not None and files.has_checkpoint(self.folder):
             raise ValueError(
                 f"{self.folder} holds the checkpoint of a run: resume it, or keep this one in another folder"
@@ -212,7 +215,7 @@ class Keeper:
         raise self.diverged(f"{where}: {problem} ({numbers})", advice)
 
     def diverged(self, problem, advice=""):
-        """What to raise, in one line.  A checkpoint from which no step could be made is not a good one: it is taken back."""
+        """What to raise, in one line.  A checkpoint from which no step could be made is taken back."""
         kept = ""
         if self.folder is not None:
             if self.written_at == self.run.step:
@@ -222,15 +225,14 @@ class Keeper:
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""
-        self._write_if(self.steps and self.run.step % self.steps == 0)
+        if self.every or self.steps:
+            self._write_if(self.steps and self.run.step % self.steps == 0)
+        else:
+            self._write_if(time.monotonic() - self.written > MINUTE)
 
     def after_epoch(self, last):
         """Write one if it is due, and at the end; stop here if Ctrl-C was pressed."""
-        if self.every:
-            due = (self.run.epoch - 1) % self.every == 0
-        else:
-            due = not self.steps and time.monotonic() - self.written > MINUTE
-        self._write_if(due or last, last)
+        self._write_if(last or (self.every and (self.run.epoch - 1) % self.every == 0), last)
 
     def _write_if(self, due, last=False):
         if due or self.interrupted:

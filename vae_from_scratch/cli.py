@@ -71,7 +71,12 @@ OPTIONS = [
         batches.BINARIZE,
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
-    Option("checkpoint_every", None, int, "epochs between checkpoints (if neither this nor the next: about a minute)"),
+    Option(
+        "checkpoint_every",
+        None,
+        int,
+        "epochs between checkpoints (if neither this nor the next is given: one a minute)",
+    ),
     Option("checkpoint_steps", None, int, "steps between checkpoints, for long epochs"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(base.BACKENDS)),
@@ -148,7 +153,7 @@ def build_parser():
 
 
 def main(arguments=None):
-    """Run one command; returns the exit code: 0, 1 (a gradient is wrong), 2 (an error, in one line), 130 (interrupted)."""
+    """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted)."""
     options = build_parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)

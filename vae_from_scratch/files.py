@@ -175,10 +175,10 @@ def write_checkpoint(folder, about, arrays, last=False):
 
 
 def read_checkpoint(folder):
-    """The newest checkpoint in folder that is whole: its path, about and arrays, whose meaning is the caller's to check.
+    """The newest checkpoint in folder that is whole: its path, about and arrays.  What they say is not checked here.
 
-    If checkpoint.npz is missing, the one before is taken, and so if it is damaged, which is kept under another name; a
-    warning says so.  Raises FileNotFoundError if there is none, ValueError if none is whole.
+    If checkpoint.npz is missing or damaged, the one before is taken and a warning says so; the damaged file gets
+    another name.  Raises FileNotFoundError if there is none, ValueError if none is whole.
     """
     problems = []
     for path in (Path(folder) / CHECKPOINT, Path(folder) / PREVIOUS):
@@ -282,7 +282,7 @@ def _read_array(file, size):
 
 
 def read_npz(path):
-    """All arrays of an .npz file (up to 4 GB) as a dict, each checked against its checksum there; no pickled objects."""
+    """All arrays of an .npz file of up to 4 GB as a dict, each compared with its checksum; no pickled objects."""
     with open(path, "rb") as file, _refusing(path, ".npz"):
         size, arrays = _size(file), {}
         if size < 22:

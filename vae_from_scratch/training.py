@@ -62,7 +62,7 @@ def fit(
         Keep there all that is needed to go on: checkpoint.npz and the one before it.  Written before the first step
         and after the last, and when Ctrl-C is pressed, which then stops the run after the step it is in.
     checkpoint_every, checkpoint_steps : int, optional
-        Also after every so many epochs, or steps.  If neither is given: after an epoch, once a minute at most.
+        Also after every so many epochs, or steps.  If neither is given: once a minute.
     resume : bool
         Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
         and the same arguments, of which only epochs may be larger.  What cannot be compared is taken on trust: what
@@ -81,7 +81,7 @@ def fit(
         On arguments or data that cannot work, before the first step; on a checkpoint made with other settings.
     FloatingPointError
         When the loss or a gradient is not finite, or the loss is a thousand times worse than before training.  The
-        parameters are left as they were before that step, and no checkpoint is written.
+        parameters are left as they were before the step that failed; the last checkpoint is from before, too.
     OSError
         When a checkpoint cannot be written.  The one before it stays.
 
