@@ -89,6 +89,7 @@ CALLS = {  # what is done: (call, telling words)
         lambda: fit(model(), X, Adam(lr=lambda step: -step), batch_size=3),
         r"lr\(1\) must be a finite number >= 0, got -1",
     ),
+    "fit: weight_decay": (lambda: fit(model(), X, weight_decay=1e-4, batch_size=3), "weight_decay must be True or False"),
     "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x holds NaN or infinity"),
     "fit: above one": (
         lambda: fit(model(), with_value(1.5)),

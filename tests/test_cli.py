@@ -110,7 +110,7 @@ def test_same_command_same_bits(here):
 
 
 def test_a_run_can_be_used_again_and_moved(here, capsys):
-    run("train", *QUICK, "--out", "first")
+    run("train", *QUICK, "--out", "first", "--seed", "3")
     trained = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("ELBO", "active"))]
     (here / "first").rename(here / "second")
     run("evaluate", "second")
@@ -128,6 +128,16 @@ def test_your_own_images_and_the_note_about_grey_pixels(here, capsys):
     assert capsys.readouterr().out.count("grey pixels") == 1
     run("train", *QUICK, "--data", "mine.npy", "--out", "g", "--likelihood", "gaussian")
     assert "grey pixels" not in capsys.readouterr().out
+
+
+def test_a_run_on_your_own_file_can_be_looked_at_from_anywhere(here, monkeypatch, capsys):
+    np.save("mine.npy", np.random.default_rng(0).uniform(size=(150, 5, 4)))
+    run("train", *QUICK, "--data", "mine.npy", "--out", "r")
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    run("evaluate", "../r")
+    run("sample", "../r", "--n", "3")
+    assert "15 mine test examples" in capsys.readouterr().out and (here / "r" / "figures" / "sample.png").is_file()
 
 
 def test_help_explains_every_option(capsys):

@@ -42,6 +42,13 @@ def choice(name, value, allowed):
     return value
 
 
+def flag(name, value):
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
 def widths(name, value):
     """Hidden widths as a tuple of ints >= 1; () is a linear model."""
     if isinstance(value, (str, numbers.Number)):

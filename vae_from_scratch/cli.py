@@ -44,6 +44,7 @@ def sigma(text):
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", tuple(files.MODELS)),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
+    Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
     Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
     Option("activation", "tanh", str, "of the hidden layers", tuple(ops.ACTIVATIONS)),
@@ -52,7 +53,7 @@ OPTIONS = [
         "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
     ),
     Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
-    Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (1 if not given)"),
+    Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
     Option("beta", None, float, "weight of the KL in a beta-vae (1.5 if not given; 1 is the VAE)"),
     Option("gamma", None, float, "capacity-vae: weight of |KL - capacity| (1000 if not given)"),
@@ -139,14 +140,14 @@ def build_parser():
     ):
         command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
         command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
-        command.add_argument("--seed", type=int, default=0, help="of the random draws (default: 0)")
+        command.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+        command.add_argument("--data", help="instead of the run's own data")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
         else:
-            command.add_argument("--data", help="instead of the run's own data")
-            command.add_argument("--split", choices=("train", "test"), default="test", help="(default: test)")
+            command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
         if name != "evaluate":
-            command.add_argument("--out", metavar="FILE", help="the picture to write (default: in RUN/figures)")
+            command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
     return parser
@@ -179,7 +180,7 @@ def train(options):
     else:
         config, resume = config_to_resume(options, given)
         folder = contextlib.nullcontext(Path(options.resume))
-    data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], "test")
+    data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], config["split"])
     model = build(config, data.data_dim)
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
@@ -218,7 +219,7 @@ def train(options):
         result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
         draw_figures(model, test, history, result, out / "figures", config["seed"])
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
-    report(model, result, f"{config['data']} test")
+    report(model, result, f"{data.name} {config['split']}")
     print(f"figures: {out / 'figures'}")
 
 
@@ -252,11 +253,13 @@ def read_config(folder):
 def resolve(config):
     """config with every default that depends on another option filled in; refuses options that would do nothing."""
     model, gaussian = config["model"], config["likelihood"] == "gaussian"
-    for name, value in {"sigma": 1.0, "mean": "linear"}.items():
+    for name, value in {"sigma": "learned", "mean": "linear"}.items():
         config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
     for owner, settings in SETTINGS.items():
         for name, value in settings.items():
             config[name] = _dependent(config, name, value, model == owner, f"--model {owner}")
+    if config["data"] not in datasets.NAMES:
+        config["data"] = str(Path(config["data"]).absolute())  # the run can then be looked at from anywhere
     if config["epochs"] is None:
         config["epochs"] = 300 if config["data"] == "digits" else 20
     if config["binarize"] is None:
@@ -355,30 +358,28 @@ def report(model, result, where):
 
 
 def open_run(options):
-    """The model and config.json of a run folder, and the data set it is to be looked at with."""
+    """The model of a run folder, its config with what the command line says instead, and the data set to look at."""
     folder = Path(options.run)
     if not (folder / "model.npz").is_file():
         raise FileNotFoundError(f"{folder} holds no model.npz; name a folder that vae-from-scratch train has left")
     model, config = files.load(folder / "model.npz"), read_config(folder)
-    return (
-        model,
-        config,
-        datasets.load(getattr(options, "data", None) or config["data"], getattr(options, "split", "test")),
-    )
+    config.update({name: value for name, value in vars(options).items() if name in config and value is not None})
+    checks.seed(config["seed"])
+    return model, config, datasets.load(config["data"], config["split"])
 
 
 def evaluate_run(options):
     model, config, data = open_run(options)
-    result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
-    report(model, result, f"{options.data or config['data']} {options.split}")
+    result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
+    report(model, result, f"{data.name} {config['split']}")
 
 
 def sample_run(options):
-    model, _, data = open_run(options)
+    model, config, data = open_run(options)
     from . import plots
 
-    images = model.sample(options.n, np.random.default_rng(checks.seed(options.seed)))
-    _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "samples.png")
+    images = model.sample(options.n, np.random.default_rng(config["seed"]))
+    _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "sample.png")
 
 
 def traverse_run(options):
@@ -387,11 +388,11 @@ def traverse_run(options):
 
     if not model.variational:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
-    result = evaluate(model, data, binarize=config["binarize"], seed=options.seed)
-    chosen = np.random.default_rng(options.seed).integers(len(data), size=1)
+    result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
+    chosen = np.random.default_rng(config["seed"]).integers(len(data), size=1)
     mu, _ = model.encode(data[chosen])
     figure = plots.traversals(model, mu[0], result.kl_per_latent, data.image_shape)
-    _write_figure(figure, options.out or Path(options.run) / "figures" / "traversals.png")
+    _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
 
 
 def _write_figure(figure, path):

@@ -97,6 +97,7 @@ def fit(
     if epochs is not None or not resume:
         epochs = checks.whole("epochs", epochs)
     checks.choice("binarize", binarize, BINARIZE)
+    checks.flag("weight_decay", weight_decay)
     checks.checkpointing(checkpoint, checkpoint_every, checkpoint_steps, resume)
     unit_interval = model.likelihood.unit_interval or binarize != "none"
     checks.data("x", x, model.data_dim, unit_interval)
@@ -147,6 +148,6 @@ def fit(
             if seen.kl_per_latent is not None:
                 row["kl_per_latent"] = seen.kl_per_latent
             run.next_epoch(row)
-            bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}")
+            bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}", refresh=False)
             keeper.after_epoch(last=run.epoch > epochs)
     return run.history

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import files
 from .blobs import blobs
-from .dataset import Dataset, every_tenth
+from .dataset import SPLITS, Dataset, every_tenth
 from .digits import digits
 from .frey import frey
 from .mnist import fashion_mnist, kmnist, mnist
