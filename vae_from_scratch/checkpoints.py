@@ -115,7 +115,11 @@ class Run:
 def settings_of(model, optimizer, x, x_valid, schedule, **others):
     """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold."""
     config = {name: value for name, value in model.config.items() if schedule is None or name not in model.settings}
-    rule = {name: "a function" if callable(value) else value for name, value in vars(optimizer).items()}
+    plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
+    rule = {
+        name: value if isinstance(value, plain) else f"a {type(value).__name__}"
+        for name, value in vars(optimizer).items()
+    }
     return {
         "the model": type(model).__name__,
         **{f"the model's {name}": value for name, value in config.items()},

@@ -1,6 +1,6 @@
 """Kill training again and again, resume it every time, and compare what comes out with the run that was left alone.
 
-    python tests/long/kills.py                            # 200 kills, about 12 minutes on one core
+    python tests/long/kills.py                            # 200 kills, 5 to 15 minutes on one core
     python tests/long/kills.py --kills 3 --only epochs    # the short version that the test suite runs
 
 Every run is a process of the command line, ended by SIGKILL: half of the kills at a moment drawn from the length of the

@@ -1,6 +1,6 @@
 """Hand damaged and hostile files to every reader; each must be refused in the documented way, in bounded memory and time.
 
-    python tests/long/mutations.py                 # 20,000 files for each reader, about 4 minutes on one core
+    python tests/long/mutations.py                 # 20,000 files for each reader, about 3 minutes on one core
     python tests/long/mutations.py --files 150     # the short version that the test suite runs
 
 A good file is changed one to four times: bits flipped, cut short, bytes written over (often with sizes that are far too
