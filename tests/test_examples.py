@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SMALL = {"beta_latent_space": ["--data", "digits", "--epochs", "1"]}  # example: what makes it small
+SMALL = {  # example: what makes it small
+    "beta_latent_space": ["--data", "digits", "--epochs", "1"],
+    "benchmark": ["--quick"],
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
