@@ -457,6 +457,15 @@ def test_more_epochs_on_the_command_line(here, capsys):
     assert "epochs is 1, but the run of a" in capsys.readouterr().err
 
 
+def test_the_first_file_of_a_run_is_its_config_so_that_a_kill_leaves_nothing_or_a_run_to_resume(here, monkeypatch):
+    (here / "run").mkdir()
+    (here / "run" / ".config.json.77-0123abcd.part").write_text("what a killed writer left")
+    named, replace = [], os.replace
+    monkeypatch.setattr(files.os, "replace", lambda *names: named.append(names[1].name) or replace(*names))
+    assert run(f"{SLOW} run") == 0
+    assert named[:2] == ["config.json", "checkpoint.npz"]
+
+
 def test_a_run_killed_before_its_first_checkpoint_begins_again(here):
     assert run(f"{SLOW} run") == 0
     expected = outcome(here / "run")

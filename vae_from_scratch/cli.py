@@ -299,8 +299,6 @@ def new_folder(path):
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     try:
-        files.write(path / "writable", lambda file: None)  # better to hear of it before the training
-        (path / "writable").unlink()
         yield path
     except BaseException:
         if not files.has_checkpoint(path):
