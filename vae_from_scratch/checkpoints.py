@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 
 from . import checks, files
+from .mlp import FlatDict
 
 MINUTE = 60  # seconds between checkpoints, if nothing else is asked for
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -202,7 +203,8 @@ class Keeper:
 
     def judge(self, batch, terms, grads):
         """Stop a run whose loss or gradient (of the next step; {} after an epoch) is not finite or far too large."""
-        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(grads.values()):
+        arrays = [grads.buffer] if isinstance(grads, FlatDict) else grads.values()  # one pass if they lie together
+        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(arrays):
             return
         model, where = self.run.model, f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
         wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))]

@@ -32,7 +32,7 @@ def main():
             batch = rng.random((100, widths[0]), np.float32)
             forward, (terms, grads) = clock(lambda: model.loss_and_grads(batch, *model.draw_noise(100, rng)))
             look, _ = clock(lambda: (keeper.judge(batch, terms, grads), keeper.after_step()))
-            update, _ = clock(lambda: optimizer.step(model.params, grads, run.state))
+            update, _ = clock(lambda: optimizer.step(model.params, grads, run.state, model.ops))
             times.append((forward + update, look))
         step, look = np.median(times, axis=0)
         with tempfile.TemporaryDirectory() as folder:
