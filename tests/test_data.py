@@ -103,6 +103,8 @@ def test_floats_are_taken_as_they_are_and_bools_become_zero_and_one(tmp_path):
     assert datasets.load(str(tmp_path / "f.npy"))[:1].tolist() == [[-2.5] * 5]
     data = datasets.load(str(tmp_path / "b.npy"))
     assert data.binary and data.image_shape == (3, 3) and data[:].max() == 1
+    np.save(tmp_path / "v.npy", np.zeros((10, 20)))
+    assert datasets.load(str(tmp_path / "v.npy")).image_shape == (4, 5)
 
 
 def idx(shape, content):

@@ -1,5 +1,6 @@
 """Data sets: digits (bundled), the MNIST family, Frey faces, Gaussian blobs, and files of your own."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,9 @@ def from_file(path, split="train"):
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(f"{path}: {len(images)} images but labels of shape {labels.shape}")
     n, *shape = images.shape
-    side = int(np.sqrt(shape[0]))
-    if len(shape) == 1:
-        shape = (side, side) if side * side == shape[0] else (1, shape[0])
+    if len(shape) == 1:  # shown as a picture, as nearly square as it goes
+        rows = max(r for r in range(1, math.isqrt(shape[0]) + 1) if shape[0] % r == 0)
+        shape = (rows, shape[0] // rows)
     scale = 255 if images.dtype == np.uint8 else 1
     data = Dataset(
         Path(path).stem,
