@@ -134,15 +134,44 @@ def test_every_twin_has_the_signature_of_its_original():
 @pytest.mark.parametrize("optimizer", [Adam(lr=0.01), Adagrad(lr=0.01)], ids=["Adam", "Adagrad"])
 def test_update_rules_agree(optimizer, dtype):
     rng = np.random.default_rng(0)
-    runs = [{"w": np.linspace(-1, 1, 1003).astype(dtype)} for _ in range(2)]
+    start = {"vector": np.linspace(-1, 1, 1003), "matrix": np.eye(7, 5), "scalar": np.array(0.3), "spread": np.eye(6)}
+    runs = []
+    for _ in range(2):  # a plain dict: arrays of any shape, one of them not contiguous
+        params = {name: value.astype(dtype) for name, value in start.items()}
+        runs.append({**params, "spread": spread(params["spread"])})
     states = [optimizer.init(params) for params in runs]
     for _ in range(5):
-        grads = {"w": rng.normal(size=1003).astype(dtype)}
+        grads = {name: np.asarray(rng.normal(size=value.shape), dtype) for name, value in start.items()}
         for params, state, namespace in zip(runs, states, (None, kernels)):
             optimizer.step(params, grads, state, namespace)
-    assert_close(runs[1]["w"], runs[0]["w"], dtype)
-    for slot in optimizer.slots:
-        assert_close(states[1][slot]["w"], states[0][slot]["w"], dtype)
+    for name in start:
+        assert_close(runs[1][name], runs[0][name], dtype)
+        for slot in optimizer.slots:
+            assert_close(states[1][slot][name], states[0][slot][name], dtype)
+
+
+def test_shapes_that_numpy_would_stretch_or_refuse_are_left_to_numpy():
+    one, many = np.full((1, 5), 0.3, np.float32), np.full((7, 5), 0.7, np.float32)
+    for name, arguments in (
+        ("reparameterize_forward", (one, one, many)),
+        ("reparameterize_forward", (0.3, -0.5, many)),
+        ("reparameterize_backward", (many, one, many)),
+        ("gaussian_kl_forward", (many, one)),
+        ("bernoulli_nll_forward", (one, many)),
+        ("bernoulli_nll_backward", (np.ones(1, np.float32), many, many)),
+        ("gaussian_kl_backward", (np.ones(1, np.float32), many, many)),
+        ("dense_act_forward", (many, np.ones((5, 3), np.float32), np.ones(1, np.float32), "tanh")),
+    ):
+        expected, found = getattr(ops, name)(*arguments), getattr(kernels, name)(*arguments)
+        for a, b in zip(*(value if isinstance(value, tuple) else (value,) for value in (found, expected))):
+            np.testing.assert_array_equal(a, b)
+    for name, arguments in (
+        ("bernoulli_nll_forward", (many, many[:3])),
+        ("gaussian_kl_backward", (np.ones(3, np.float32), many, many)),
+        ("dense_act_forward", (many, np.ones((5, 3), np.float32), np.ones(2, np.float32), "relu")),
+    ):
+        with pytest.raises(ValueError, match="broadcast"):
+            getattr(kernels, name)(*arguments)
 
 
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)

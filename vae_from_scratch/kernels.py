@@ -59,6 +59,24 @@ class SayCompiling(event.Listener):
 say_compiling = SayCompiling()
 
 
+def _alike(first, *others):
+    """Whether these are float32 arrays of one shape: what a kernel, which does not look, may index together."""
+    try:
+        if first.dtype != F32:
+            return False
+        for other in others:
+            if other.dtype != F32 or other.shape != first.shape:
+                return False
+    except AttributeError:  # a Python number
+        return False
+    return True
+
+
+def _is_rows(each, array):
+    """Whether array is (N, something) and each a float32 (N,)."""
+    return getattr(each, "dtype", None) == F32 and array.ndim == 2 and each.shape == array.shape[:1]
+
+
 # ---- exp and what is built on it ----------------------------------------------------------------------
 
 
@@ -151,7 +169,7 @@ ACT_KERNELS = {"linear": (add_bias, None), "tanh": (add_bias_tanh, tanh_da), "re
 
 
 def dense_act_forward(x, W, b, activation):
-    if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32):
+    if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32 and b.shape == W.shape[1:]):
         return ops.dense_act_forward(x, W, b, activation)
     h = x @ W
     ACT_KERNELS[activation][0](h, b)
@@ -159,7 +177,7 @@ def dense_act_forward(x, W, b, activation):
 
 
 def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (dh.dtype == x.dtype == W.dtype == h.dtype == F32):
+    if activation not in ACT_KERNELS or not (_alike(dh, h) and x.dtype == W.dtype == F32):
         return ops.dense_act_backward(dh, x, W, h, activation, out)
     da, dW, db = _da_dW_db(dh, x, h, activation, out)
     if 4 * len(da) <= len(W):  # for a batch much smaller than the layer, BLAS is quicker at W da^T, turned back
@@ -168,7 +186,7 @@ def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
 
 
 def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (dh.dtype == x.dtype == h.dtype == F32):
+    if activation not in ACT_KERNELS or not (_alike(dh, h) and x.dtype == F32):
         return ops.dense_act_backward_params(dh, x, h, activation, out)
     return _da_dW_db(dh, x, h, activation, out)[1:]
 
@@ -219,7 +237,7 @@ def bernoulli_dlogits(dnll, logits, x, dlogits):
 
 
 def bernoulli_nll_forward(logits, x):
-    if not (logits.dtype == x.dtype == F32):
+    if not _alike(logits, x):
         return ops.bernoulli_nll_forward(logits, x)
     nll = np.empty(len(x), F32)
     bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll)
@@ -227,7 +245,7 @@ def bernoulli_nll_forward(logits, x):
 
 
 def bernoulli_nll_backward(dnll, logits, x):
-    if not (dnll.dtype == logits.dtype == x.dtype == F32):
+    if not (_alike(logits, x) and _is_rows(dnll, x)):
         return ops.bernoulli_nll_backward(dnll, logits, x)
     dlogits = np.empty(logits.shape, F32)
     bernoulli_dlogits(np.ascontiguousarray(dnll), np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits)
@@ -285,7 +303,7 @@ def kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
 
 
 def reparameterize_forward(mu, logvar, eps):
-    if not (mu.dtype == logvar.dtype == eps.dtype == F32):
+    if not _alike(mu, logvar, eps):
         return ops.reparameterize_forward(mu, logvar, eps)
     z = np.empty(eps.shape, F32)
     latent_z(mu, logvar, eps, z)
@@ -293,7 +311,7 @@ def reparameterize_forward(mu, logvar, eps):
 
 
 def reparameterize_backward(dz, logvar, eps):
-    if not (dz.dtype == logvar.dtype == eps.dtype == F32):
+    if not _alike(dz, logvar, eps):
         return ops.reparameterize_backward(dz, logvar, eps)
     dlogvar = np.empty(dz.shape, F32)
     latent_dlogvar(dz, logvar, eps, dlogvar)
@@ -301,7 +319,7 @@ def reparameterize_backward(dz, logvar, eps):
 
 
 def gaussian_kl_forward(mu, logvar):
-    if not (mu.dtype == logvar.dtype == F32):
+    if not _alike(mu, logvar):
         return ops.gaussian_kl_forward(mu, logvar)
     kl = np.empty(len(mu), F32)
     kl_rows(mu, logvar, kl)
@@ -309,14 +327,21 @@ def gaussian_kl_forward(mu, logvar):
 
 
 def gaussian_kl_backward(dkl, mu, logvar):
-    if not (dkl.dtype == mu.dtype == logvar.dtype == F32):
+    if not (_alike(mu, logvar) and _is_rows(dkl, mu)):
         return ops.gaussian_kl_backward(dkl, mu, logvar)
     dmu, dlogvar = np.empty(mu.shape, F32), np.empty(mu.shape, F32)
     kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar)
     return dmu, dlogvar
 
 
-# ---- update rules of optimizers.py, on flat arrays ------------------------------------------------------
+# ---- update rules of optimizers.py ----------------------------------------------------------------------
+
+
+def _flat(*arrays):
+    """Views of the arrays as vectors, or None where a kernel could not write through them."""
+    if not (_alike(*arrays) and all(array.flags.c_contiguous for array in arrays)):
+        return None
+    return [array.reshape(-1) for array in arrays]
 
 
 @fast
@@ -338,15 +363,17 @@ def adagrad_entries(param, grad, g2, lr, adagrad_eps):
 
 
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
-    if not (param.dtype == grad.dtype == m.dtype == F32):
+    vectors = _flat(param, grad, m, v)
+    if vectors is None:
         return optimizers.adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps)
     rate, v_scale = lr / (1 - beta1**t), 1 / (1 - beta2**t)
-    # 1 - beta2 is taken before rounding: in float32 it is off by 1.3e-5, Eq. FAST.12; float32 times a Python float is float64 in a kernel
+    # 1 - beta2 is taken before rounding: in float32 it is off by 1.3e-5, Eq. FAST.12
     scalars = rate, beta1, 1 - beta1, beta2, 1 - beta2, v_scale, adam_eps
-    adam_entries(param, grad, m, v, *map(np.float32, scalars))
+    adam_entries(*vectors, *map(np.float32, scalars))  # float32 times a Python float is float64 in a kernel
 
 
 def adagrad_update(param, grad, g2, lr, adagrad_eps):
-    if not (param.dtype == grad.dtype == F32):
+    vectors = _flat(param, grad, g2)
+    if vectors is None:
         return optimizers.adagrad_update(param, grad, g2, lr, adagrad_eps)
-    adagrad_entries(param, grad, g2, np.float32(lr), np.float32(adagrad_eps))
+    adagrad_entries(*vectors, np.float32(lr), np.float32(adagrad_eps))
