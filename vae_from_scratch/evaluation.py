@@ -1,27 +1,43 @@
-"""What a trained model is worth on a data set: ELBO, KL per latent, active units."""
+"""What a trained model is worth on a data set: ELBO, KL per latent, active units, log p(x).  derivations/12."""
 
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from . import checks
 from .batches import BINARIZE, binarize_rows, in_order
 
-EVALUATION_STREAMS = 100, 101  # apart from training's 0, 1, 2, whatever the seed
+DATA_STREAM, NOISE_STREAM, WEIGHT_STREAM = 100, 101, 102  # apart from training's 0, 1, 2, whatever the seed
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
 
 
+class Estimate(NamedTuple):
+    """An estimate for every datum and its mean, in nats, with the two ways in which the mean may be off.
+
+    standard_error: other data (the spread of each over the data, the noise of the draws included).
+    sampling_error: other draws for the same data; NaN if there was one draw per datum.
+    """
+
+    each: np.ndarray  # (n,)
+    mean: float
+    standard_error: float
+    sampling_error: float
+
+
 class Evaluation(NamedTuple):
-    """Means over n examples, in nats; elbo and the per-latent arrays are None for an autoencoder."""
+    """Means over n examples, in nats; elbo and what follows it are None for an autoencoder."""
 
     n: int
     loss: float
     recon_nll: float
     kl: float
     standard_error: float  # of the mean of recon_nll + kl over the data
-    elbo: float | None
+    elbo: float | None  # elbo_b.mean
     kl_per_latent: np.ndarray | None  # (Z,)
     mu_variance: np.ndarray | None  # (Z,), over the data
+    elbo_a: Estimate | None  # the KL sampled as well
+    elbo_b: Estimate | None  # the KL in closed form: the quieter one, unless q is close to the posterior
 
     @property
     def active_units(self):
@@ -29,7 +45,15 @@ class Evaluation(NamedTuple):
         return None if self.mu_variance is None else int((self.mu_variance > ACTIVE_VARIANCE).sum())
 
 
-def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
+class LogLikelihood(NamedTuple):
+    """log p(x) by importance sampling: in expectation, a lower bound that rises with the number of samples."""
+
+    bound: Estimate  # L_K
+    elbo: Estimate  # the mean of the same log weights: estimator A
+    effective_samples: np.ndarray  # (n,), between 1 and K; a few only: the bound may be far below log p(x)
+
+
+def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
     """Evaluate a model on every example of x, each counted once.
 
     Parameters
@@ -38,10 +62,12 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
     binarize : {"none", "threshold", "dynamic"}
     seed : int
-        Of the noise (one sample of z per example) and of dynamic binarisation; a stream of its own.
+        Of the noise (samples of z) and of dynamic binarisation; a stream of its own.
     batch_size : int
         Examples at once; bounds the memory, and the result depends on it only by rounding
         (and by the batch-mean KL inside a CapacityVAE's loss).
+    samples : int
+        Draws of z per example, over which recon_nll and the two estimates of the ELBO are averaged.
 
     Returns
     -------
@@ -52,34 +78,144 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500):
     ValueError, TypeError
         On data of the wrong shape, kind or range.
     """
-    checks.model(model)
-    checks.choice("binarize", binarize, BINARIZE)
-    checks.whole("batch_size", batch_size)
-    data_rng, noise_rng = (np.random.default_rng([checks.seed(seed), stream]) for stream in EVALUATION_STREAMS)
-    checks.data("x", x, model.data_dim, model.likelihood.unit_interval or binarize != "none")
-    n, total, recon_each, kl_each, mus, kl_per_latent = len(x), 0.0, [], [], [], 0.0
-    for indices in in_order(n, batch_size):
-        batch = binarize_rows(x[indices], binarize, data_rng)
-        terms = model.loss(batch, *model.draw_noise(len(batch), noise_rng))
-        total += float(terms.loss) * len(batch)  # weighted: the last batch may be shorter
-        recon_each.append(terms.recon_nll_each)
+    samples, n = checks.whole("samples", samples), _check(model, x, binarize, batch_size)
+    noise_rngs = [_rng(seed, NOISE_STREAM, draw) for draw in range(samples)]  # one per draw: batches change nothing
+    total, recon_each, kl_each, a_each, errors, mus, kl_per_latent = 0.0, [], [], [], [], [], 0.0
+    for batch in _batches(model, x, binarize, seed, batch_size):
+        recon, log_w = np.empty((2, samples, len(batch)))
+        for draw, rng in enumerate(noise_rngs):
+            noise = model.draw_noise(len(batch), rng)
+            terms = model.loss(batch, *noise)
+            total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
+            recon[draw] = terms.recon_nll_each
+            if model.variational:
+                mu, logvar = model.encode(batch)
+                z = model.ops.reparameterize_forward(mu, logvar, *noise)
+                log_w[draw] = model.ops.log_weight(terms.recon_nll_each, z, logvar, *noise)
+        recon_each.append(recon.mean(axis=0))
         kl_each.append(terms.kl_each)
         if model.variational:
-            mu, logvar = model.encode(batch)
+            a_each.append(log_w.mean(axis=0))
+            errors.append([_mean_error(log_w), _mean_error(recon)])
             mus.append(mu)
             kl_per_latent = (
                 kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
             )
-    recon_each, kl_each = np.concatenate(recon_each).astype(np.float64), np.concatenate(kl_each).astype(np.float64)
-    nll_each = recon_each + kl_each
-    latent = model.variational
+    recon_each, kl_each = np.concatenate(recon_each), np.concatenate(kl_each).astype(np.float64)
+    nll_each, elbo_a, elbo_b = recon_each + kl_each, None, None
+    if model.variational:
+        a_error, b_error = np.concatenate(errors, axis=1)
+        elbo_a, elbo_b = _estimate(np.concatenate(a_each), a_error), _estimate(-nll_each, b_error)
     return Evaluation(
         n=n,
         loss=total / n,
         recon_nll=recon_each.mean(),
         kl=kl_each.mean(),
-        standard_error=nll_each.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan"),
-        elbo=-nll_each.mean() if latent else None,
-        kl_per_latent=kl_per_latent if latent else None,
-        mu_variance=np.concatenate(mus).var(axis=0, dtype=np.float64) if latent else None,
+        standard_error=_spread(nll_each),
+        elbo=elbo_b.mean if elbo_b else None,
+        kl_per_latent=kl_per_latent if mus else None,
+        mu_variance=np.concatenate(mus).var(axis=0, dtype=np.float64) if mus else None,
+        elbo_a=elbo_a,
+        elbo_b=elbo_b,
     )
+
+
+def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=2000, progress=True):
+    """log p(x) of every example by importance sampling from q(z|x), Eq. (IS.3) (Burda et al. 2015, Eq. 8).
+
+    Parameters
+    ----------
+    model, x, binarize
+        As in evaluate, whose binary images these are; an Autoencoder is refused, as it has no p(x).
+    samples : int
+        K, the draws of z per example.
+    seed : int
+        Example number i has its own stream (seed, i): its draws depend neither on the other examples nor on pairs,
+        and with a larger K the first ones stay.
+    pairs : int
+        How many (x, z) go through the decoder at once; bounds the memory, changes the result by rounding only.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    LogLikelihood
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a model without p(x), on data of the wrong shape, kind or range.
+    """
+    n = _check(model, x, binarize, pairs, "pairs", variational=True)
+    K, ops, done = checks.whole("samples", samples), model.ops, 0
+    piece, together = min(K, pairs), max(1, pairs // K)  # samples of one example, examples, at once
+    found = np.empty((5, n))
+    with tqdm(total=n, unit="example", disable=not checks.flag("progress", progress)) as bar:
+        for batch in _batches(model, x, binarize, seed, together * max(1, 500 // together)):
+            for rows in in_order(len(batch), together):
+                rngs = [_rng(seed, WEIGHT_STREAM, done + i) for i in range(len(rows))]
+                mu, logvar = model.encode(batch[rows])
+                log_w = np.empty((len(rows), K))
+                for first in range(0, K, piece):
+                    k = min(piece, K - first)
+                    (eps,) = (np.concatenate(arrays) for arrays in zip(*(model.draw_noise(k, rng) for rng in rngs)))
+                    repeated = [np.repeat(array, k, axis=0) for array in (batch[rows], mu, logvar)]
+                    log_w[:, first : first + k] = _log_weights(model, *repeated, eps).reshape(len(rows), k)
+                found[:, done : done + len(rows)] = (
+                    ops.log_mean_exp(log_w),
+                    ops.log_mean_exp_error(log_w),
+                    log_w.mean(axis=1),
+                    _mean_error(log_w.T),
+                    ops.effective_samples(log_w),
+                )
+                done += len(rows)
+                bar.update(len(rows))
+    return LogLikelihood(_estimate(*found[:2]), _estimate(*found[2:4]), found[4])
+
+
+def _log_weights(model, x, mu, logvar, eps):
+    # one z for each row of x
+    z = model.ops.reparameterize_forward(mu, logvar, eps)
+    return model.ops.log_weight(_recon_nll(model, x, z), z, logvar, eps)
+
+
+def _recon_nll(model, x, z):
+    out = model.decoder.forward(model.ops, model.params, z)[-1]
+    return model.likelihood.forward(model.ops, model.params, out, x)
+
+
+def _check(model, x, binarize, size, name="batch_size", variational=False):
+    # what all evaluations ask of their arguments; returns len(x)
+    checks.model(model)
+    if variational and not model.variational:
+        raise TypeError(
+            f"an {type(model).__name__} has no prior p(z), so no ELBO and no log p(x); train a VAE to have them"
+        )
+    checks.choice("binarize", binarize, BINARIZE)
+    checks.whole(name, size)
+    return len(checks.data("x", x, model.data_dim, model.likelihood.unit_interval or binarize != "none"))
+
+
+def _rng(seed, stream, number=0):
+    return np.random.default_rng([checks.seed(seed), stream, number])  # a last 0 changes nothing, as if it were absent
+
+
+def _batches(model, x, binarize, seed, batch_size):
+    # the same binary images in every evaluation with this seed, whatever the batches
+    rng = _rng(seed, DATA_STREAM)
+    for indices in in_order(len(x), batch_size):
+        yield checks.rows("x", binarize_rows(x[indices], binarize, rng), model.data_dim, model.dtype)
+
+
+def _spread(each):
+    return each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
+
+
+def _mean_error(draws):
+    # standard error of the mean over the first axis, (L, n) -> (n,)
+    return np.sqrt(draws.var(axis=0, ddof=1) / len(draws)) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+
+
+def _estimate(each, error):
+    # independent draws for each datum: the variances of their means add
+    return Estimate(each, each.mean(), _spread(each), np.sqrt((error**2).sum()) / len(each))
