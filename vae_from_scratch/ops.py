@@ -230,7 +230,12 @@ def log_mean_exp_error(log_w):
     K = log_w.shape[-1]
     if K == 1:
         return np.full_like(log_w[..., 0], np.nan)
-    return np.sqrt(np.maximum(K / effective_samples(log_w) - 1, 0) / (K - 1))
+    return np.exp(log_w - log_mean_exp(log_w)[..., None]).std(axis=-1, ddof=1) / np.sqrt(log_w.dtype.type(K))
+
+
+def log_integral(log_f, cell):
+    """log of the integral of exp(log_f), known on a regular grid of this cell volume, Eq. (IS.9).  (..., G) -> (...)."""
+    return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
 
 
 # ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
