@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from . import checks
 from .batches import BINARIZE, binarize_rows, in_order
+from .likelihoods import Gaussian
 
 DATA_STREAM, NOISE_STREAM, WEIGHT_STREAM = 100, 101, 102  # apart from training's 0, 1, 2, whatever the seed
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
@@ -64,6 +65,17 @@ class Integral(NamedTuple):
     mean: float
     standard_error: float  # over the data
     change: float  # the largest change of an entry of each by the last halving of its steps
+
+
+class Collapse(NamedTuple):
+    """Which latents are silent, and whether that is right."""
+
+    kl_per_latent: np.ndarray  # (Z,) in nats
+    mu_variance: np.ndarray  # (Z,)
+    active: int  # latents with mu_variance above 0.01
+    expected: int | None  # how many the optimum uses, where that is known
+    right: bool | None  # None: cannot be told
+    verdict: str  # the same in words, with what to try
 
 
 def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
@@ -257,6 +269,112 @@ def _on_grid(model, x, low, high, points, pairs):
         prior_nll = model.ops.gaussian_nll_forward(np.zeros_like(part), 0, part)
         log_joint[rows] = -prior_nll - _recon_nll(model, np.repeat(x, len(part), axis=0), part)
     return ticks, np.prod((high - low) / (points - 1)), log_joint.reshape((points,) * model.latent_dim)
+
+
+def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
+    """The best linear beta-VAE of data whose covariance has these eigenvalues, Eqs. (LIN.4), (LIN.10).
+
+    eigenvalues (D,), the largest first; noise: the decoder's variance, or None if it is learned.
+    Returns the number of active latents and the noise; None if learned noise has no optimum.
+    """
+    D, Z, learned = len(eigenvalues), min(latent_dim, len(eigenvalues)), noise is None
+    for A in range(Z + 1):
+        if learned:
+            noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
+        used, next_one = eigenvalues[:A], eigenvalues[A:Z]
+        if noise > 0 and (used > beta * noise).all() and (next_one <= beta * noise).all():
+            return A, noise
+    return None
+
+
+def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
+    """Which latents are silent, and whether that is right or a fault of training.
+
+    It is known for a Gaussian decoder without hidden layers: the optimum then follows from the eigenvalues of the
+    data's covariance.  For other decoders a total collapse can be found to be a fault, by Eq. (COL.1).
+
+    Parameters
+    ----------
+    model, x, binarize, seed, batch_size
+        As in evaluate; x should be the data that the model was trained on.
+
+    Returns
+    -------
+    Collapse
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a model without latents of this kind (an Autoencoder), on data of the wrong shape, kind or range.
+    """
+    _check(model, x, binarize, batch_size, variational=True)
+    result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
+    active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
+    beta = getattr(model, "beta", None if model.settings else 1.0)  # None: a capacity, no price for a nat
+    right, verdict = None, (
+        "cannot be told for this model: train again from another seed, or with beta rising from 0, and keep the "
+        "model with the higher ELBO"
+    )
+    if active == Z:
+        right, verdict = True, "no latent is silent"
+    elif beta is not None:
+        mean, S = _moments(model, x, binarize, seed, batch_size)
+        best = _linear_optimum_of(model, S, beta)
+        silent = likelihood.silent_variance(mean, np.diag(S))
+        if best is not None:
+            used, noise = best
+            expected = int((1 - beta * noise / used > ACTIVE_VARIANCE).sum())  # 1 - tau / Lambda: Var[mu], by LIN.5
+            right = active == expected
+            verdict = (
+                f"{'right' if right else 'a fault of training'}: the best model of these data, at beta {beta:g} with "
+                f"noise variance {noise:.3g}, uses {expected} of {Z} latents"
+            ) + "; train longer, with a learning rate that decays" * (not right)
+        elif active == 0 and silent is not None:
+            paying = int((np.linalg.eigvalsh(S - beta * np.diag(silent)) > 1e-9 * np.trace(S)).sum())
+            right, verdict = (False if paying else None), (
+                f"a fault of training: along {paying} directions of the data even a small use of z would pay at beta "
+                f"{beta:g}; try another seed, a smaller learning rate, or beta rising from 0"
+                if paying
+                else f"no small use of z would pay at beta {beta:g}; whether a large one would, cannot be told; lower beta"
+            )
+    return Collapse(result.kl_per_latent, result.mu_variance, active, expected, right, verdict)
+
+
+def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
+    """The best beta-VAE with a linear decoder, for data whose covariance has these eigenvalues (D,), largest first.
+
+    noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the active directions,
+    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.
+    """
+    D, Z, learned = len(eigenvalues), min(latent_dim, len(eigenvalues)), noise is None
+    for A in range(Z + 1):
+        if learned:
+            noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
+        if noise > 0 and (eigenvalues[:A] > beta * noise).all() and (eigenvalues[A:Z] <= beta * noise).all():
+            return eigenvalues[:A], noise
+    return None
+
+
+def _linear_optimum_of(model, S, beta):
+    # None for a decoder of another kind
+    likelihood = model.likelihood
+    if model.decoder_hidden or not isinstance(likelihood, Gaussian):
+        return None
+    if likelihood.sigma == "per-pixel" or likelihood.mean_activation != "linear":
+        return None
+    noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
+    return linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), model.latent_dim, beta, noise)
+
+
+def _moments(model, x, binarize, seed, batch_size):
+    # mean (D,) and covariance (D, D) of the data, in float64
+    start, total, products = None, 0.0, 0.0
+    for batch in _batches(model, x, binarize, seed, batch_size):
+        start = batch.mean(axis=0, dtype=np.float64) if start is None else start
+        shifted = batch - start  # near the mean, so that the difference below does not cancel
+        total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
+    shift = total / len(x)
+    return start + shift, products / len(x) - np.outer(shift, shift)
 
 
 def _log_weights(model, x, mu, logvar, eps):
