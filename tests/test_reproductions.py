@@ -43,3 +43,84 @@ def table(heading):
 
 def numbers(cell):
     return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*", cell)]
+
+
+@pytest.fixture
+def published(rows):
+    """The paper's number."""
+
+    def find(**values):
+        (row,) = rows("published", **values)
+        return row["value"]
+
+    return find
+
+
+def test_figure_2(rows, published):
+    """Paper, ours and the difference at each number of samples; the largest distance is named in the text."""
+    for data, digits in (("mnist", 2), ("frey", 1)):
+        cells = table(f"### Figure 2, {'MNIST' if data == 'mnist' else 'Frey faces'}")
+        assert len(cells) == 3
+        for latents, *columns in cells:
+            for samples, cell in zip((10**6, 2 * 10**6, 5 * 10**6, 10**7), columns, strict=True):
+                paper = published(data=data, latent_dim=int(latents), samples=samples, split="test")
+                (row,) = rows("kingma_welling_2013", data=data, latents=int(latents), seed=0, samples=samples)
+                ours = round(row["test"], digits)
+                off = ours - paper if data == "mnist" else 100 * (ours / paper - 1)
+                assert numbers(cell) == [paper, ours, pytest.approx(off, abs=0.006 if data == "mnist" else 0.06)]
+
+
+def test_seeds(rows):
+    for latents, *columns in table("### Three seeds to 10^6 samples"):
+        found = [
+            round(row["test"], 2)
+            for seed in (0, 1, 2)
+            for row in rows("kingma_welling_2013", data="mnist", latents=int(latents), seed=seed, samples=10**6)
+        ]
+        assert [numbers(cell)[0] for cell in columns] == [*found, round(max(found) - min(found), 2)] and len(found) == 3
+
+
+def test_overfitting_gap(rows, published):
+    for latents, *columns in table("### Overfitting on Frey faces"):
+        for samples, cell in zip((10**6, 10**7), columns, strict=True):
+            where = {"data": "frey", "samples": samples}
+            (row,) = rows("kingma_welling_2013", latents=int(latents), seed=0, **where)
+            paper = [published(latent_dim=int(latents), split=split, **where) for split in ("train", "test")]
+            assert numbers(cell) == [round(paper[0] - paper[1], 1), round(row["train"] - row["test"], 1)]
+
+
+def test_burda(rows):
+    cells = table("## Burda, Grosse and Salakhutdinov 2015")
+    stages = rows("burda_2015")
+    assert len(cells) == len(stages)
+    for row, found in zip(cells, stages):
+        assert [numbers(cell)[0] for cell in row] == [
+            found["passes"], found["importance_samples"], round(-found["elbo"], 2), round(found["nll"], 2),
+            found["active_units"],
+        ]  # fmt: skip
+
+
+def test_gradient_variance(rows):
+    for latents, *columns in table("## Two gradient estimators"):
+        last = max(row["samples"] for row in rows("gradient_variance"))
+        ratios = {
+            row["estimator"]: row["variance"] for row in rows("gradient_variance", latents=int(latents), samples=last)
+        }
+        pathwise = ratios.pop("pathwise")
+        assert [numbers(cell)[0] for cell in columns] == [
+            pytest.approx(ratios[name] / pathwise, rel=0.006) for name in ("score function", "with a baseline")
+        ]
+
+
+def test_the_two_estimators_have_one_mean(example):
+    """(PW.4): many draws of the score function, with and without baseline, average to what the pathwise draws do."""
+    model = VAE(6, hidden=(4,), latent_dim=2, seed=1, dtype="float64")
+    x = (np.random.default_rng(3).random((3, 6)) < 0.5).astype(float)
+    draws = 2000
+    found = example("gradient_variance").measure(model, x, draws)
+    for name in ("score function", "with a baseline"):
+        for key, (mean, variance) in found[name].items():
+            other, other_variance = found["pathwise"][key]
+            error = np.sqrt((variance + other_variance) / draws)
+            assert np.all(np.abs(mean - other) <= 5 * error), key
+            assert np.abs(other).max() > 0
