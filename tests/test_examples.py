@@ -14,7 +14,7 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
-REPRODUCTIONS = {"kingma_welling_2013": []}  # those that share the runner: name: further options of the quick form
+REPRODUCTIONS = {"burda_2015": [], "gradient_variance": [], "kingma_welling_2013": []}  # share the runner: further options
 HELPERS = ("runner",)  # imported by examples, none itself
 
 
