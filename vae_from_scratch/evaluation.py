@@ -244,7 +244,8 @@ def _integrate(model, x, pairs):
         low = np.where(first == 0, low - width, ticks[each, np.maximum(first - 1, 0)])
         high = np.where(last == points - 1, high + width, ticks[each, np.minimum(last + 1, points - 1)])
         points = GRID[model.latent_dim]
-        if (np.abs((high - low) / width - 0.85) <= 0.15).all():  # neither out nor much further in
+        kept = (high - low) / width
+        if (kept <= 1).all() and (kept >= 0.7).all():  # neither out nor much further in
             break
     value, change = np.inf, np.inf
     while not change < TOLERANCE + 2 * np.finfo(model.dtype).eps * abs(value) and points < FINEST_GRID[model.latent_dim]:
