@@ -194,7 +194,7 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=200
 
 
 def quadrature(model, x, *, binarize="none", seed=0, pairs=2000, progress=True):
-    """log p(x) of every example by a sum over a grid of z, Eq. (IS.9); for one or two latents.
+    """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
     The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not asked.  Its
     steps are halved until that changes nothing, to 1e-7 nats or float32's rounding, which a decoder with kinks (relu)
