@@ -79,7 +79,7 @@ class Collapse(NamedTuple):
 
 
 def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
-    """Evaluate a model on every example of x, each counted once.
+    """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
     Parameters
     ----------
