@@ -114,7 +114,7 @@ def test_one_sample_is_the_loss_and_says_nothing_of_its_noise():
 def test_samples_do_not_depend_on_the_batches(batch_size):
     model, x = small_vae(), binary(23)
     whole, parts = (ev.evaluate(model, x, samples=3, batch_size=size) for size in (500, batch_size))
-    assert parts.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-12) == -parts.elbo
     for one, other in ((whole.elbo_a, parts.elbo_a), (whole.elbo_b, parts.elbo_b)):
         for field, expected in zip(other, one, strict=True):
             np.testing.assert_allclose(field, expected, rtol=1e-10)
@@ -194,6 +194,16 @@ def test_an_example_has_its_own_draws_and_more_samples_keep_the_first(weights):
     assert not np.isin(weights[0], first).any()
 
 
+def test_no_stream_is_used_twice(monkeypatch):
+    model, seen, draw_noise = small_vae(1), [], VAE.draw_noise
+    monkeypatch.setattr(VAE, "draw_noise", lambda *args: seen.append(draw_noise(*args)) or seen[-1])
+    for evaluation in (lambda: ev.evaluate(model, binary(4), samples=3), lambda: ev.log_likelihood(model, binary(4), 3, **QUIET)):
+        evaluation()
+    training = [np.random.default_rng([0, stream]).standard_normal((4, 1)) for stream in range(3)]  # of fit's Run
+    draws = np.concatenate([np.ravel(array) for array in (*seen, *training)])
+    assert len(draws) == 3 * 4 + 4 * 3 + 3 * 4 and len(np.unique(draws)) == len(draws)
+
+
 @pytest.mark.parametrize("samples, pairs", [(1000, 60), (7, 60), (60, 60)])
 def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
     model, x, rows = small_vae(), binary(30), []
@@ -241,10 +251,11 @@ def test_float32_kernels_give_the_same_bound():
 @pytest.mark.parametrize("latent_dim", [1, 2])
 @pytest.mark.parametrize("noise", [1e-4, 0.3, 50.0])
 def test_quadrature_is_exact_for_the_linear_model(latent_dim, noise):
-    """The encoder is untrained: quadrature does not ask it.  The first datum is far out, the noise narrow or wide."""
+    """The encoder is untrained: quadrature does not ask it.  Two data are far out, the noise narrow or wide."""
     model, log_p, draw = linear_vae(latent_dim, noise)
     x = draw(4)
     x[0] += 30 * model.params["decoder_W1"].sum(axis=0)
+    x[1] -= 30 * model.params["decoder_W1"].sum(axis=0)
     result = ev.quadrature(model, x, **QUIET)
     np.testing.assert_allclose(result.each, log_p(x), rtol=1e-10)
     assert abs(result.each - log_p(x)).max() < 1e-6 and result.change < 1e-6
@@ -308,7 +319,7 @@ def linear_optimum(noise, beta, active, sigma=None, model_class=BetaVAE, **setti
 def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta, sigma, expected):
     x = gaussian_data()
     for active in range(expected + 1):
-        report = ev.collapse(linear_optimum(noise, beta, active, sigma), x)
+        report = ev.collapse(linear_optimum(noise, beta, active, sigma), x[::-1], batch_size=7)
         assert report.active == active
         if active == 3:
             assert report.right and "no latent is silent" in report.verdict

@@ -337,7 +337,7 @@ def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     for A in range(Z + 1):
         if learned:
             noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
-        if noise > 0 and (eigenvalues[:A] > beta * noise).all() and (eigenvalues[A:Z] <= beta * noise).all():
+        if noise > 0 and (eigenvalues[A:Z] <= beta * noise).all():  # the first such A: its eigenvalues are above
             return eigenvalues[:A], noise
     return None
 
