@@ -147,7 +147,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
     )
 
 
-def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=2000, progress=True):
+def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by importance sampling from q(z|x), Eq. (IS.3) (Burda et al. 2015, Eq. 8).
 
     Parameters
@@ -193,7 +193,7 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=200
     return LogLikelihood(_estimate(*found[:2]), _estimate(*found[2:4]), found[4])
 
 
-def quadrature(model, x, *, binarize="none", seed=0, pairs=2000, progress=True):
+def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
     The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not asked.  Its
