@@ -64,7 +64,7 @@ def test_both_forms_draw_the_same_bits(size):
 
 @needs_numba
 def test_both_forms_fill_any_polygon():
-    """Crossing itself, reaching beyond the canvas, with corners and edges on pixel centres: as the rule says, pixel by pixel."""
+    """Crossing themselves, reaching beyond the canvas, corners and edges on pixel centres: the rule, pixel by pixel."""
     rng = np.random.default_rng(0)
     corners = rng.integers(-1000, 4000, size=(60, 7, 2))
     corners[30:] = 256 * rng.integers(-2, 14, size=(30, 7, 2)) + 128
@@ -129,7 +129,8 @@ def test_splits_cover_all_and_look_alike():
     for part in (train, test):  # each value of each factor as often as it should be, from the beginning on
         factors = every.factors(part.values.rows[:5000])
         for f, size in enumerate(every.sizes):
-            np.testing.assert_allclose(np.bincount(factors[:, f], minlength=size), 5000 / size, atol=5 * (5000 / size) ** 0.5)
+            counts = np.bincount(factors[:, f], minlength=size)
+            np.testing.assert_allclose(counts, 5000 / size, atol=5 * (5000 / size) ** 0.5)
         np.testing.assert_array_equal(part.labels[:5000], factors[:, 0])
         np.testing.assert_array_equal(part[:50], every.images(factors[:50]))
     np.testing.assert_array_equal(test.values.rows, datasets.dsprites("test", 32).values.rows)
@@ -172,7 +173,7 @@ def official(tmp_path, monkeypatch):
     def write(images=images, name="imgs"):
         (tmp_path / module.FILE).parent.mkdir(exist_ok=True)
         metadata = np.array({"title": "pickled, and never read"}, dtype=object)
-        np.savez_compressed(tmp_path / module.FILE, metadata=metadata, **{name: images})
+        np.savez(tmp_path / module.FILE, metadata=metadata, **{name: images})
         return images
 
     return write
@@ -184,11 +185,15 @@ def test_the_official_file_is_read_if_there_is_one(official):
     np.testing.assert_array_equal(data[:], images)
     np.testing.assert_array_equal(data.images([[1, 0, 1, 0, 1]]), images[[13]])
     assert data[:].dtype == np.float32
+    with pytest.raises(ValueError, match="size must be 64 with source 'file', got 32; other sizes are drawn"):
+        datasets.dsprites(size=32, source="file")
     test = datasets.dsprites("test", source="file")
     assert len(test) == 4 and np.array_equal(test[:], images[test.values.rows])
 
 
-@pytest.mark.parametrize("images", [np.zeros((23, 64, 64), np.uint8), np.zeros((24, 64, 64)), np.full((24, 64, 64), 255, np.uint8)])
+@pytest.mark.parametrize(
+    "images", [np.zeros((23, 64, 64), np.uint8), np.zeros((24, 64, 64)), np.full((24, 64, 64), 255, np.uint8)]
+)
 def test_a_file_of_another_kind_is_refused(images, official):
     official(images)
     with pytest.raises(ValueError, match=r"should hold imgs, an array \(24, 64, 64\) of uint8, each 0 or 1"):
@@ -214,11 +219,11 @@ def test_a_missing_file_says_where_to_put_it(monkeypatch, tmp_path):
         (lambda: datasets.dsprites(size=32.0), TypeError, "size must be a whole number, got 32.0"),
         (lambda: datasets.dsprites(source="web"), ValueError, "source must be one of drawn, file; got 'web'"),
         (lambda: datasets.dsprites(backend="cuda"), ValueError, "backend must be one of numba, numpy; got 'cuda'"),
-        (lambda: datasets.dsprites().images([[3, 0, 0, 0, 0]]), ValueError, "shape must be 0 .. 2; got values from 3 to 3"),
+        (lambda: datasets.dsprites().images([[3, 0, 0, 0, 0]]), ValueError, "shape must be 0 .. 2; got values from 3"),
         (lambda: datasets.dsprites().indices([[0, 0, 0, 0, 32]]), ValueError, "posY must be 0 .. 31; got"),
         (lambda: datasets.dsprites().images([0, 0, 0, 0, 0]), ValueError, r"whole numbers \(N, 5\) for shape, scale"),
         (lambda: datasets.dsprites()[[737_280]], IndexError, "has 737280 images; got indices from 737280"),
-        (lambda: fit(VAE(64), datasets.dsprites("test")), ValueError, r"x must have shape \(N, 64\), got \(100, 4096\)"),
+        (lambda: fit(VAE(64), datasets.dsprites("test")), ValueError, r"x must have shape \(N, 64\), got"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(call, error, words):

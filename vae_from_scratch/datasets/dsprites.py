@@ -25,7 +25,8 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
         "all": a FactorDataset in the order of the original file, posY the fastest.  "test": 10,000 of them drawn with
         seed 0, "train": the others, both in random order, with the shape as label.  Every tenth would hold only odd
         posY (10 and 32 are both even), and 73,728 images are more than a look after every epoch needs.  Neighbours
-        are near-duplicates, and orientations 0 and 39 are the same: the test loss does not tell how a model meets what is new.
+        are near-duplicates, and orientations 0 and 39 are the same: the test loss does not tell how a
+        model meets what is new.
     size : int
         Pixels a side, 8 or more.  The outlines are scaled: of the 737,280 images 715,706 are distinct at 64,
         643,901 at 32 and 184,991 at 16; below 16 some small sprites hold no pixel's centre, and the image is black.
@@ -113,7 +114,7 @@ CENTRE = 16 + 32 * np.linspace(0, 1, 32)  # a step is 32/31 pixel
 
 
 def outlines(factors, size):
-    """The corners of the sprites, counter-clockwise turned, in 1/256 pixel: factors (N, 5), returns int64 (N, V, 2)."""
+    """The corners of the sprites, turned counter-clockwise, in 1/256 pixel: factors (N, 5) to int64 (N, V, 2)."""
     shape, scale, orientation, pos_x, pos_y = factors.T
     a, b = SHAPES[shape, :, 0], SHAPES[shape, :, 1]
     cos, sin = ((SCALE[scale] * f(ANGLE)[orientation])[:, None] for f in (np.cos, np.sin))
@@ -123,10 +124,10 @@ def outlines(factors, size):
 
 
 def fill_polygons(vertices, images):
-    """Set the pixels whose centre is inside (even-odd): vertices int64 (N, V, 2) in 1/256 pixel, images (N, size, size) zeros.
+    """Set the pixels whose centre is inside (even-odd): vertices int64 (N, V, 2), images (N, size, size) of zeros.
 
-    An edge from (x1, y1) down to (x2, y2) counts in the rows whose centre c has y1 < c <= y2; there it flips every
-    pixel whose centre c' has (c' - x1)(y2 - y1) >= (c - y1)(x2 - x1).  Whole numbers: no rounding.
+    In 1/256 pixel, so that centres are whole numbers, 256 k + 128, and nothing is rounded.  An edge from (x1, y1) down to (x2, y2) counts in the rows whose centre c has y1 < c <= y2; there it flips every
+    pixel whose centre c' has (c' - x1)(y2 - y1) >= (c - y1)(x2 - x1).
     """
     centres = 256 * np.arange(images.shape[1]) + 128
     for corners, image in zip(vertices, images):
