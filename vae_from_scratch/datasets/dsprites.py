@@ -104,7 +104,8 @@ def _shapes():
     t = 2 * np.pi * np.arange(150) / 150
     height = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
     heart = np.stack([9.6 * np.sin(t) ** 3, -19.2 * (height / 29 + 0.075)], axis=1)
-    return np.stack([np.pad(corners, ((0, 150 - len(corners)), (0, 0)), "edge") for corners in (square, ellipse, heart)])
+    padded = (np.pad(each, ((0, 150 - len(each)), (0, 0)), "edge") for each in (square, ellipse, heart))
+    return np.stack(list(padded))
 
 
 SHAPES = _shapes()
@@ -126,8 +127,9 @@ def outlines(factors, size):
 def fill_polygons(vertices, images):
     """Set the pixels whose centre is inside (even-odd): vertices int64 (N, V, 2), images (N, size, size) of zeros.
 
-    In 1/256 pixel, so that centres are whole numbers, 256 k + 128, and nothing is rounded.  An edge from (x1, y1) down to (x2, y2) counts in the rows whose centre c has y1 < c <= y2; there it flips every
-    pixel whose centre c' has (c' - x1)(y2 - y1) >= (c - y1)(x2 - x1).
+    In 1/256 pixel, so that centres are whole numbers, 256 k + 128, and nothing is rounded.  An edge from (x1, y1) down
+    to (x2, y2) counts in the rows whose centre c has y1 < c <= y2; there it flips every pixel whose centre c' has
+    (c' - x1)(y2 - y1) >= (c - y1)(x2 - x1).
     """
     centres = 256 * np.arange(images.shape[1]) + 128
     for corners, image in zip(vertices, images):
