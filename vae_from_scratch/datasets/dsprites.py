@@ -1,4 +1,4 @@
-"""dSprites (Matthey, Higgins, Hassabis and Lerchner 2017), drawn when asked for: five known factors, nothing stored."""
+"""dSprites (Matthey et al. 2017), drawn when asked for: five known factors, nothing stored."""
 
 import math
 
