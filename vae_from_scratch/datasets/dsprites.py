@@ -50,7 +50,7 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
     The rules below were measured from the originals, whose drawing program was not at hand.  Of 46,080 original
     images (every 4th orientation, every 2nd posX and posY) 46,074 are drawn without a difference and 6 with one in
     one pixel, whose centre is nearer than 1/512 pixel to the outline.  Not proven: the other 691,200, not compared.
-    At 64, 32 and 16, no corner is nearer than 2.8e-7 to where it would be rounded the other way: double precision
+    At 64, 32 and 16, no corner is nearer than 1e-9 pixel to where it would be rounded the other way: double precision
     gives the same bits everywhere.
 
     >>> data = dsprites()
