@@ -225,7 +225,7 @@ CALLS = {  # what is done: (call, telling words)
     "quadrature: autoencoder": (lambda: evaluation.quadrature(Autoencoder(7, (4,), 2), X), "has no prior"),
     "quadrature: three latents": (
         lambda: evaluation.quadrature(model(latent_dim=3), X),
-        "a grid over 3 latents is too large, quadrature is for one or two; sample",
+        "a grid over 3 latents is too large, quadrature is for one or two; use importance",
     ),
     "collapse: autoencoder": (lambda: evaluation.collapse(Autoencoder(7, (4,), 2), X), "has no prior"),
     "collapse: shape": (lambda: evaluation.collapse(model(), X[:, :3]), r"x must have shape \(N, 7\)"),

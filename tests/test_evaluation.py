@@ -1,4 +1,4 @@
-"""Promise: what evaluation says of a model is right: against exact answers, whatever the chunks, and with honest errors."""
+"""Promise: what evaluation says of a model is right: against exact answers, in any chunks, and with honest errors."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def binary(n, seed=0):
 
 
 def linear_vae(Z, noise, D=7, orthogonal=False, seed=0):
-    """A linear Gaussian VAE and its log p(x), which is exact.  Orthogonal: the encoder is the posterior, which is diagonal."""
+    """A linear Gaussian VAE, its exact log p(x), and draws of x.  Orthogonal: the encoder is the (diagonal) posterior."""
     rng = np.random.default_rng(seed)
     W, b = rng.normal(size=(Z, D)), rng.normal(size=D)
     model = VAE(D, (), Z, likelihood=Gaussian(sigma=noise**0.5), dtype="float64", backend="numpy")
@@ -197,8 +197,8 @@ def test_an_example_has_its_own_draws_and_more_samples_keep_the_first(weights):
 def test_no_stream_is_used_twice(monkeypatch):
     model, seen, draw_noise = small_vae(1), [], VAE.draw_noise
     monkeypatch.setattr(VAE, "draw_noise", lambda *args: seen.append(draw_noise(*args)) or seen[-1])
-    for evaluation in (lambda: ev.evaluate(model, binary(4), samples=3), lambda: ev.log_likelihood(model, binary(4), 3, **QUIET)):
-        evaluation()
+    ev.evaluate(model, binary(4), samples=3)
+    ev.log_likelihood(model, binary(4), 3, **QUIET)
     training = [np.random.default_rng([0, stream]).standard_normal((4, 1)) for stream in range(3)]  # of fit's Run
     draws = np.concatenate([np.ravel(array) for array in (*seen, *training)])
     assert len(draws) == 3 * 4 + 4 * 3 + 3 * 4 and len(np.unique(draws)) == len(draws)
@@ -314,7 +314,7 @@ def linear_optimum(noise, beta, active, sigma=None, model_class=BetaVAE, **setti
 
 @pytest.mark.parametrize(
     "noise, beta, sigma, expected",
-    [(0.5, 1.0, None, 3), (0.5, 3.0, None, 2), (0.5, 6.0, None, 1), (0.5, 8.1, None, 0), (1.5 / 1.4, 1.3, "learned", 2)],
+    [(0.5, 1, None, 3), (0.5, 3, None, 2), (0.5, 6, None, 1), (0.5, 8.1, None, 0), (1.5 / 1.4, 1.3, "learned", 2)],
 )
 def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta, sigma, expected):
     x = gaussian_data()

@@ -57,7 +57,7 @@ def numbers(pattern):
 @pytest.mark.parametrize("equation", ["ERR.1 ERR.2"])
 def test_the_spread_over_the_data_contains_the_noise_of_the_draws(equation):
     e, s = np.array([-3.0, 1.0, 0.5, 4.0]), np.array([0.3, 2.0, 0.1, 1.0])
-    outcomes = e + s * np.array(list(itertools.product([-1, 1], repeat=4)))  # every outcome of noise +-s_n, equally likely
+    outcomes = e + s * np.array(list(itertools.product([-1, 1], repeat=4)))  # all outcomes of noise +-s_n
     assert outcomes.var(axis=1, ddof=1).mean() == pytest.approx(e.var(ddof=1) + (s**2).mean())
     assert outcomes.mean(axis=1).var() == pytest.approx((s**2).sum() / 4**2)
 
@@ -155,7 +155,8 @@ def test_error_and_effective_samples(equation):
     assert effective == pytest.approx(w.sum(axis=1) ** 2 / (w**2).sum(axis=1))
     assert error**2 == pytest.approx((40 / effective - 1) / 39)
     assert ops.effective_samples(np.array([0.0, -1000.0])) == pytest.approx(1)
-    assert ops.effective_samples(np.full(7, 800.0)) == pytest.approx(7) and ops.log_mean_exp_error(np.full(7, 800.0)) == 0
+    equal = np.full(7, 800.0)
+    assert ops.effective_samples(equal) == pytest.approx(7) and ops.log_mean_exp_error(equal) == 0
 
 
 @pytest.mark.parametrize("equation", ["IS.9"])

@@ -13,7 +13,6 @@ DATA_STREAM, NOISE_STREAM, WEIGHT_STREAM = 100, 101, 102  # apart from training'
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
 DEPTH = 45  # nats below the highest point where a grid may end: what lies outside is beyond double precision
 TOLERANCE = 1e-7  # nats that halving the steps may still change
-
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
 
 
@@ -92,7 +91,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
         Examples at once; bounds the memory, and the result depends on it only by rounding
         (and by the batch-mean KL inside a CapacityVAE's loss).
     samples : int
-        Draws of z per example, over which recon_nll and the two estimates of the ELBO are averaged; 1 for an Autoencoder.
+        Draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder.
 
     Returns
     -------
@@ -172,6 +171,11 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=100
     ------
     ValueError, TypeError
         On a model without p(x), on data of the wrong shape, kind or range.
+
+    >>> from vae_from_scratch import VAE, datasets
+    >>> result = log_likelihood(VAE(64, latent_dim=2), datasets.digits("test"), 20, progress=False)
+    >>> bool(result.elbo.mean < result.bound.mean)
+    True
     """
     n = _check(model, x, binarize, pairs, "pairs", variational=True)
     K, ops, found = checks.whole("samples", samples), model.ops, []
@@ -217,7 +221,7 @@ def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     n, each, changes = _check(model, x, binarize, pairs, "pairs", variational=True), [], []
     if model.latent_dim > 2:
         raise ValueError(
-            f"a grid over {model.latent_dim} latents is too large, quadrature is for one or two; sample log p(x) instead"
+            f"a grid over {model.latent_dim} latents is too large, quadrature is for one or two; use importance samples"
         )
     with tqdm(total=n, unit="example", disable=not checks.flag("progress", progress)) as bar:
         for _, batch in _batches(model, x, binarize, seed, 500):
@@ -248,7 +252,8 @@ def _integrate(model, x, pairs):
         if (kept <= 1).all() and (kept >= 0.7).all():  # neither out nor much further in
             break
     value, change = np.inf, np.inf
-    while not change < TOLERANCE + 2 * np.finfo(model.dtype).eps * abs(value) and points < FINEST_GRID[model.latent_dim]:
+    rounding, finest = 2 * np.finfo(model.dtype).eps, FINEST_GRID[model.latent_dim]
+    while not change < TOLERANCE + rounding * abs(value) and points < finest:
         _, cell, log_joint = _on_grid(model, x, low, high, points, pairs)
         before, value = value, model.ops.log_integral(log_joint.ravel(), cell)
         change, points = abs(value - before), 2 * points - 1
@@ -347,7 +352,7 @@ def _moments(model, x, binarize, seed, batch_size):
     start, total, products = None, 0.0, 0.0
     for _, batch in _batches(model, x, binarize, seed, batch_size):
         start = batch.mean(axis=0, dtype=np.float64) if start is None else start
-        shifted = batch - start  # near the mean, so that the difference below does not cancel
+        shifted = (batch - start).astype(np.float64)  # near the mean, so that the difference below does not cancel
         total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
     shift = total / len(x)
     return start + shift, products / len(x) - np.outer(shift, shift)

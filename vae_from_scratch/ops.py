@@ -234,7 +234,7 @@ def log_mean_exp_error(log_w):
 
 
 def log_integral(log_f, cell):
-    """log of the integral of exp(log_f), known on a regular grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
+    """log of the integral of exp(log_f), given on a grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
     return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
 
 
