@@ -23,7 +23,7 @@ def binary(n, seed=0):
 
 
 def linear_vae(Z, noise, D=7, orthogonal=False, seed=0):
-    """A linear Gaussian VAE, its exact log p(x), and draws of x.  Orthogonal: the encoder is the (diagonal) posterior."""
+    """A linear Gaussian VAE, its exact log p, draws of x.  Orthogonal: the encoder is the (diagonal) posterior."""
     rng = np.random.default_rng(seed)
     W, b = rng.normal(size=(Z, D)), rng.normal(size=D)
     model = VAE(D, (), Z, likelihood=Gaussian(sigma=noise**0.5), dtype="float64", backend="numpy")

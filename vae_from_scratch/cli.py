@@ -361,7 +361,8 @@ def report(model, result, where, samples=1):
     print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from {drawn} of z per example")
     if samples > 1:
         a, b = result.elbo_a, result.elbo_b
-        print(f"     other samples: +- {b.sampling_error:.3f}; with the KL sampled too: {a.mean:.2f} +- {a.sampling_error:.3f}")
+        also = f"with the KL sampled too: {a.mean:.2f} +- {a.sampling_error:.3f}"
+        print(f"     other samples: +- {b.sampling_error:.3f}; {also}")
     kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
     print(
         f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
