@@ -9,8 +9,11 @@ from .codes import encode_all
 from .factor_vae import factor_vae_score
 from .kl_parts import kl_parts
 from .mig import mig_chen, mig_histogram
+from .scores import NAMES, all_scores, panel
 
 __all__ = [
+    "NAMES",
+    "all_scores",
     "baselines",
     "beta_vae_score",
     "beta_vae_scores",
@@ -19,4 +22,5 @@ __all__ = [
     "kl_parts",
     "mig_chen",
     "mig_histogram",
+    "panel",
 ]

@@ -24,6 +24,16 @@ class BetaVAEScore(NamedTuple):
     confusion: np.ndarray  # (K, K): of the test points that share factor k, the fraction said to share each
     differences: np.ndarray  # (K, Z): mean |difference| where factor k is shared, over that of all points; 0 at a match
 
+    @property
+    def per_factor(self):
+        """(K,): of the test points that share factor k, the fraction that are told."""
+        return np.diag(self.confusion)
+
+    @property
+    def latents(self):
+        """(K,): the latent that differs least where factor k is shared."""
+        return self.differences.argmin(axis=1)
+
 
 def beta_vae_score(encode, data, rng, *, factors=None, points=10_000, test_points=5_000, L=64, progress=True):
     """The score of Higgins et al. 2017 over these factors, by name; all of them if None.  A BetaVAEScore.

@@ -22,6 +22,17 @@ class FactorVAEScore(NamedTuple):
     variances: np.ndarray  # (K, Z): mean variance of latent j with factor k fixed, over its variance in the data
     active: np.ndarray  # (Z,): which latents may win a vote
 
+    @property
+    def per_factor(self):
+        """(K,): of the training votes for factor k, the fraction by latents that stand for it."""
+        right = self.votes.argmax(axis=0) == np.arange(len(self.votes))[:, None]
+        return (self.votes * right).sum(axis=1) / np.maximum(self.votes.sum(axis=1), 1)
+
+    @property
+    def latents(self):
+        """(K,): the latent that wins most votes when factor k is fixed."""
+        return self.votes.argmax(axis=1)
+
 
 def factor_vae_score(
     encode, data, rng, *, factors=None, votes=800, test_votes=800, L=200, least_variance=ACTIVE_VARIANCE, progress=True

@@ -22,6 +22,16 @@ class MIGScore(NamedTuple):
     entropies: np.ndarray  # (K,): H(factor k)
     error: float  # of information: its mean over noise (histogram), or by a grid twice as coarse (Chen)
 
+    @property
+    def per_factor(self):
+        """(K,): gaps."""
+        return self.gaps
+
+    @property
+    def latents(self):
+        """(K,): the latent that says most about factor k."""
+        return self.information.argmax(axis=1)
+
 
 def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, progress=True):
     """The form of Locatello et al. 2019: codes are put into 20 bins of one width each, and counted.  A MIGScore.
