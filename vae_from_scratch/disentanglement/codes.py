@@ -56,7 +56,8 @@ def encode_all(encode, data, progress=True):
     several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32.
     """
     data, parts = known_factors(data), []
-    for rows in tqdm(list(in_order(len(data), BATCH)), desc="encoding", disable=not checks.flag("progress", progress), leave=False):
+    batches = list(in_order(len(data), BATCH))
+    for rows in tqdm(batches, desc="encoding", disable=not progress, leave=False):
         outputs = encode_checked(encode, data[rows])
         parts.append(np.hstack(outputs).astype(np.float32))
     table = np.concatenate(parts)

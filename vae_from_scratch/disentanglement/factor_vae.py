@@ -37,7 +37,7 @@ class FactorVAEScore(NamedTuple):
 def factor_vae_score(
     encode, data, rng, *, factors=None, votes=800, test_votes=800, L=200, least_variance=ACTIVE_VARIANCE, progress=True
 ):
-    """The score of Kim and Mnih 2018 over these factors, by name; all of them if None.  A FactorVAEScore.
+    """Eq. (FVAE.1), the score of Kim and Mnih 2018 over these factors, by name; all of them if None.  A FactorVAEScore.
 
     Parameters
     ----------

@@ -46,12 +46,10 @@ def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, p
 
 
 def panel(title, result):
-    """(title, matrix (K, Z), factor names, what it shows): the part of a result that plots.factor_matrices draws."""
-    for field, meaning in (
-        ("differences", "|difference| if shared\n(1: as ever)"),
-        ("votes", "votes in training"),
-        ("information", "information (nats)"),
-    ):
-        if hasattr(result, field):
-            return title, getattr(result, field), result.factor_names, meaning
-    raise TypeError(f"result must be what a score returned, got {result!r}")
+    """(title, matrix (K, Z), factor names, what it shows), for plots.factor_matrices: the larger, the more a latent follows a factor."""
+    if hasattr(result, "differences"):
+        return title, 1 - result.differences, result.factor_names, "fall of |difference|\nwhere shared"
+    if hasattr(result, "votes"):
+        shares = result.votes / np.maximum(result.votes.sum(axis=1, keepdims=True), 1)
+        return title, shares, result.factor_names, "share of votes"
+    return title, result.information, result.factor_names, "information (nats)"
