@@ -9,20 +9,19 @@ BLUE, GREEN, ORANGE, GREY = "#0072B2", "#009E73", "#D55E00", "#555555"  # Okabe 
 
 
 def rotation():
-    """The codes of two factors, aligned and turned: the same distribution, another meaning."""
+    """Codes drawn from the prior, aligned with a factor and turned: the same distribution, another meaning."""
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11})
-    values = np.array([NormalDist().inv_cdf((i + 0.5) / 12) for i in range(12)])
-    pos_x, pos_y = (factor.ravel() for factor in np.meshgrid(np.arange(12), np.arange(12), indexing="ij"))
-    codes = np.stack([values[pos_x], values[pos_y]], axis=1)
+    codes = np.random.default_rng(0).normal(size=(900, 2))
+    pos_x = 32 * np.array([NormalDist().cdf(z) for z in codes[:, 0]])  # uniform, as the factor is
     turned = codes @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
     figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.0), layout="constrained")
     for axis, z, title in ((axes[0], codes, "$z_1$ is posX"), (axes[1], turned, "turned by 45°: each is a bit of both")):
-        shown = axis.scatter(*z.T, c=pos_x, cmap="viridis", s=34)
-        axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal", xlim=(-2.9, 2.9), ylim=(-2.9, 2.9))
+        shown = axis.scatter(*z.T, c=pos_x, cmap="viridis", s=16)
+        axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal", xlim=(-3.3, 3.3), ylim=(-3.3, 3.3))
         axis.spines[["top", "right"]].set_visible(False)
-    figure.colorbar(shown, ax=axes, label="posX (0 to 11)", shrink=0.85)
+    figure.colorbar(shown, ax=axes, label="posX (0 to 32)", shrink=0.85)
     return figure
 
 
