@@ -282,7 +282,15 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         assert title in printed
     assert len(re.findall(r"0\.\d{3} \+- 0\.\d{3} over 2 draws, chance 0\.\d{3}", printed)) == 3
     assert "from one draw" in printed and re.search(r"row -?\d\.\d{3} \(z\d\), column", printed)
+    line = next(line for line in printed.splitlines() if line.startswith("KL "))
+    kl, information, correlation, dimension_wise = map(
+        float, re.match(r"KL (\S+) nats .*information (\S+) .*correlation (\S+) .*dimension-wise KL (\S+)", line).groups()
+    )
+    assert information + correlation + dimension_wise == pytest.approx(kl, abs=0.02)
     assert (tmp_path / "run" / "figures" / "scores.png").exists()
+    assert main("score run --score mig --repeats 1 --baselines --quiet".split()) == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n{name}\n    MIG, 20-bin" in printed for name in ("untrained network", "PCA, 3 components", "pixels"))
     before = sorted(tmp_path.rglob("*"))
     for line, words in {
         "score run --score dci": "each score must be one of beta-vae, factor-vae, mig; got 'dci'",

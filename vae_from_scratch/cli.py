@@ -156,6 +156,8 @@ def build_parser():
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
     words = "for the beta-VAE score to learn from, and for the histogram MIG (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
+    words = "score the pixels, PCA, a random projection and the network before training as well"
+    score.add_argument("--baselines", action="store_true", help=words)
     score.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
@@ -404,19 +406,45 @@ def traverse_run(options):
 
 def score_run(options):
     model, config, data = open_run(options)
+    draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     names = options.score.split(",")
-    settings = {"seed": config["seed"], "repeats": options.repeats, "points": options.points}
-    results = disentanglement.all_scores(model.encode, data, names, **settings, progress=not options.quiet)
+    results = disentanglement.all_scores(model.encode, data, names, **draw)
     for title, drawn in results.items():
-        last, scores = drawn[-1], [result.score for result in drawn]
-        spread = f"+- {np.std(scores, ddof=1):.3f} over {len(drawn)} draws" if len(drawn) > 1 else "from one draw"
-        print(f"{title}\n    {np.mean(scores):.3f} {spread}, chance {last.chance:.3f}")
-        each = zip(last.factor_names, np.mean([result.per_factor for result in drawn], axis=0), last.latents)
+        print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
+        each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
         print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+    rng = np.random.default_rng(config["seed"])
+    if model.variational:
+        some = data[rng.integers(len(data), size=2000)]
+        parts = disentanglement.kl_parts(*model.encode(some), rng)
+        print(
+            f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
+            f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
+            f" + dimension-wise KL {parts.dimension_wise.sum():.2f}"
+        )
+    if options.baselines:
+        others = disentanglement.baselines
+        for name, encode in {
+            "untrained network": others.untrained(model),
+            f"PCA, {model.latent_dim} components": others.pca(data, rng, model.latent_dim),
+            f"random projection to {model.latent_dim}": others.random_projection(data.data_dim, rng, model.latent_dim),
+            "pixels": others.raw_pixels(),
+        }.items():
+            print(name)
+            scale = {} if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
+            for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
+                print(f"    {title}: {spread(drawn)}")
     from . import plots
 
     figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
     _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+
+
+def spread(drawn):
+    """The mean score of some draws, and their standard deviation."""
+    scores = [result.score for result in drawn]
+    error = f"+- {np.std(scores, ddof=1):.3f} over {len(scores)} draws" if len(scores) > 1 else "from one draw"
+    return f"{np.mean(scores):.3f} {error}"
 
 
 def _write_figure(figure, path):

@@ -67,14 +67,18 @@ def encode_all(encode, data, progress=True):
     return (lambda rows: tuple(np.split(rows, 2, axis=1))) if len(outputs) == 2 else (lambda rows: rows), codes
 
 
+def table_fits(encode, data):
+    """Whether the codes of all images are few enough to be kept: those of dSprites, but not its pixels."""
+    return len(data) * sum(output.shape[1] for output in encode_checked(encode, data[np.arange(1)])) <= TABLE
+
+
 def codes_of(encode, data, draws, progress):
     """A function from combinations (N, F) to codes (N, Z); mu is taken where encode gives mu and logvar.
 
     draws: how many images will be asked for; where there are fewer, each is encoded once, which changes nothing
     but the time.
     """
-    width = sum(output.shape[1] for output in encode_checked(encode, data[np.arange(1)]))
-    if draws > len(data) and len(data) * width <= TABLE:
+    if draws > len(data) and table_fits(encode, data):
         encode, data = encode_all(encode, data, progress)
 
     def codes(factors):

@@ -3,20 +3,25 @@
 import numpy as np
 
 from .. import checks
+from ..evaluation import ACTIVE_VARIANCE
 from .beta_vae import beta_vae_scores
-from .codes import encode_all, encode_checked, known_factors
+from .codes import encode_all, encode_checked, known_factors, table_fits
 from .factor_vae import factor_vae_score
 from .mig import mig_chen, mig_histogram
 
 NAMES = ("beta-vae", "factor-vae", "mig")
 
 
-def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, progress=True):
+def all_scores(
+    encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, least_variance=ACTIVE_VARIANCE, progress=True
+):
     """{title: [result, ...]} of these scores, one result for each of repeats draws.
 
-    encode : function from images (N, D) to codes (N, Z), or to mu and logvar; it sees every image once
+    encode : function from images (N, D) to codes (N, Z), or to mu and logvar; each image is encoded once if the
+        codes of all can be kept
     names : of NAMES.  seed : of the first draw; each draw has a stream of its own.
     points : for the beta-VAE score's classifier to learn from (half as many to be judged on), and for the histogram
+    least_variance : what a latent needs to vote in the FactorVAE score
     MIG of Chen et al. needs mu and logvar; it is taken over all images, so it is computed once.
     Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or another shape.
     """
@@ -24,7 +29,8 @@ def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, p
     data, points = known_factors(data), checks.whole("points", points, 100)
     checks.seed(seed), checks.whole("repeats", repeats)
     variational = len(encode_checked(encode, data[np.arange(1)])) == 2
-    encode, data = encode_all(encode, data, progress)
+    if table_fits(encode, data):
+        encode, data = encode_all(encode, data, progress)
     without_shape = tuple(name for name in data.factor_names if name != "shape")
     sets = [data.factor_names] + [without_shape] * (len(without_shape) < len(data.factor_names))
     results = {}
@@ -35,7 +41,8 @@ def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, p
             for chosen, result in zip(sets, beta_vae_scores(encode, data, rng, sets, **drawn)):
                 results.setdefault(f"beta-VAE score ({', '.join(chosen)})", []).append(result)
         if "factor-vae" in names:
-            results.setdefault("FactorVAE score", []).append(factor_vae_score(encode, data, rng, progress=progress))
+            result = factor_vae_score(encode, data, rng, least_variance=least_variance, progress=progress)
+            results.setdefault("FactorVAE score", []).append(result)
         if "mig" in names:
             result = mig_histogram(encode, data, rng, points=points, progress=progress)
             results.setdefault("MIG, 20-bin histogram of means (Locatello et al.)", []).append(result)
