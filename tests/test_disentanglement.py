@@ -214,13 +214,14 @@ def test_total_correlation_of_a_gaussian():
 
 
 def test_the_standard_error_is_the_spread_over_seeds():
-    mu = rng().normal(size=(40, 3)) @ np.array([[1, 0.5, 0.2], [0, 1, 0.5], [0, 0, 1]])
-    drawn = [d.kl_parts(mu, np.full_like(mu, -1.5), rng(seed), samples=80) for seed in range(60)]
+    mu = np.vstack([np.full((1, 3), 6.0), 0.3 * rng().normal(size=(30, 3))])  # one datum far away: draws differ much
+    logvar = np.full_like(mu, -1.0)
+    drawn = [d.kl_parts(mu, logvar, rng(seed), samples=400) for seed in range(80)]
     spread = np.std([parts.total_correlation for parts in drawn], ddof=1)
-    assert 0.6 < spread / np.mean([parts.standard_error for parts in drawn]) < 1.25  # each n is drawn twice: a little less
-    exact = d.kl_parts(mu, np.full_like(mu, -1.5), rng(99), samples=20_000)
+    assert 0.8 < spread / np.mean([parts.standard_error for parts in drawn]) < 1.25
+    exact = d.kl_parts(mu, logvar, rng(99), samples=40_000)
     mean = np.mean([parts.total_correlation for parts in drawn])
-    assert abs(mean - exact.total_correlation) < 4 * spread / np.sqrt(60)
+    assert abs(mean - exact.total_correlation) < 4 * spread / np.sqrt(80)
 
 
 # ---- representations that learned nothing -------------------------------------------------------------

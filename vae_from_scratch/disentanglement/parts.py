@@ -35,7 +35,7 @@ def kl_parts(mu, logvar, rng, *, samples=1000):
         raise ValueError("mu or logvar holds NaN or infinity")
     rng, samples, n = checks.rng(rng), checks.whole("samples", samples, 2), len(mu)
     std, kl = np.exp(logvar / 2), float(ops.gaussian_kl_forward(mu, logvar).mean())
-    origin = np.concatenate([rng.permutation(n) for _ in range(-(-samples // n))])[:samples]  # every n as often as it goes
+    origin = rng.integers(n, size=samples)
     z = ops.reparameterize_forward(mu[origin], logvar[origin], rng.standard_normal((samples, mu.shape[1])))
 
     information, dimension_wise = np.zeros(mu.shape[1]), np.zeros(mu.shape[1])
