@@ -1,4 +1,4 @@
-"""Promise: each score is what its paper defines, is exact where it can be, shows why, and refuses what it cannot score."""
+"""Promise: each score is what its paper defines, exact where it can be, shows why, and refuses what it cannot score."""
 
 import re
 
@@ -88,7 +88,7 @@ def test_the_result_says_which_latent_is_which_factor():
 
 def test_the_classifier_has_converged():
     x = rng(1).normal(size=(150, 4)) * [1, 1, 0.2, 0.05]  # conditioned worse than standardised columns
-    labels = (x @ rng(2).normal(size=(4, 3)) + rng(3).gumbel(size=(150, 3))).argmax(axis=1)  # noisy: there is one minimum
+    labels = (x @ rng(2).normal(size=(4, 3)) + rng(3).gumbel(size=(150, 3))).argmax(axis=1)  # noisy: one minimum
     W, b = beta_vae.linear_classifier(x, labels, 3)
     dlogits = ops.softmax_cross_entropy_backward(np.full(150, 1 / 150), x @ W + b, np.eye(3)[labels])
     assert np.abs(x.T @ dlogits).max() < 1e-6 and np.abs(dlogits.sum(axis=0)).max() < 1e-6
@@ -257,7 +257,8 @@ def test_all_scores_and_their_figure():
     assert [len(drawn) for drawn in results.values()] == [2, 2, 2, 2, 1]  # Chen's is over all images: nothing is drawn
     again = d.all_scores(posterior, dataset(), ["mig"], repeats=2, seed=1, points=100, progress=False)
     titles = [title for title in results if title.startswith("MIG")]
-    assert list(again) == titles and again[titles[0]][0].score != results[titles[0]][0].score != results[titles[0]][1].score
+    first, second = (result.score for result in results[titles[0]])
+    assert list(again) == titles and first != second and again[titles[0]][0].score not in (first, second)
     figure = plots.factor_matrices([d.panel(title, drawn[-1]) for title, drawn in results.items()])
     panels = figure.axes[:5]
     assert [ax.get_title() for ax in panels] == list(results)
@@ -284,9 +285,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert len(re.findall(r"0\.\d{3} \+- 0\.\d{3} over 2 draws, chance 0\.\d{3}", printed)) == 3
     assert "from one draw" in printed and re.search(r"row -?\d\.\d{3} \(z\d\), column", printed)
     line = next(line for line in printed.splitlines() if line.startswith("KL "))
-    kl, information, correlation, dimension_wise = map(
-        float, re.match(r"KL (\S+) nats .*information (\S+) .*correlation (\S+) .*dimension-wise KL (\S+)", line).groups()
-    )
+    numbers = re.match(r"KL (\S+) nats .*information (\S+) .*correlation (\S+) .*dimension-wise KL (\S+)", line)
+    kl, information, correlation, dimension_wise = map(float, numbers.groups())
     assert information + correlation + dimension_wise == pytest.approx(kl, abs=0.02)
     assert (tmp_path / "run" / "figures" / "scores.png").exists()
     assert main("score run --score mig --repeats 1 --baselines --quiet".split()) == 0

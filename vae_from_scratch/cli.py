@@ -1,4 +1,7 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.
+
+OPTIONS feeds the parser, the help and config.json.
+"""
 
 import os
 

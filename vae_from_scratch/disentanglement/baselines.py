@@ -11,7 +11,7 @@ def raw_pixels():
 
 
 def pca(data, rng, latents=10, images=5_000):
-    """The leading principal components of images drawn at random, by SVD.  Z = latents; the variance of each is its own."""
+    """The leading principal components of some images, drawn at random, by SVD.  Z = latents, not rescaled."""
     latents = checks.whole("latents", latents)
     images = checks.whole("images", images, latents + 1)
     sample = data[checks.rng(rng).integers(len(data), size=images)].astype(np.float64)

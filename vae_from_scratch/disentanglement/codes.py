@@ -42,7 +42,8 @@ def encode_checked(encode, images):
     if len(outputs) > 2 or any(output.shape != shape or output.dtype.kind != "f" for output in outputs) or 0 in shape:
         found = ", ".join(f"{output.dtype} {output.shape}" for output in outputs)
         raise ValueError(
-            f"encode must return floats (N, Z), or mu and logvar, both (N, Z); for images {images.shape} it gave {found}"
+            "encode must return floats (N, Z), or mu and logvar, both (N, Z); "
+            f"for images {images.shape} it gave {found}"
         )
     if not checks.finite(outputs):
         raise ValueError("encode returned NaN or infinity; a model that makes none is needed for a score")

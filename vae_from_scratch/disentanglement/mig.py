@@ -1,4 +1,4 @@
-"""The mutual information gap, in its two published forms, which are not comparable.  derivations/11-disentanglement.md."""
+"""The mutual information gap, in its two published forms, which are not comparable."""
 
 from typing import NamedTuple
 

@@ -23,7 +23,7 @@ def all_scores(
     points : for the beta-VAE score's classifier to learn from (half as many to be judged on), and for the histogram
     least_variance : what a latent needs to vote in the FactorVAE score
     MIG of Chen et al. needs mu and logvar; it is taken over all images, so it is computed once.
-    Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or another shape.
+    Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
     """
     names = [checks.choice("each score", name, NAMES) for name in names]
     data, points = known_factors(data), checks.whole("points", points, 100)
@@ -53,7 +53,7 @@ def all_scores(
 
 
 def panel(title, result):
-    """(title, matrix (K, Z), factor names, what it shows), for plots.factor_matrices: the larger, the more a latent follows a factor."""
+    """What plots.factor_matrices draws of a result: (title, matrix (K, Z), factor names, what large values mean)."""
     if hasattr(result, "differences"):
         return title, 1 - result.differences, result.factor_names, "fall of |difference|\nwhere shared"
     if hasattr(result, "votes"):
