@@ -179,6 +179,13 @@ def test_parts_sum_to_the_kl_and_none_is_negative(n, latents, seed):
     rounding = 1e-10 * (1 + parts.kl)
     assert min(parts.mutual_information, parts.total_correlation, *parts.dimension_wise, *parts.information) > -rounding
     assert parts.information.sum() == pytest.approx(parts.mutual_information + parts.total_correlation, abs=1e-6)
+    assert parts.error < 1e-6
+
+
+def test_a_std_too_small_for_the_grid_is_said():
+    mu = rng().normal(size=(20, 2))
+    assert d.kl_parts(mu, np.full_like(mu, -8.0), rng(), samples=20).error < 1e-6
+    assert d.kl_parts(mu, np.full_like(mu, -20.0), rng(), samples=20).error > 1
 
 
 def test_independent_latents_have_no_total_correlation():
