@@ -20,7 +20,7 @@ def all_scores(
     encode : function from images (N, D) to codes (N, Z), or to mu and logvar; each image is encoded once if the
         codes of all can be kept
     names : of NAMES.  seed : of the first draw; each draw has a stream of its own.
-    points : for the beta-VAE score's classifier to learn from (half as many to be judged on), and for the histogram
+    points : for the beta-VAE score's classifier to learn from; half as many for it to be judged on
     least_variance : what a latent needs to vote in the FactorVAE score
     MIG of Chen et al. needs mu and logvar; it is taken over all images, so it is computed once.
     Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
@@ -44,7 +44,7 @@ def all_scores(
             result = factor_vae_score(encode, data, rng, least_variance=least_variance, progress=progress)
             results.setdefault("FactorVAE score", []).append(result)
         if "mig" in names:
-            result = mig_histogram(encode, data, rng, points=points, progress=progress)
+            result = mig_histogram(encode, data, rng, progress=progress)
             results.setdefault("MIG, 20-bin histogram of means (Locatello et al.)", []).append(result)
             if variational and repeat == 0:
                 result = mig_chen(encode, data, rng, progress=progress)
