@@ -1,4 +1,7 @@
-"""vae-from-scratch train | evaluate | sample | traverse | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.
+
+OPTIONS feeds the parser, the help and config.json.
+"""
 
 import os
 
@@ -15,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import base, batches, checks, datasets, evaluation, files, gradcheck, likelihoods, mlp, ops
+from . import base, batches, checks, datasets, disentanglement, evaluation, files, gradcheck, likelihoods, mlp, ops
 from .evaluation import evaluate
 from .optimizers import OPTIMIZERS
 from .training import fit
@@ -157,6 +160,17 @@ def build_parser():
             command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
+    words = "score a trained model's codes against the known factors of its data"
+    score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
+    score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
+    score.add_argument("--score", default=",".join(disentanglement.NAMES), help="which, with commas (default: %(default)s)")
+    score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+    score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
+    words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
+    score.add_argument("--points", type=int, default=10_000, help=words)
+    words = "score the pixels, PCA, a random projection and the network before training as well"
+    score.add_argument("--baselines", action="store_true", help=words)
+    score.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
     return parser
@@ -347,7 +361,7 @@ def draw_figures(model, test, history, result, folder, seed):
         files.write(folder / f"{name}.png", lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
 
 
-# ---- evaluate, sample, traverse, gradcheck ------------------------------------------------------------
+# ---- evaluate, sample, traverse, score, gradcheck ------------------------------------------------------------
 
 
 def report(model, result, where, samples=1):
@@ -428,6 +442,49 @@ def traverse_run(options):
     _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
 
 
+def score_run(options):
+    model, config, data = open_run(options)
+    draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
+    names = options.score.split(",")
+    results = disentanglement.all_scores(model.encode, data, names, **draw)
+    for title, drawn in results.items():
+        print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
+        each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
+        print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+    rng = np.random.default_rng(config["seed"])
+    if model.variational:
+        some = data[rng.integers(len(data), size=2000)]
+        parts = disentanglement.kl_parts(*model.encode(some), rng)
+        print(
+            f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
+            f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
+            f" + dimension-wise KL {parts.dimension_wise.sum():.2f}"
+        )
+    if options.baselines:
+        others = disentanglement.baselines
+        for name, encode in {
+            "untrained network": others.untrained(model),
+            f"PCA, {model.latent_dim} components": others.pca(data, rng, model.latent_dim),
+            f"random projection to {model.latent_dim}": others.random_projection(data.data_dim, rng, model.latent_dim),
+            "pixels": others.raw_pixels(),
+        }.items():
+            print(name)
+            scale = {} if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
+            for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
+                print(f"    {title}: {spread(drawn)}")
+    from . import plots
+
+    figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
+    _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+
+
+def spread(drawn):
+    """The mean score of some draws, and their standard deviation."""
+    scores = [result.score for result in drawn]
+    error = f"+- {np.std(scores, ddof=1):.3f} over {len(scores)} draws" if len(scores) > 1 else "from one draw"
+    return f"{np.mean(scores):.3f} {error}"
+
+
 def _write_figure(figure, path):
     files.write(path, lambda file: figure.savefig(file, format="png", dpi=110))
     print(f"wrote {path}")
@@ -465,6 +522,7 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "score": score_run,
     "gradcheck": run_gradcheck,
 }
 
