@@ -14,7 +14,7 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
-REPRODUCTIONS = {}  # those that share the runner: name: further options of the quick form
+REPRODUCTIONS = {"exact_answers": []}  # those that share the runner: name: further options of the quick form
 HELPERS = ("runner",)  # imported by examples, none itself
 
 

@@ -1,0 +1,310 @@
+"""Exact answers: linear VAEs beside the optima known on paper.  About 8 minutes on MNIST; --quick: seconds, on digits.
+
+Three experiments, everything measured without sampling: the VAE against probabilistic PCA, its latents turned, and the
+linear beta-VAE across beta with its noise fixed and learned.  The formulas and their proofs: derivations/03 and 10.
+Run: python examples/exact_answers.py            (MNIST, found or downloaded; then the bundled digits)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from runner import Results, options, save_figure, train
+
+from vae_from_scratch import Adam, BetaVAE, Gaussian, datasets, ops, plots
+from vae_from_scratch.batches import in_order
+from vae_from_scratch.evaluation import ACTIVE_VARIANCE
+
+FIXED, LATENTS = 0.05, 5  # of the beta-VAEs on digits: sigma_x^2 where it is fixed, and Z
+BETAS = (0.5, 1, 2, 3, 4, 4.7, 5.7, 6.8, 7.5, 8.4, 9.2, 10, 11.8, 13.3, 15)
+
+
+# ---- what is known on paper -------------------------------------------------------------------------
+
+
+class Moments(NamedTuple):
+    """All of a data set that a linear VAE's optimum depends on: (D,), (D, D); values fall, vectors are columns."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+
+
+def moments(x):
+    """Moments of every row of x, with 1/N in the covariance."""
+    first, second = 0.0, 0.0
+    for rows in in_order(len(x), 5000):
+        batch = x[rows].astype(np.float64)
+        first, second = first + batch.sum(axis=0) / len(x), second + batch.T @ batch / len(x)
+    covariance = second - np.outer(first, first)
+    values, vectors = np.linalg.eigh(covariance)
+    return Moments(first, covariance, values[::-1].clip(0), vectors[:, ::-1])
+
+
+def ppca(values, Z):
+    """The largest mean log likelihood of probabilistic PCA (note 10, after LIN.11), which the best ELBO equals."""
+    D, noise = len(values), values[Z:].mean()
+    return -(D * np.log(2 * np.pi) + np.log(values[:Z]).sum() + (D - Z) * np.log(noise) + D) / 2
+
+
+def learned_noise(values, Z, beta):
+    """The best sigma_x^2, LIN.10: exactly one number A of active latents fits it."""
+    for A in range(Z + 1):
+        if len(values) > beta * A:
+            noise = values[A:].sum() / (len(values) - beta * A)
+            if (values[:Z] > beta * noise).sum() == A:
+                return noise
+
+
+def on_paper(values, Z, tau):
+    """LIN.5, LIN.6: posterior variances and KLs in nats, both (Z,)."""
+    variance = np.minimum(1, tau / values[:Z])
+    return variance, -np.log(variance) / 2
+
+
+def turning_costs(a, b, degrees):
+    """LIN.13: nats of ELBO lost when the latents of eigenvalues a and b turn in their plane."""
+    return np.log1p((a - b) ** 2 / (4 * a * b) * np.sin(2 * np.radians(degrees)) ** 2) / 2
+
+
+# ---- a linear model measured, and put where we want it ------------------------------------------------
+
+
+def noise_of(model):
+    """sigma_x^2."""
+    return float(np.exp(model.params["x_logvar"])) if "x_logvar" in model.params else model.likelihood.sigma**2
+
+
+def exact(model, x):
+    """Means over every row of x, without sampling: -log p(x|z) in nats, then KL, variance of q and of its mean (Z,)."""
+    lengths, nll, sums = (model.params["decoder_W1"] ** 2).sum(axis=1), 0.0, 0.0
+    for rows in in_order(len(x), 1000):
+        mu, logvar = model.encode(x[rows])
+        at_mean = model.loss(x[rows], np.zeros_like(mu)).recon_nll_each  # at z = mu; what the noise adds is RD.7's last term
+        nll += (at_mean + np.exp(logvar) @ lengths / (2 * noise_of(model))).sum() / len(x)
+        each = ops.gaussian_kl_per_latent(mu, logvar), np.exp(logvar), mu, mu**2
+        sums = sums + np.sum(each, axis=1) / len(x)
+    kl, variance, mean, square = sums
+    return nll, kl, variance, square - mean**2
+
+
+def elbo(model, x):
+    """The mean ELBO in nats, without sampling."""
+    nll, kl, *_ = exact(model, x)
+    return -nll - kl.sum()
+
+
+def log_likelihood(model, data):
+    """The mean of log p(x) in nats: LVM.2, averaged over data of these Moments."""
+    W, off = model.params["decoder_W1"], data.mean - model.params["decoder_b1"]
+    K = W.T @ W + noise_of(model) * np.eye(len(off))
+    spread = np.linalg.solve(K, data.covariance + np.outer(off, off))
+    return -(len(off) * np.log(2 * np.pi) + np.linalg.slogdet(K)[1] + np.trace(spread)) / 2
+
+
+def put_decoder(model, W, b, noise):
+    """Set the decoder, and the encoder to the best that a diagonal q can be for it: Q.8, with tau in the place of e^r."""
+    tau = model.beta * noise
+    to_mu = W.T @ np.linalg.inv(tau * np.eye(len(W)) + W @ W.T)
+    logvar = -np.log1p((W**2).sum(axis=1) / tau)
+    model.params["decoder_W1"], model.params["decoder_b1"] = W, b
+    model.params["encoder_W1"] = np.concatenate([to_mu, np.zeros_like(to_mu)], axis=1)
+    model.params["encoder_b1"] = np.concatenate([-b @ to_mu, logvar])
+    if "x_logvar" in model.params:
+        model.params["x_logvar"] = np.log(noise)
+
+
+def turned(W, i, j, degrees):
+    """W with its rows i and j turned in their plane: W^T W, and so the density of x, stays."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    W = W.copy()
+    W[[i, j]] = np.array([[cos, -sin], [sin, cos]]) @ W[[i, j]]
+    return W
+
+
+def largest_angle(W, U):
+    """The largest principal angle in degrees between the span of W's rows and that of U's orthonormal columns."""
+    Q = np.linalg.qr(W.T)[0]
+    return np.degrees(np.arcsin(min(1, np.linalg.norm(Q - U @ (U.T @ Q), 2))))  # the sine: a small angle keeps its digits
+
+
+# ---- the experiments ----------------------------------------------------------------------------------
+
+
+def linear(x, Z, sigma="learned", beta=1.0, dtype="float64"):
+    """The model of all experiments; at beta = 1 it is the VAE."""
+    return BetaVAE(x.data_dim, (), Z, likelihood=Gaussian(sigma=sigma), beta=beta, dtype=dtype)
+
+
+def learn(folder, model, x, lr, batch_size, epochs):
+    """Train while the step size falls from lr to 0 along half a cosine.  Returns the model in float64, and the minutes."""
+    steps = epochs * -(-len(x) // batch_size)
+    falling = Adam(lr=lambda step: lr * (1 + np.cos(np.pi * step / steps)) / 2)
+    history = train(folder, model, x, falling, batch_size, epochs, progress=False)
+    trained = type(model)(**model.config | {"dtype": "float64"})
+    for name, value in model.params.items():
+        trained.params[name] = value
+    return trained, history["seconds"][-1] / 60
+
+
+def sorted_decoder(model):
+    """The rows of W, the longest first."""
+    W = model.params["decoder_W1"]
+    return W[np.argsort(-np.linalg.norm(W, axis=1))]
+
+
+def against_ppca(model, x, data, minutes):
+    """A trained VAE beside the optimum; the gap is split as in note 3, with what the decoder itself lacks before it."""
+    Z, noise, W = model.latent_dim, noise_of(model), sorted_decoder(model)
+    best_encoder = linear(x, Z)
+    put_decoder(best_encoder, model.params["decoder_W1"], model.params["decoder_b1"], noise)
+    best, likelihood, reachable, trained = (
+        ppca(data.values, Z), log_likelihood(model, data), elbo(best_encoder, x), elbo(model, x)
+    )  # fmt: skip
+    cosines = abs(np.sum(W * data.vectors.T[:Z], axis=1)) / np.linalg.norm(W, axis=1)
+    return {
+        "latents": Z,
+        "optimum": best,
+        "elbo": trained,
+        "gap": best - trained,
+        "decoder_gap": best - likelihood,
+        "approximation_gap": likelihood - reachable,
+        "amortisation_gap": reachable - trained,
+        "subspace_degrees": largest_angle(W, data.vectors[:, :Z]),
+        "axis_degrees": np.degrees(np.arccos(cosines.min().clip(0, 1))),  # of the row furthest from its eigenvector
+        "noise": noise,
+        "noise_formula": data.values[Z:].mean(),
+        "minutes": minutes,
+    }
+
+
+def turn(model, x, data, partners, results):
+    """Turn latent 1 with each partner, give the encoder its best answer, and record what it costs."""
+    b, noise, W = model.params["decoder_b1"], noise_of(model), sorted_decoder(model)
+    other, before = linear(x, model.latent_dim), None
+    for partner in partners:
+        for degrees in range(0, 91, 15):
+            put_decoder(other, turned(W, 0, partner - 1, degrees), b, noise)
+            now = np.array([log_likelihood(other, data), elbo(other, x)])
+            before = now if before is None else before  # at no degrees
+            change, loss = now[0] - before[0], before[1] - now[1]
+            formula = turning_costs(data.values[0], data.values[partner - 1], degrees)
+            results.add(
+                latents=model.latent_dim, partner=partner, degrees=degrees,
+                log_likelihood_change=change, elbo_drop=loss, elbo_drop_formula=formula,
+            )  # fmt: skip
+
+
+def across_beta(model, kind, x, data, results):
+    """A trained beta-VAE beside the formulas: a row for each latent, the largest KL first."""
+    Z, beta = model.latent_dim, model.beta
+    _, kl, variance, mean_variance = exact(model, x)
+    noise = FIXED if kind == "fixed" else learned_noise(data.values, Z, beta)
+    variance_formula, kl_formula = on_paper(data.values, Z, beta * noise)
+    for rank, j in enumerate(np.argsort(-kl)):
+        results.add(
+            noise=kind, beta=beta, latent=rank + 1,
+            active=int(mean_variance[j] > ACTIVE_VARIANCE), active_formula=int(kl_formula[rank] > 0),
+            kl=kl[j], kl_formula=kl_formula[rank],
+            variance=variance[j], variance_formula=variance_formula[rank],
+            sigma2=noise_of(model), sigma2_formula=noise,
+        )  # fmt: skip
+
+
+# ---- the figures ----------------------------------------------------------------------------------------
+
+
+def figure_of_axes(model, data, image_shape, rows):
+    """Left: eigenvectors and the trained decoder's rows, as images.  Right: what turning costs."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    count = min(10, model.latent_dim)
+    W, U = sorted_decoder(model)[:count], data.vectors.T[:count]
+    W = W / np.linalg.norm(W, axis=1, keepdims=True) * np.sign(np.sum(W * U, axis=1, keepdims=True))
+    scale = 2 * abs(U).max(axis=1, keepdims=True)
+    plots.show_grid(left, [0.5 + U / scale, 0.5 + W / scale], image_shape)
+    height = image_shape[0] + 1
+    left.set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"])
+    left.set_title(f"the first {count} of {model.latent_dim} principal axes, and the decoder's rows (to sign and length)")
+    fine = np.linspace(0, 90, 181)
+    for colour, partner in zip(plots.COLOURS, sorted({row["partner"] for row in rows})):
+        mine = [row for row in rows if row["partner"] == partner]
+        right.plot(fine, turning_costs(data.values[0], data.values[partner - 1], fine), color=colour)
+        right.plot(
+            [row["degrees"] for row in mine], [row["elbo_drop"] for row in mine], "o", color=colour,
+            label=f"latents 1 and {partner}",
+        )  # fmt: skip
+    right.plot(
+        [row["degrees"] for row in rows], [-row["log_likelihood_change"] for row in rows], "x", color="black",
+        label="the log likelihood, all three",
+    )  # fmt: skip
+    right.set(xlabel="degrees by which two latents are turned", ylabel="nats lost per image")
+    right.set_title("the ELBO (lines: LIN.13)")
+    right.set_xticks(range(0, 91, 15))
+    right.legend(frameon=False)
+    return figure
+
+
+def figure_of_betas(data, rows):
+    """Against beta, lines from the formulas and points from training: active latents, KLs, variances, noise."""
+    figure = Figure(figsize=(13, 6), layout="constrained")
+    fine = np.geomspace(0.4, 19, 800)
+    Z = max(row["latent"] for row in rows)
+    for axes, kind in zip(figure.subplots(2, 4, sharex=True), ("fixed", "learned")):
+        noise = np.array([FIXED if kind == "fixed" else learned_noise(data.values, Z, beta) for beta in fine])
+        variance, kl = np.array([on_paper(data.values, Z, tau) for tau in fine * noise]).swapaxes(0, 1)
+        mine = [row for row in rows if row["noise"] == kind]
+        firsts = [row for row in mine if row["latent"] == 1]
+        count = [sum(row["active"] for row in mine if row["beta"] == first["beta"]) for first in firsts]
+        axes[0].plot(fine, (kl > 0).sum(axis=1), color="black")
+        axes[0].plot([row["beta"] for row in firsts], count, "o", color="black")
+        for j in range(Z):
+            own = [row for row in mine if row["latent"] == j + 1]
+            for ax, lines, name in ((axes[1], kl, "kl"), (axes[2], variance, "variance")):
+                ax.plot(fine, lines[:, j], color=plots.COLOURS[j], label=f"latent {j + 1}")
+                ax.plot([row["beta"] for row in own], [row[name] for row in own], "o", color=plots.COLOURS[j])
+        axes[3].plot(fine, noise, color="black")
+        axes[3].plot([row["beta"] for row in firsts], [row["sigma2"] for row in firsts], "o", color="black")
+        titles = "active latents", "KL of each latent, nats", "variance of q", "the decoder's noise, $\\sigma_x^2$"
+        for ax, title in zip(axes, titles):
+            ax.set(xscale="log", title=f"noise {kind}: {title}")
+            ax.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"], minor=False)
+            ax.minorticks_off()
+        axes[3].set(ylim=(0, None))
+    for ax in axes:
+        ax.set(xlabel="beta")
+    figure.axes[1].legend(frameon=False)
+    return figure
+
+
+def main(arguments=None):
+    out, quick = (lambda chosen: (chosen.out, chosen.quick))(options(__file__, __doc__, arguments))
+    digits = datasets.digits("train")
+    x = digits if quick else datasets.mnist("train")
+    data, sizes = moments(x), (2, 5) if quick else (2, 10, 20)
+    setting = {"lr": 4e-3, "batch_size": 100, "epochs": 40} if quick else {"lr": 4e-3, "batch_size": 200, "epochs": 200}
+    optimum = Results(out / "results.csv", keys=("latents",))
+    for Z in sizes:
+        model, minutes = learn(out / f"optimum-{Z}", linear(x, Z, dtype="float32"), x, **setting)
+        if not optimum.where(latents=Z):
+            optimum.add(**against_ppca(model, x, data, minutes))
+        (row,) = optimum.where(latents=Z)
+        print(f"{Z} latents: ELBO {row['elbo']:.3f}, optimum {row['optimum']:.3f} nats, {row['subspace_degrees']:.3f} degrees off")
+
+    costs = Results(out / "turned.csv", keys=("latents", "partner", "degrees"))
+    if not costs.rows:
+        turn(model, x, data, (2, 3, 5) if quick else (2, 10, 20), costs)
+    save_figure(figure_of_axes(model, data, x.image_shape, costs.rows), out / "axes.png")
+
+    data, rows = moments(digits), Results(out / "beta.csv", keys=("noise", "beta", "latent"))
+    setting = {"lr": 1e-2, "batch_size": 100, "epochs": 10 if quick else 1500}
+    for kind, sigma in (("fixed", FIXED**0.5), ("learned", "learned")):
+        for beta in BETAS[::5] if quick else BETAS:
+            model, _ = learn(out / f"{kind}-{beta}", linear(digits, LATENTS, sigma, float(beta), "float32"), digits, **setting)
+            across_beta(model, kind, digits, data, rows)
+    save_figure(figure_of_betas(data, rows.rows), out / "beta.png")
+
+
+if __name__ == "__main__":
+    main()
