@@ -137,9 +137,9 @@ def linear(D, Z, sigma="learned", beta=1.0, dtype="float64"):
     return BetaVAE(D, (), Z, likelihood=Gaussian(sigma=sigma), beta=beta, dtype=dtype)
 
 
-def falling(lr, steps):
+def falling(lr, steps, beta2=0.999):
     """Adam whose step size falls from lr to 0 along half a cosine."""
-    return Adam(lr=lambda step: lr * (1 + np.cos(np.pi * step / steps)) / 2)
+    return Adam(lr=lambda step: lr * (1 + np.cos(np.pi * step / steps)) / 2, beta2=beta2)
 
 
 def learn(folder, model, x, lr, batch_size, epochs):
@@ -157,7 +157,8 @@ def learn_exactly(model, x, lr, steps):
     Z = model.latent_dim
     eps = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])  # mean 0, covariance I: right for all that is quadratic in eps
     batch = np.repeat(x, len(eps), axis=0).astype(model.dtype), np.tile(eps, (len(x), 1)).astype(model.dtype)
-    adam, state = falling(lr, steps), falling(lr, steps).init(model.params)
+    adam = falling(lr, steps, beta2=0.98)  # nothing is drawn, so there is nothing to average over 1000 steps
+    state = adam.init(model.params)
     for _ in range(steps):
         adam.step(model.params, model.loss_and_grads(*batch)[1], state, model.ops)
 
@@ -176,6 +177,7 @@ def against_ppca(model, x, data, minutes):
     best, likelihood, reachable, trained = (
         ppca(data.values, Z), log_likelihood(model, data), elbo(best_encoder, x), elbo(model, x)
     )  # fmt: skip
+    to_logvar = model.params["encoder_W1"][:, Z:]
     cosines = abs(W @ data.vectors[:, :Z]).max(axis=1) / np.linalg.norm(W, axis=1)
     return {
         "latents": Z,
@@ -187,6 +189,7 @@ def against_ppca(model, x, data, minutes):
         "amortisation_gap": reachable - trained,
         "subspace_degrees": largest_angle(W, data.vectors[:, :Z]),
         "axis_degrees": np.degrees(np.arccos(min(1, cosines.min()))),  # of the row furthest from an eigenvector
+        "logvar_sd": np.sqrt(np.diag(to_logvar.T @ data.covariance @ to_logvar).max()),  # over x; at the optimum 0
         "noise": noise,
         "noise_formula": data.values[Z:].mean(),
         "minutes": minutes,
@@ -229,63 +232,70 @@ def across_beta(model, kind, x, data, results):
 # ---- the figures ----------------------------------------------------------------------------------------
 
 
-def figure_of_axes(model, data, image_shape, rows):
-    """Left: eigenvectors and the trained decoder's rows, as images.  Right: what turning costs."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+def figure_of_axes(model, data, image_shape, gaps, costs):
+    """Above: eigenvectors and the trained decoder's rows.  Below: the gap to the optimum, and what turning costs."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplot_mosaic([["images", "images"], ["gap", "turned"]], height_ratios=(1, 1.5), width_ratios=(1, 1.5))
     count = min(10, model.latent_dim)
     W, U = sorted_decoder(model)[:count], data.vectors.T[:count]
     W = W / np.linalg.norm(W, axis=1, keepdims=True) * np.sign(np.sum(W * U, axis=1, keepdims=True))
     scale = 2 * abs(U).max(axis=1, keepdims=True)
-    plots.show_grid(left, [0.5 + U / scale, 0.5 + W / scale], image_shape)
+    plots.show_grid(axes["images"], [0.5 + U / scale, 0.5 + W / scale], image_shape)
     height = image_shape[0] + 1
-    left.set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"])
-    left.set_title(f"the first {count} of {model.latent_dim} principal axes, and the decoder's rows (to sign and length)")
-    fine = np.linspace(0, 90, 181)
-    for colour, partner in zip(plots.COLOURS, sorted({row["partner"] for row in rows})):
-        mine = [row for row in rows if row["partner"] == partner]
-        right.plot(fine, turning_costs(data.values[0], data.values[partner - 1], fine), color=colour)
-        right.plot(
-            [row["degrees"] for row in mine], [row["elbo_drop"] for row in mine], "o", color=colour,
-            label=f"latents 1 and {partner}",
-        )  # fmt: skip
-    right.plot(
-        [row["degrees"] for row in rows], [-row["log_likelihood_change"] for row in rows], "x", color="black",
-        label="the log likelihood, all three",
-    )  # fmt: skip
-    right.set(xlabel="degrees by which two latents are turned", ylabel="nats lost per image")
-    right.set_title("the ELBO (lines: LIN.13)")
-    right.set_xticks(range(0, 91, 15))
-    right.legend(frameon=False)
+    axes["images"].set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"])
+    title = f"the first {count} principal axes, and the {count} longest of the trained decoder's {model.latent_dim} rows"
+    axes["images"].set_title(title)
+
+    bottom = np.zeros(len(gaps))
+    for colour, part in zip(plots.COLOURS, ("decoder_gap", "approximation_gap", "amortisation_gap")):
+        heights = np.array([row[part] for row in gaps])
+        label = part.replace("_gap", "")
+        axes["gap"].bar([str(row["latents"]) for row in gaps], heights, bottom=bottom, color=colour, label=label)
+        bottom += heights
+    axes["gap"].set(title="what the trained ELBO lacks", xlabel="latents", ylabel="nats per image")
+    axes["gap"].legend(frameon=False)
+
+    ax, fine = axes["turned"], np.linspace(0, 90, 181)
+    for colour, partner in zip(plots.COLOURS, sorted({row["partner"] for row in costs})):
+        mine = [row for row in costs if row["partner"] == partner]
+        degrees = [row["degrees"] for row in mine]
+        ax.plot(fine, turning_costs(data.values[0], data.values[partner - 1], fine), color=colour)
+        drops = [row["elbo_drop"] for row in mine]
+        ax.plot(degrees, drops, "o", color=colour, label=f"ELBO, latents 1 and {partner}")
+    lost = [-row["log_likelihood_change"] for row in costs]
+    ax.plot([row["degrees"] for row in costs], lost, "x", color="black", label="log likelihood, each of them")
+    ax.set(xlabel="degrees by which two latents are turned in their plane", ylabel="nats lost per image")
+    ax.set(title="what turning costs (points: measured, lines: the formula)", ylim=(None, 1.4 * ax.get_ylim()[1]))
+    ax.set_xticks(range(0, 91, 15))
+    ax.legend(frameon=False, ncols=2)
     return figure
 
 
 def figure_of_betas(data, rows):
     """Against beta, lines from the formulas and points from training: active latents, KLs, variances, noise."""
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    fine = np.geomspace(0.4, 19, 800)
-    Z = max(row["latent"] for row in rows)
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    fine, Z = np.geomspace(0.4, 22, 800), max(row["latent"] for row in rows)
+    titles = "active latents", "KL of each latent, nats", "variance of q", r"the decoder's noise $\sigma_x^2$"
     for axes, kind in zip(figure.subplots(2, 4, sharex=True), ("fixed", "learned")):
         noise = np.array([FIXED if kind == "fixed" else learned_noise(data.values, Z, beta) for beta in fine])
         variance, kl = np.array([on_paper(data.values, Z, tau) for tau in fine * noise]).swapaxes(0, 1)
-        mine = [row for row in rows if row["noise"] == kind]
-        firsts = [row for row in mine if row["latent"] == 1]
-        count = [sum(row["active"] for row in mine if row["beta"] == first["beta"]) for first in firsts]
-        axes[0].plot(fine, (kl > 0).sum(axis=1), color="black")
-        axes[0].plot([row["beta"] for row in firsts], count, "o", color="black")
-        for j in range(Z):
-            own = [row for row in mine if row["latent"] == j + 1]
-            for ax, lines, name in ((axes[1], kl, "kl"), (axes[2], variance, "variance")):
-                ax.plot(fine, lines[:, j], color=plots.COLOURS[j], label=f"latent {j + 1}")
-                ax.plot([row["beta"] for row in own], [row[name] for row in own], "o", color=plots.COLOURS[j])
-        axes[3].plot(fine, noise, color="black")
-        axes[3].plot([row["beta"] for row in firsts], [row["sigma2"] for row in firsts], "o", color="black")
-        titles = "active latents", "KL of each latent, nats", "variance of q", "the decoder's noise, $\\sigma_x^2$"
+        for latent in range(1, Z + 1):
+            own = [row for row in rows if (row["noise"], row["latent"]) == (kind, latent)]
+            betas, colour = [row["beta"] for row in own], plots.COLOURS[latent - 1]
+            axes[1].plot(fine, kl[:, latent - 1], color=colour, label=f"latent {latent}")
+            axes[1].plot(betas, [row["kl"] for row in own], "o", color=colour)
+            axes[2].plot(fine, variance[:, latent - 1], color=colour)
+            axes[2].plot(betas, [row["variance"] for row in own], "o", color=colour)
+        count = [sum(row["active"] for row in rows if (row["noise"], row["beta"]) == (kind, beta)) for beta in betas]
+        for ax, line, points in ((axes[0], (kl > 0).sum(axis=1), count), (axes[3], noise, [r["sigma2"] for r in own])):
+            ax.plot(fine, line, color="black")
+            ax.plot(betas, points, "o", color="black")
+            ax.set_ylim(0 - 0.05 * max(points), 1.3 * max(points))
         for ax, title in zip(axes, titles):
-            ax.set(xscale="log", title=f"noise {kind}: {title}")
-            ax.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"], minor=False)
+            ax.set(xscale="log", title=title)
+            ax.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
             ax.minorticks_off()
-        axes[3].set(ylim=(0, None))
+        axes[0].set(ylabel=f"noise {kind}", yticks=range(Z + 1))
     for ax in axes:
         ax.set(xlabel="beta")
     figure.axes[1].legend(frameon=False)
@@ -309,7 +319,7 @@ def main(arguments=None):
     costs = Results(out / "turned.csv", keys=("latents", "partner", "degrees"))
     if not costs.rows:
         turn(model, x, data, (2, 3, 5) if quick else (2, 10, 20), costs)
-    save_figure(figure_of_axes(model, data, x.image_shape, costs.rows), out / "axes.png")
+    save_figure(figure_of_axes(model, data, x.image_shape, optimum.rows, costs.rows), out / "axes.png")
 
     fours = digits[np.flatnonzero(digits.labels == 4)].astype(np.float64)
     fours -= fours.mean(axis=0)  # which changes no optimum but b, and lets Adam arrive sooner
@@ -317,8 +327,8 @@ def main(arguments=None):
     for kind, sigma in (("fixed", FIXED**0.5), ("learned", "learned")):
         for beta in BETAS[::5] if quick else BETAS:
             if not rows.where(noise=kind, beta=beta, latent=LATENTS):
-                model = linear(digits.data_dim, LATENTS, sigma, beta, "float32")
-                learn_exactly(model, fours, lr=3e-2, steps=300 if quick else 5000)
+                model = linear(digits.data_dim, LATENTS, sigma, beta)
+                learn_exactly(model, fours, lr=3e-2, steps=300 if quick else 2000)
                 across_beta(model, kind, fours, data, rows)
     save_figure(figure_of_betas(data, rows.rows), out / "beta.png")
 
