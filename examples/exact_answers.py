@@ -104,15 +104,13 @@ def log_likelihood(model, data):
 
 
 def put_decoder(model, W, b, noise):
-    """Set the decoder, and the encoder to the best that a diagonal q can be for it: Q.8, with tau in the place of e^r."""
-    tau = model.beta * noise
-    to_mu = W.T @ np.linalg.inv(tau * np.eye(len(W)) + W @ W.T)
-    logvar = -np.log1p((W**2).sum(axis=1) / tau)
+    """Set the decoder, and the encoder to the best there is for it at beta = 1 with a diagonal q: Q.8."""
+    to_mu = W.T @ np.linalg.inv(noise * np.eye(len(W)) + W @ W.T)
+    logvar = -np.log1p((W**2).sum(axis=1) / noise)
     model.params["decoder_W1"], model.params["decoder_b1"] = W, b
     model.params["encoder_W1"] = np.concatenate([to_mu, np.zeros_like(to_mu)], axis=1)
     model.params["encoder_b1"] = np.concatenate([-b @ to_mu, logvar])
-    if "x_logvar" in model.params:
-        model.params["x_logvar"] = np.log(noise)
+    model.params["x_logvar"] = np.log(noise)
 
 
 def turned(W, i, j, degrees):

@@ -29,7 +29,7 @@ def data(n=40, seed=0):
 
 def put_optimum(ea, model, moments, noise):
     """LIN.4, with the best encoder for it."""
-    lengths = np.sqrt(np.maximum(moments.values[:Z] - model.beta * noise, 0))
+    lengths = np.sqrt(moments.values[:Z] - noise)
     ea.put_decoder(model, lengths[:, None] * moments.vectors.T[:Z], moments.mean, noise)
 
 
