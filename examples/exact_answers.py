@@ -81,7 +81,7 @@ def exact(model, x):
     lengths, nll, sums = (model.params["decoder_W1"] ** 2).sum(axis=1), 0.0, 0.0
     for rows in in_order(len(x), 1000):
         mu, logvar = model.encode(x[rows])
-        at_mean = model.loss(x[rows], np.zeros_like(mu)).recon_nll_each  # at z = mu; what the noise adds is RD.7's last term
+        at_mean = model.loss(x[rows], np.zeros_like(mu)).recon_nll_each  # at z = mu; noise adds the last term of RD.7
         nll += (at_mean + np.exp(logvar) @ lengths / (2 * noise_of(model))).sum() / len(x)
         each = ops.gaussian_kl_per_latent(mu, logvar), np.exp(logvar), mu, mu**2
         sums = sums + np.sum(each, axis=1) / len(x)
@@ -124,7 +124,8 @@ def turned(W, i, j, degrees):
 def largest_angle(W, U):
     """The largest principal angle in degrees between the span of W's rows and that of U's orthonormal columns."""
     Q = np.linalg.qr(W.T)[0]
-    return np.degrees(np.arcsin(min(1, np.linalg.norm(Q - U @ (U.T @ Q), 2))))  # the sine: a small angle keeps its digits
+    sine = np.linalg.norm(Q - U @ (U.T @ Q), 2)  # not the cosine, of which a small angle has no digits
+    return np.degrees(np.arcsin(min(1, sine)))
 
 
 # ---- the experiments ----------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def learn(folder, model, x, lr, batch_size, epochs):
 def learn_exactly(model, x, lr, steps):
     """Train a linear model on the gradient itself: all of x, and a mean over noise that is no draw."""
     Z = model.latent_dim
-    eps = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])  # mean 0, covariance I: right for all that is quadratic in eps
+    eps = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])  # mean 0, covariance I: the loss is quadratic in eps
     batch = np.repeat(x, len(eps), axis=0).astype(model.dtype), np.tile(eps, (len(x), 1)).astype(model.dtype)
     adam = falling(lr, steps, beta2=0.98)  # nothing is drawn, so there is nothing to average over 1000 steps
     state = adam.init(model.params)
@@ -233,7 +234,8 @@ def across_beta(model, kind, x, data, results):
 def figure_of_axes(model, data, image_shape, gaps, costs):
     """Above: eigenvectors and the trained decoder's rows.  Below: the gap to the optimum, and what turning costs."""
     figure = Figure(figsize=(10, 6), layout="constrained")
-    axes = figure.subplot_mosaic([["images", "images"], ["gap", "turned"]], height_ratios=(1, 1.5), width_ratios=(1, 1.5))
+    mosaic = [["images", "images"], ["gap", "turned"]]
+    axes = figure.subplot_mosaic(mosaic, height_ratios=(1, 1.5), width_ratios=(1, 1.5))
     count = min(10, model.latent_dim)
     W, U = sorted_decoder(model)[:count], data.vectors.T[:count]
     W = W / np.linalg.norm(W, axis=1, keepdims=True) * np.sign(np.sum(W * U, axis=1, keepdims=True))
@@ -241,8 +243,8 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
     plots.show_grid(axes["images"], [0.5 + U / scale, 0.5 + W / scale], image_shape)
     height = image_shape[0] + 1
     axes["images"].set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"])
-    title = f"the first {count} principal axes, and the {count} longest of the trained decoder's {model.latent_dim} rows"
-    axes["images"].set_title(title)
+    Z = model.latent_dim
+    axes["images"].set_title(f"the first {count} principal axes; the longest {count} of the decoder's {Z} rows")
 
     bottom = np.zeros(len(gaps))
     for colour, part in zip(plots.COLOURS, ("decoder_gap", "approximation_gap", "amortisation_gap")):
@@ -312,7 +314,7 @@ def main(arguments=None):
         if not optimum.where(latents=Z):
             optimum.add(**against_ppca(model, x, data, minutes))
         (row,) = optimum.where(latents=Z)
-        print(f"{Z} latents: ELBO {row['elbo']:.3f}, optimum {row['optimum']:.3f} nats, {row['subspace_degrees']:.3f} degrees off")
+        print(f"{Z} latents: ELBO {row['elbo']:.3f}, optimum {row['optimum']:.3f} nats", flush=True)
 
     costs = Results(out / "turned.csv", keys=("latents", "partner", "degrees"))
     if not costs.rows:
