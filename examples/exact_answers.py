@@ -274,6 +274,7 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
 def figure_of_betas(data, rows):
     """Against beta, lines from the formulas and points from training: active latents, KLs, variances, noise."""
     figure = Figure(figsize=(12, 6), layout="constrained")
+    figure.suptitle("a linear beta-VAE: lines are the formulas, points are trained")
     fine, Z = np.geomspace(0.4, 22, 800), max(row["latent"] for row in rows)
     titles = "active latents", "KL of each latent, nats", "variance of q", r"the decoder's noise $\sigma_x^2$"
     for axes, kind in zip(figure.subplots(2, 4, sharex=True), ("fixed", "learned")):
