@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import base, batches, checks, datasets, files, gradcheck, likelihoods, mlp, ops
+from . import base, batches, checks, datasets, evaluation, files, gradcheck, likelihoods, mlp, ops
 from .evaluation import evaluate
 from .optimizers import OPTIMIZERS
 from .training import fit
@@ -134,7 +134,7 @@ def build_parser():
     train.add_argument("--resume", metavar="DIR", help=words)
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, words in (
-        ("evaluate", "print the ELBO, the KL of each latent and the active units of a trained model"),
+        ("evaluate", "print the ELBO, the KL of each latent, the active units and log p(x) of a trained model"),
         ("sample", "draw images from a trained model's prior"),
         ("traverse", "draw what each latent of a trained model does"),
     ):
@@ -142,6 +142,15 @@ def build_parser():
         command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
         command.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
         command.add_argument("--data", help="instead of the run's own data")
+        if name == "evaluate":
+            command.add_argument(
+                "--samples", type=int, default=1, metavar="L", help="draws of z per example for the ELBO (default: 1)"
+            )
+            words = "also estimate log p(x) from K draws of z per example (Burda et al. 2015: 5000)"
+            command.add_argument("--importance-samples", type=int, metavar="K", help=words)
+            words = "also integrate log p(x) over a grid of z, for one or two latents"
+            command.add_argument("--quadrature", action="store_true", help=words)
+            command.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
         else:
@@ -341,14 +350,18 @@ def draw_figures(model, test, history, result, folder, seed):
 # ---- evaluate, sample, traverse, gradcheck ------------------------------------------------------------
 
 
-def report(model, result, where):
+def report(model, result, where, samples=1):
     """What a model is worth, in sentences."""
     error = f"+- {result.standard_error:.2f} nats per example (standard error over {result.n} {where} examples)"
     if result.elbo is None:
         print(f"reconstruction loss {result.recon_nll:.2f} {error}")
         return
     print(f"ELBO {result.elbo:.2f} {error}")
-    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from one sample of z per example")
+    drawn = "one sample" if samples == 1 else f"{samples} samples"
+    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from {drawn} of z per example")
+    if samples > 1:
+        a, b = result.elbo_a, result.elbo_b
+        print(f"     other samples: +- {b.sampling_error:.3f}; with the KL sampled too: {a.mean:.2f} +- {a.sampling_error:.3f}")
     kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
     print(
         f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
@@ -368,8 +381,29 @@ def open_run(options):
 
 def evaluate_run(options):
     model, config, data = open_run(options)
-    result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
-    report(model, result, f"{data.name} {config['split']}")
+    K, same = options.importance_samples, {"binarize": config["binarize"], "seed": config["seed"]}
+    if K is not None:
+        checks.whole("importance_samples", K)
+    checks.whole("samples", options.samples)
+    exact = evaluation.quadrature(model, data, **same, progress=not options.quiet) if options.quadrature else None
+    sampled = None if K is None else evaluation.log_likelihood(model, data, K, **same, progress=not options.quiet)
+    result = evaluate(model, data, **same, samples=options.samples)
+    report(model, result, f"{data.name} {config['split']}", options.samples)
+    if sampled is not None:
+        bound, effective = sampled.bound, sampled.effective_samples
+        print(f"log p(x) >= {bound.mean:.2f} +- {bound.standard_error:.2f} nats per example, in expectation")
+        print(
+            f"     from {K} importance samples of z per example (other samples: +- {bound.sampling_error:.3f}), "
+            f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
+        )
+    if exact is not None:
+        print(f"log p(x) = {exact.mean:.4f} +- {exact.standard_error:.2f} nats per example, by quadrature")
+        print(f"     (the last halving of its steps changed no example by more than {exact.change:.0e})")
+    if model.variational and result.active_units < model.latent_dim:
+        train = datasets.load(config["data"], "train")
+        if len(train) > 100_000:  # drawn images: a part of them, at random, tells as much
+            train = train[np.random.default_rng(config["seed"]).choice(len(train), 20_000, replace=False)]
+        print(f"silent latents, on the training data: {evaluation.collapse(model, train, **same).verdict}")
 
 
 def sample_run(options):
