@@ -53,8 +53,11 @@ class Results:
     def add(self, **row):
         """Add a row, or replace the one with the same keys.  Floats keep six digits."""
         row = {name: _value(f"{v:.6g}" if isinstance(v, (float, np.floating)) else str(v)) for name, v in row.items()}
-        same = {key: row[key] for key in self.keys}
-        self.rows = [old for old in self.rows if not same.items() <= old.items()] + [row]
+        same = self.where(**{key: row[key] for key in self.keys})
+        if same:
+            self.rows[self.rows.index(same[0])] = row
+        else:
+            self.rows.append(row)
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(dict.fromkeys(name for r in self.rows for name in r)), lineterminator="\n")
         writer.writeheader()
