@@ -13,7 +13,7 @@ from runner import Results, options, save_figure, train
 
 from vae_from_scratch import Adam, BetaVAE, Gaussian, datasets, ops, plots
 from vae_from_scratch.batches import in_order
-from vae_from_scratch.evaluation import ACTIVE_VARIANCE
+from vae_from_scratch.evaluation import ACTIVE_VARIANCE, linear_optimum
 
 FIXED, LATENTS = 0.05, 3  # of the beta-VAEs: sigma_x^2 where it is fixed, and Z
 BETAS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 10.3, 11.5, 14.0, 16.0, 18.0)
@@ -48,19 +48,11 @@ def ppca(values, Z):
     return -(D * np.log(2 * np.pi) + np.log(values[:Z]).sum() + (D - Z) * np.log(noise) + D) / 2
 
 
-def learned_noise(values, Z, beta):
-    """The best sigma_x^2, LIN.10: exactly one number A of active latents fits it."""
-    for A in range(Z + 1):
-        if len(values) > beta * A:
-            noise = values[A:].sum() / (len(values) - beta * A)
-            if (values[:Z] > beta * noise).sum() == A:
-                return noise
-
-
-def on_paper(values, Z, tau):
-    """LIN.5, LIN.6: posterior variances and KLs in nats, both (Z,)."""
-    variance = np.minimum(1, tau / values[:Z])
-    return variance, -np.log(variance) / 2
+def on_paper(values, Z, beta, noise=None):
+    """The beta-VAE's optimum: sigma_x^2 (learned if None), then LIN.5's variances of q and LIN.6's KLs, both (Z,)."""
+    _, noise = linear_optimum(values, Z, beta, noise)
+    variance = np.minimum(1, beta * noise / values[:Z])
+    return noise, variance, -np.log(variance) / 2
 
 
 def turning_costs(a, b, degrees):
@@ -216,8 +208,7 @@ def across_beta(model, kind, x, data, results):
     """A trained beta-VAE beside the formulas: a row for each latent, the largest KL first."""
     Z, beta = model.latent_dim, model.beta
     _, kl, variance, mean_variance = exact(model, x)
-    noise = FIXED if kind == "fixed" else learned_noise(data.values, Z, beta)
-    variance_formula, kl_formula = on_paper(data.values, Z, beta * noise)
+    noise, variance_formula, kl_formula = on_paper(data.values, Z, beta, FIXED if kind == "fixed" else None)
     for rank, j in enumerate(np.argsort(-kl)):
         results.add(
             noise=kind, beta=beta, latent=rank + 1,
@@ -278,8 +269,8 @@ def figure_of_betas(data, rows):
     fine, Z = np.geomspace(0.4, 22, 800), max(row["latent"] for row in rows)
     titles = "active latents", "KL of each latent, nats", "variance of q", r"the decoder's noise $\sigma_x^2$"
     for axes, kind in zip(figure.subplots(2, 4, sharex=True), ("fixed", "learned")):
-        noise = np.array([FIXED if kind == "fixed" else learned_noise(data.values, Z, beta) for beta in fine])
-        variance, kl = np.array([on_paper(data.values, Z, tau) for tau in fine * noise]).swapaxes(0, 1)
+        optima = [on_paper(data.values, Z, beta, FIXED if kind == "fixed" else None) for beta in fine]
+        noise, variance, kl = map(np.array, zip(*optima))
         for latent in range(1, Z + 1):
             own = [row for row in rows if (row["noise"], row["latent"]) == (kind, latent)]
             betas, colour = [row["beta"] for row in own], plots.COLOURS[latent - 1]
