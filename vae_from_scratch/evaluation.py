@@ -13,7 +13,6 @@ DATA_STREAM, NOISE_STREAM, WEIGHT_STREAM = 100, 101, 102  # apart from training'
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
 DEPTH = 45  # nats below the highest point where a grid may end: what lies outside is beyond double precision
 TOLERANCE = 1e-7  # nats that halving the steps may still change
-
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
 
 
@@ -79,7 +78,7 @@ class Collapse(NamedTuple):
 
 
 def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
-    """Evaluate a model on every example of x, each counted once.
+    """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
         Examples at once; bounds the memory, and the result depends on it only by rounding
         (and by the batch-mean KL inside a CapacityVAE's loss).
     samples : int
-        Draws of z per example, over which recon_nll and the two estimates of the ELBO are averaged.
+        Draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder.
 
     Returns
     -------
@@ -103,18 +102,24 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
     ValueError, TypeError
         On data of the wrong shape, kind or range.
     """
-    samples, n = checks.whole("samples", samples), _check(model, x, binarize, batch_size)
+    samples = checks.whole("samples", samples)
+    n = _check(model, x, binarize, batch_size, variational=samples > 1)
     noise_rngs = [_rng(seed, NOISE_STREAM, draw) for draw in range(samples)]  # one per draw: batches change nothing
     total, recon_each, kl_each, a_each, errors, mus, kl_per_latent = 0.0, [], [], [], [], [], 0.0
-    for batch in _batches(model, x, binarize, seed, batch_size):
+    for _, batch in _batches(model, x, binarize, seed, batch_size):
         recon, log_w = np.empty((2, samples, len(batch)))
+        if model.variational:
+            mu, logvar = model.encode(batch)
+            mus.append(mu)
+            kl_per_latent = (
+                kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
+            )
         for draw, rng in enumerate(noise_rngs):
             noise = model.draw_noise(len(batch), rng)
             terms = model.loss(batch, *noise)
             total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
             recon[draw] = terms.recon_nll_each
             if model.variational:
-                mu, logvar = model.encode(batch)
                 z = model.ops.reparameterize_forward(mu, logvar, *noise)
                 log_w[draw] = model.ops.log_weight(terms.recon_nll_each, z, logvar, *noise)
         recon_each.append(recon.mean(axis=0))
@@ -122,10 +127,6 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
         if model.variational:
             a_each.append(log_w.mean(axis=0))
             errors.append([_mean_error(log_w), _mean_error(recon)])
-            mus.append(mu)
-            kl_per_latent = (
-                kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
-            )
     recon_each, kl_each = np.concatenate(recon_each), np.concatenate(kl_each).astype(np.float64)
     nll_each, elbo_a, elbo_b = recon_each + kl_each, None, None
     if model.variational:
@@ -145,7 +146,7 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
     )
 
 
-def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=2000, progress=True):
+def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by importance sampling from q(z|x), Eq. (IS.3) (Burda et al. 2015, Eq. 8).
 
     Parameters
@@ -170,36 +171,34 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=200
     ------
     ValueError, TypeError
         On a model without p(x), on data of the wrong shape, kind or range.
+
+    >>> from vae_from_scratch import VAE, datasets
+    >>> result = log_likelihood(VAE(64, latent_dim=2), datasets.digits("test"), 20, progress=False)
+    >>> bool(result.elbo.mean < result.bound.mean)
+    True
     """
     n = _check(model, x, binarize, pairs, "pairs", variational=True)
-    K, ops, done = checks.whole("samples", samples), model.ops, 0
-    piece, together = min(K, pairs), max(1, pairs // K)  # samples of one example, examples, at once
-    found = np.empty((5, n))
+    K, ops, found = checks.whole("samples", samples), model.ops, []
     with tqdm(total=n, unit="example", disable=not checks.flag("progress", progress)) as bar:
-        for batch in _batches(model, x, binarize, seed, together * max(1, 500 // together)):
-            for rows in in_order(len(batch), together):
-                rngs = [_rng(seed, WEIGHT_STREAM, done + i) for i in range(len(rows))]
-                mu, logvar = model.encode(batch[rows])
-                log_w = np.empty((len(rows), K))
-                for first in range(0, K, piece):
-                    k = min(piece, K - first)
-                    (eps,) = (np.concatenate(arrays) for arrays in zip(*(model.draw_noise(k, rng) for rng in rngs)))
-                    repeated = [np.repeat(array, k, axis=0) for array in (batch[rows], mu, logvar)]
-                    log_w[:, first : first + k] = _log_weights(model, *repeated, eps).reshape(len(rows), k)
-                found[:, done : done + len(rows)] = (
-                    ops.log_mean_exp(log_w),
-                    ops.log_mean_exp_error(log_w),
-                    log_w.mean(axis=1),
-                    _mean_error(log_w.T),
-                    ops.effective_samples(log_w),
-                )
-                done += len(rows)
-                bar.update(len(rows))
+        for indices, batch in _batches(model, x, binarize, seed, max(1, pairs // K)):
+            rngs = [_rng(seed, WEIGHT_STREAM, i) for i in indices]
+            q, parts = model.encode(batch), []
+            for part in in_order(K, pairs):
+                eps = np.concatenate([model.draw_noise(len(part), rng)[0] for rng in rngs])
+                repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))
+                z = ops.reparameterize_forward(mu, logvar, eps)
+                log_w = ops.log_weight(_recon_nll(model, repeated, z), z, logvar, eps)
+                parts.append(log_w.reshape(len(batch), len(part)).astype(np.float64))
+            log_w = np.concatenate(parts, axis=1)
+            bound = ops.log_mean_exp(log_w), ops.log_mean_exp_error(log_w)
+            found.append([*bound, log_w.mean(axis=1), _mean_error(log_w.T), ops.effective_samples(log_w)])
+            bar.update(len(batch))
+    found = np.concatenate(found, axis=1)
     return LogLikelihood(_estimate(*found[:2]), _estimate(*found[2:4]), found[4])
 
 
-def quadrature(model, x, *, binarize="none", seed=0, pairs=2000, progress=True):
-    """log p(x) of every example by a sum over a grid of z, Eq. (IS.9); for one or two latents.
+def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
+    """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
     The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not asked.  Its
     steps are halved until that changes nothing, to 1e-7 nats or float32's rounding, which a decoder with kinks (relu)
@@ -222,10 +221,10 @@ def quadrature(model, x, *, binarize="none", seed=0, pairs=2000, progress=True):
     n, each, changes = _check(model, x, binarize, pairs, "pairs", variational=True), [], []
     if model.latent_dim > 2:
         raise ValueError(
-            f"a grid over {model.latent_dim} latents is too large, quadrature is for one or two; sample log p(x) instead"
+            f"a grid over {model.latent_dim} latents is too large, quadrature is for one or two; use importance samples"
         )
     with tqdm(total=n, unit="example", disable=not checks.flag("progress", progress)) as bar:
-        for batch in _batches(model, x, binarize, seed, 500):
+        for _, batch in _batches(model, x, binarize, seed, 500):
             for row in batch:
                 value, change = _integrate(model, row[None], pairs)
                 each.append(value)
@@ -249,10 +248,12 @@ def _integrate(model, x, pairs):
         low = np.where(first == 0, low - width, ticks[each, np.maximum(first - 1, 0)])
         high = np.where(last == points - 1, high + width, ticks[each, np.minimum(last + 1, points - 1)])
         points = GRID[model.latent_dim]
-        if (np.abs((high - low) / width - 0.85) <= 0.15).all():  # neither out nor much further in
+        kept = (high - low) / width
+        if (kept <= 1).all() and (kept >= 0.7).all():  # neither out nor much further in
             break
     value, change = np.inf, np.inf
-    while not change < TOLERANCE + 8 * np.finfo(model.dtype).eps * abs(value) and points < FINEST_GRID[model.latent_dim]:
+    rounding, finest = 2 * np.finfo(model.dtype).eps, FINEST_GRID[model.latent_dim]
+    while not change < TOLERANCE + rounding * abs(value) and points < finest:
         _, cell, log_joint = _on_grid(model, x, low, high, points, pairs)
         before, value = value, model.ops.log_integral(log_joint.ravel(), cell)
         change, points = abs(value - before), 2 * points - 1
@@ -269,22 +270,6 @@ def _on_grid(model, x, low, high, points, pairs):
         prior_nll = model.ops.gaussian_nll_forward(np.zeros_like(part), 0, part)
         log_joint[rows] = -prior_nll - _recon_nll(model, np.repeat(x, len(part), axis=0), part)
     return ticks, np.prod((high - low) / (points - 1)), log_joint.reshape((points,) * model.latent_dim)
-
-
-def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
-    """The best linear beta-VAE of data whose covariance has these eigenvalues, Eqs. (LIN.4), (LIN.10).
-
-    eigenvalues (D,), the largest first; noise: the decoder's variance, or None if it is learned.
-    Returns the number of active latents and the noise; None if learned noise has no optimum.
-    """
-    D, Z, learned = len(eigenvalues), min(latent_dim, len(eigenvalues)), noise is None
-    for A in range(Z + 1):
-        if learned:
-            noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
-        used, next_one = eigenvalues[:A], eigenvalues[A:Z]
-        if noise > 0 and (used > beta * noise).all() and (next_one <= beta * noise).all():
-            return A, noise
-    return None
 
 
 def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
@@ -311,32 +296,39 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
     active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
     beta = getattr(model, "beta", None if model.settings else 1.0)  # None: a capacity, no price for a nat
+    gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
+    linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
     right, verdict = None, (
         "cannot be told for this model: train again from another seed, or with beta rising from 0, and keep the "
         "model with the higher ELBO"
     )
     if active == Z:
         right, verdict = True, "no latent is silent"
-    elif beta is not None:
+    elif beta is not None and (linear or active == 0):
         mean, S = _moments(model, x, binarize, seed, batch_size)
-        best = _linear_optimum_of(model, S, beta)
         silent = likelihood.silent_variance(mean, np.diag(S))
-        if best is not None:
-            used, noise = best
-            expected = int((1 - beta * noise / used > ACTIVE_VARIANCE).sum())  # 1 - tau / Lambda: Var[mu], by LIN.5
-            right = active == expected
-            verdict = (
-                f"{'right' if right else 'a fault of training'}: the best model of these data, at beta {beta:g} with "
-                f"noise variance {noise:.3g}, uses {expected} of {Z} latents"
-            ) + "; train longer, with a learning rate that decays" * (not right)
-        elif active == 0 and silent is not None:
-            paying = int((np.linalg.eigvalsh(S - beta * np.diag(silent)) > 1e-9 * np.trace(S)).sum())
-            right, verdict = (False if paying else None), (
-                f"a fault of training: along {paying} directions of the data even a small use of z would pay at beta "
-                f"{beta:g}; try another seed, a smaller learning rate, or beta rising from 0"
-                if paying
-                else f"no small use of z would pay at beta {beta:g}; whether a large one would, cannot be told; lower beta"
+        if linear:
+            noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
+            best = linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), Z, beta, noise)
+            if best is not None:
+                used, noise = best
+                expected = int((1 - beta * noise / used > ACTIVE_VARIANCE).sum())  # Var[mu], by LIN.5
+                right = active == expected
+                verdict = (
+                    f"{'right' if right else 'a fault of training'}: the best model of these data, at beta {beta:g} "
+                    f"with noise variance {noise:.3g}, uses {expected} of {Z} latents"
+                ) + "; train longer, with a learning rate that decays" * (not right)
+        elif silent is not None:
+            gain = np.linalg.eigvalsh(S - beta * np.diag(silent))  # COL.1
+            paying = int((gain > 1e-9 * np.trace(S)).sum())
+            right, verdict = None, (
+                f"no small use of z would pay at beta {beta:g}; whether a large one would, cannot be told; lower beta"
             )
+            if paying:
+                right, verdict = False, (
+                    f"a fault of training: even a small use of z would pay at beta {beta:g}, in {paying} directions; "
+                    "try another seed, a smaller learning rate, or beta rising from 0"
+                )
     return Collapse(result.kl_per_latent, result.mu_variance, active, expected, right, verdict)
 
 
@@ -350,37 +342,20 @@ def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     for A in range(Z + 1):
         if learned:
             noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
-        if noise > 0 and (eigenvalues[:A] > beta * noise).all() and (eigenvalues[A:Z] <= beta * noise).all():
+        if noise > 0 and (eigenvalues[A:Z] <= beta * noise).all():  # the first such A: its eigenvalues are above
             return eigenvalues[:A], noise
     return None
-
-
-def _linear_optimum_of(model, S, beta):
-    # None for a decoder of another kind
-    likelihood = model.likelihood
-    if model.decoder_hidden or not isinstance(likelihood, Gaussian):
-        return None
-    if likelihood.sigma == "per-pixel" or likelihood.mean_activation != "linear":
-        return None
-    noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
-    return linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), model.latent_dim, beta, noise)
 
 
 def _moments(model, x, binarize, seed, batch_size):
     # mean (D,) and covariance (D, D) of the data, in float64
     start, total, products = None, 0.0, 0.0
-    for batch in _batches(model, x, binarize, seed, batch_size):
+    for _, batch in _batches(model, x, binarize, seed, batch_size):
         start = batch.mean(axis=0, dtype=np.float64) if start is None else start
-        shifted = batch - start  # near the mean, so that the difference below does not cancel
+        shifted = (batch - start).astype(np.float64)  # near the mean, so that the difference below does not cancel
         total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
     shift = total / len(x)
     return start + shift, products / len(x) - np.outer(shift, shift)
-
-
-def _log_weights(model, x, mu, logvar, eps):
-    # one z for each row of x
-    z = model.ops.reparameterize_forward(mu, logvar, eps)
-    return model.ops.log_weight(_recon_nll(model, x, z), z, logvar, eps)
 
 
 def _recon_nll(model, x, z):
@@ -408,7 +383,7 @@ def _batches(model, x, binarize, seed, batch_size):
     # the same binary images in every evaluation with this seed, whatever the batches
     rng = _rng(seed, DATA_STREAM)
     for indices in in_order(len(x), batch_size):
-        yield checks.rows("x", binarize_rows(x[indices], binarize, rng), model.data_dim, model.dtype)
+        yield indices, checks.rows("x", binarize_rows(x[indices], binarize, rng), model.data_dim, model.dtype)
 
 
 def _spread(each):

@@ -17,7 +17,7 @@ class Likelihood:
     config = {}  # its name in NAMES, and the arguments of its constructor
 
     def silent_variance(self, mean, variance):
-        """Var[x|z] (D,) of the best decoder that ignores z, from the data's mean and variance (D,); None: not known."""
+        """Var[x|z] (D,) of the best decoder that ignores z, from the data's mean and variance (D,); None: unknown."""
         return None
 
 
@@ -44,6 +44,7 @@ class Bernoulli(Likelihood):
         return ops.sigmoid_forward(out)
 
     def silent_variance(self, mean, variance):
+        """Eq. (COL.2): p (1 - p)."""
         return mean * (1 - mean)
 
 
@@ -108,6 +109,7 @@ class Gaussian(Likelihood):
         return self.heads(ops, params, out)[0]
 
     def silent_variance(self, mean, variance):
+        """Eq. (COL.2): sigma^2, the mean variance, or each pixel's."""
         if self.sigma == "per-pixel":
             return variance
         return np.full_like(variance, variance.mean() if self.sigma == "learned" else self.sigma**2)

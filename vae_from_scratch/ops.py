@@ -166,6 +166,27 @@ def bernoulli_nll_backward(dnll, logits, x):
     return dnll[:, None] * (sigmoid_forward(logits) - x)
 
 
+def softmax_cross_entropy_forward(logits, targets):
+    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
+
+    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
+    Returns (N,).
+    """
+    top = logits.argmax(axis=1)[:, None]
+    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
+    others = np.exp(below)
+    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
+    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
+
+
+def softmax_cross_entropy_backward(dnll, logits, targets):
+    """Eq. (SOFTMAX.2).  dnll (N,).  Returns dlogits."""
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    # valid because the loss takes logits, and because each row of targets sums to one
+    return dnll[:, None] * (probs - targets)
+
+
 def gaussian_nll_forward(x_mean, x_logvar, x):
     """-log N(x; x_mean, exp(x_logvar)), constants included, summed over D, Eq. (GAUSS.1).
 
@@ -234,7 +255,7 @@ def log_mean_exp_error(log_w):
 
 
 def log_integral(log_f, cell):
-    """log of the integral of exp(log_f), known on a regular grid of this cell volume, Eq. (IS.9).  (..., G) -> (...)."""
+    """log of the integral of exp(log_f), given on a grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
     return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
 
 
