@@ -88,9 +88,10 @@ def test_seeds_and_steps(rows):
             (row["lr"], row["seed"]): round(row["test"], 2)
             for row in rows("kingma_welling_2013", data="mnist", latents=int(latents), samples=10**6)
         }
-        of_seeds = [found[{3: 0.1}.get(int(latents), 0.02), seed] for seed in (0, 1, 2)]
-        assert [numbers(cell)[0] for cell in columns[:3]] == of_seeds
-        assert numbers(columns[3]) == [pytest.approx(max(of_seeds) - min(of_seeds), abs=0.001)]
+        of_seeds = [found.get(({3: 0.1}.get(int(latents), 0.02), seed)) for seed in (0, 1, 2)]
+        ran = [test for test in of_seeds if test is not None]
+        assert columns[:3] == [str(test or "diverges") for test in of_seeds]
+        assert columns[3] == (f"{max(ran) - min(ran):.2f}" if len(ran) > 1 else "")
         assert columns[4:] == [str(found.get((lr, 0), "diverges")) for lr in (0.01, 0.02, 0.1)]
 
 
