@@ -32,7 +32,8 @@ def draw(results, mu_variance):
     rough = [row for row in rows if row["importance_samples"] == rows[0]["importance_samples"]]
     passes = [row["passes"] for row in rough]
     left.plot(passes, [-row["elbo"] for row in rough], "o-", color=plots.TRAIN, label="minus the ELBO")
-    left.plot(passes, [row["nll"] for row in rough], "o-", color=plots.VALID, label=f"NLL, {rough[0]['importance_samples']} samples")
+    label = f"NLL, {rough[0]['importance_samples']} samples"
+    left.plot(passes, [row["nll"] for row in rough], "o-", color=plots.VALID, label=label)
     left.plot(passes[-1], rows[-1]["nll"], "*", color="black", label=f"NLL, {rows[-1]['importance_samples']:,} samples")
     left.axhline(published["nll"], color="grey", linestyle="--", label="the paper, 3,280 passes")
     left.set(xscale="log", xlabel="passes over the training images", ylabel="nats per test image")
@@ -40,7 +41,8 @@ def draw(results, mu_variance):
     right.bar(np.arange(len(mu_variance)), np.sort(mu_variance)[::-1], color=plots.TRAIN)
     right.axhline(evaluation.ACTIVE_VARIANCE, color="grey", linestyle="--", label="active above 0.01")
     active = int((mu_variance > evaluation.ACTIVE_VARIANCE).sum())
-    right.set(yscale="log", xlabel="latents, sorted", ylabel="variance of mu over the test images", title=f"{active} active")
+    right.set(yscale="log", xlabel="latents, sorted", ylabel="variance of mu over the test images")
+    right.set_title(f"{active} active")
     right.legend(frameon=False)
     return figure
 

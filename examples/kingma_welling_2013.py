@@ -17,7 +17,8 @@ from vae_from_scratch import VAE, Adagrad, Gaussian, datasets, evaluation, plots
 
 MNIST = {"hidden": (500,), "likelihood": "bernoulli"}
 FREY = {"hidden": (200,), "likelihood": Gaussian(sigma="per-pixel", mean="sigmoid")}
-MOST, PICTURES, OTHERS, BATCH = 10**7, 2 * 10**6, 10**6, 100  # samples: for curves, Figures 4 and 5, other seeds and steps
+MOST, PICTURES, OTHERS = 10**7, 2 * 10**6, 10**6  # samples: for curves; for Figures 4 and 5; for other seeds and steps
+BATCH = 100
 MARKS = sorted(int(m) * 10**k for m in (1, 2, 3, 5, 7) for k in (5, 6, 7) if m * 10**k <= MOST)  # samples seen
 DRAWN = ((3, 0.1), (20, 0.02), (10, 0.02))  # MNIST's curves: latents, Adagrad's step, one of the paper's three
 RUNS = {  # data: (latents, step, seed, samples); the first of each number of latents is drawn
@@ -56,11 +57,13 @@ def run(name, latents, lr, seed, samples, results, chosen):
         if name == "mnist":
             row["test_binarised"] = evaluation.evaluate(model, test_x, binarize="dynamic", seed=seed).elbo
         results.add(**row, **more)
-        print(f"{name}, {latents} latents, step {lr}, seed {seed}: {seen} samples, test bound {row['test']:.2f} nats", flush=True)
+        who = f"{name}, {latents} latents, step {lr}, seed {seed}"
+        print(f"{who}: {seen} samples, test bound {row['test']:.2f} nats", flush=True)
 
     history = train(
         chosen.out / f"{name}-{latents}-{lr}-{seed}", model, train_x, Adagrad(lr=lr), BATCH,
-        -(-marks[-1] // len(train_x)), seed, binarize="dynamic" if name == "mnist" else "none", weight_decay=True, callback=look, callback_at=marks,
+        -(-marks[-1] // len(train_x)), seed, binarize="dynamic" if name == "mnist" else "none", weight_decay=True,
+        callback=look, callback_at=marks,
         x_valid=test_x.subset(slice(100)) if name == "frey" else None,  # not much to look at after each of 6,362 epochs
         progress=False,
     )  # fmt: skip
