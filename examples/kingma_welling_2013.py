@@ -50,13 +50,13 @@ def run(name, latents, lr, seed, samples, results, chosen):
     marks = [1000, 3000] if chosen.quick else [mark for mark in MARKS if mark <= samples]
     model = VAE(train_x.data_dim, latent_dim=latents, seed=seed, init="normal", **setting)
 
-    def look(model, seen, **more):
+    def look(model, seen):
         row = {"data": name, "latents": latents, "lr": lr, "seed": seed, "samples": seen}
         for split, x in {"test": test_x, "train": train_some}.items():
             row[split] = evaluation.evaluate(model, x, seed=seed).elbo  # the images as they are, grey
         if name == "mnist":
             row["test_binarised"] = evaluation.evaluate(model, test_x, binarize="dynamic", seed=seed).elbo
-        results.add(**row, **more)
+        results.add(**row)
         who = f"{name}, {latents} latents, step {lr}, seed {seed}"
         print(f"{who}: {seen} samples, test bound {row['test']:.2f} nats", flush=True)
 
