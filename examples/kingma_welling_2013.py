@@ -124,7 +124,8 @@ def main(arguments=None):
             else:
                 models.setdefault(latents, model)
         save_figure(figure_2(results, name), chosen.out / f"{name}_figure_2.png")
-        save_figure(figure_4(models[2], image_shape, {"mnist": 15, "frey": 10}[name]), chosen.out / f"{name}_figure_4.png")
+        steps = {"mnist": 15, "frey": 10}[name]
+        save_figure(figure_4(models[2], image_shape, steps), chosen.out / f"{name}_figure_4.png")
         if name == "mnist":
             four = {latents: models[latents] for latents in (2, 5, 10, 20)}
             save_figure(figure_5(four, image_shape), chosen.out / "mnist_figure_5.png")

@@ -35,7 +35,7 @@ def rows(example):
 
 def table(heading):
     """The rows of the first table below a heading, without its head: lists of cells."""
-    lines = README.split(f"\n{heading}\n", 1)[1].split("\n")
+    lines = f"\n{README}".split(f"\n{heading}\n", 1)[1].split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("|"))
     end = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 : end]]
@@ -66,6 +66,27 @@ def published(rows):
         return row["value"]
 
     return find
+
+
+def test_main_table(drawn, published, rows):
+    """Paper, ours and minutes in the table at the top; its other rows have tests of their own."""
+    checked = 0
+    for what, paper, ours, _, minutes, _ in table("# Published numbers, and ours beside them"):
+        if found := re.search(r"Figure 2: (MNIST|Frey faces), (\d+) latents", what):
+            data, latents = {"MNIST": "mnist", "Frey faces": "frey"}[found[1]], int(found[2])
+            row, digits = drawn(data, latents, 10**7), 2 if data == "mnist" else 1
+            there = published(data=data, latent_dim=latents, samples=10**7, split="test")
+            expected = [there], [round(row["test"], digits)], [round(row["minutes"])]
+        elif "test NLL" in what:
+            row, there = rows("burda_2015")[-1], published(quantity="nll")
+            expected = [there], [round(row["nll"], 2)], [round(row["minutes"])]
+        elif "active units" in what:
+            expected = [published(quantity="active_units")], [rows("burda_2015")[-1]["active_units"]], []
+        else:
+            continue
+        assert tuple(map(numbers, (paper, ours, minutes))) == expected
+        checked += 1
+    assert checked == 8
 
 
 def test_figure_2(drawn, published):
