@@ -100,6 +100,6 @@ def test_readme_counts_the_core_about_right():
 
 
 def test_readme_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "derivations").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "derivations").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", page.read_text("utf-8"))):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
