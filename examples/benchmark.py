@@ -77,6 +77,7 @@ class Ours:
         noise = self.model.draw_noise(len(x), self.rng) if eps is None else (eps,)
         terms, grads = self.model.loss_and_grads(x, *noise)
         self.adam.step(self.model.params, grads, self.state, self.model.ops)
+        self.model.params.recycle(grads)  # as fit does
         return float(terms.loss)
 
     def params(self):

@@ -132,7 +132,7 @@ def fit(
                 if weight_decay:
                     prior_gradient(model.params, grads, n)
                 optimizer.step(model.params, grads, run.state, model.ops)
-                del grads  # or there were two sets of them in the next step
+                model.params.recycle(grads)  # for the next step
                 run.position += len(batch)
                 run.sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
                 while upcoming and run.examples >= upcoming[0]:
