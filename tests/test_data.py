@@ -14,6 +14,7 @@ import pytest
 
 from vae_from_scratch import VAE, datasets, files, fit
 from vae_from_scratch.datasets.dataset import find, folders
+from vae_from_scratch.datasets.factors import FactorDataset
 
 
 def need(name):
@@ -71,12 +72,12 @@ def test_frey_split_covers_every_frame_once():
 
 def test_blobs_are_where_their_factors_say():
     data = datasets.blobs(size=16, positions=8)
-    assert len(data) == 64 and data.factors.shape == (64, 2) and data.data_dim == 256
+    assert len(data) == 64 and data.sizes == (8, 8) and data.data_dim == 256
     images = data[np.arange(64)].reshape(64, 16, 16)
     centres = (np.arange(16) + 0.5) / 16
     weights = images / images.sum(axis=(1, 2), keepdims=True)
     found = np.stack([weights.sum(axis=2) @ centres, weights.sum(axis=1) @ centres], axis=1)
-    np.testing.assert_allclose(found, data.factors, atol=0.01)
+    np.testing.assert_allclose(found, np.linspace(0.2, 0.8, 8)[data.factors(np.arange(64))], atol=0.01)
     assert images.max() <= 1 and images.min() >= 0
     train, test = datasets.blobs("train", positions=8), datasets.blobs("test", positions=8)
     assert len(train) == 58 and len(test) == 6
@@ -84,6 +85,37 @@ def test_blobs_are_where_their_factors_say():
     assert data[:10].shape == (10, 256) and data[3].shape == (256,) and len(data.subset(slice(0, 5))) == 5
     np.testing.assert_array_equal(data[3], data[3:4][0])
     fit(VAE(256, hidden=(8,), latent_dim=2), train, batch_size=8, epochs=1, progress=False)
+
+
+def test_factors_and_indices_are_two_names_of_an_image():
+    data = FactorDataset("codes", lambda factors: factors / 10, ("a", "b", "c"), (3, 4, 5), (1, 3))
+    assert len(data) == 60 and data.factors([0, 59, -1]).tolist() == [[0, 0, 0], [2, 3, 4], [2, 3, 4]]
+    np.testing.assert_array_equal(data.indices(data.factors(slice(None))), np.arange(60))
+    np.testing.assert_allclose(data[7], [0, 0.1, 0.2], rtol=1e-6)
+    np.testing.assert_array_equal(data.subset(slice(5, None)).subset([1, 2])[:], data[6:8])
+    rng = np.random.default_rng(0)
+    first, second = data.draw_pairs(200, rng, 1)
+    assert (first[:, 1] == second[:, 1]).all() and (first[:, 0] != second[:, 0]).any() and len(set(first[:, 1])) == 4
+    fixed = data.draw_fixed(200, rng, 2)
+    assert len(set(fixed[:, 2])) == 1 and len(set(fixed[:, 0])) == 3 and len(set(fixed[:, 1])) == 4
+    assert (fixed < data.sizes).all() and (data.draw_factors(500, rng).max(axis=0) == (2, 3, 4)).all()
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda data: data[[64]], IndexError, "has 64 images"),
+        (lambda data: data.images(np.zeros((1, 3), int)), ValueError, "whole numbers \\(N, 2\\) for row, column"),
+        (lambda data: data.images(np.zeros((1, 2))), ValueError, "whole numbers"),
+        (lambda data: data.images(np.array([[0, 8]])), ValueError, "column must be 0 .. 7; got values from 8 to 8"),
+        (lambda data: data.draw_pairs(5, np.random.default_rng(0), 2), ValueError, "factor must be 0 .. 1"),
+        (lambda data: data.draw_factors(0, np.random.default_rng(0)), ValueError, "n must be at least 1"),
+        (lambda data: data.draw_factors(5, 0), TypeError, "rng must be"),
+    ],
+)
+def test_factors_that_no_image_has_are_refused(call, error, words):
+    with pytest.raises(error, match=words):
+        call(datasets.blobs(positions=8))
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz"])

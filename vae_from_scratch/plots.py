@@ -14,17 +14,19 @@ def learning_curves(history):
     panels = [("loss", "loss"), ("recon_nll", "reconstruction: -log p(x|z)")] + [("kl", "KL(q(z|x) || p(z))")] * latent
     figure = Figure(figsize=(3.4 * (len(panels) + latent), 3.2), layout="constrained")
     axes = figure.subplots(1, len(panels) + latent)
+    marker = "." if len(history["epoch"]) == 1 else "-"  # one epoch is a point, not a line
     for ax, (name, title) in zip(axes, panels):
-        ax.plot(history["epoch"], history[name], color=TRAIN, label="train, while learning")
+        ax.plot(history["epoch"], history[name], marker, color=TRAIN, label="train, while learning")
         if f"valid_{name}" in history:
-            ax.plot(history["epoch"], history[f"valid_{name}"], color=VALID, label="test, after the epoch")
+            ax.plot(history["epoch"], history[f"valid_{name}"], marker, color=VALID, label="test, after the epoch")
         ax.set(title=title, xlabel="epoch", ylabel="nats per example")
     axes[0].legend(frameon=False)
     if latent:
         kl = np.array(history["kl_per_latent"])
         for rank, j in enumerate(np.argsort(-kl[-1])):
             named = rank < 6 and kl[-1, j] > 0.01  # a legend of the largest
-            axes[-1].plot(history["epoch"], kl[:, j], color=COLOURS[rank % 10], label=f"z{j}" if named else None)
+            label = f"z{j}" if named else None
+            axes[-1].plot(history["epoch"], kl[:, j], marker, color=COLOURS[rank % 10], label=label)
         axes[-1].set(title="KL of each latent", xlabel="epoch", ylabel="nats", ylim=(0, 1.3 * kl.max() + 1e-3))
         if kl[-1].max() > 0.01:
             axes[-1].legend(frameon=False, loc="upper right", ncols=3)
@@ -131,3 +133,23 @@ def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10
         column_labels=labels,
         title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image",
     )
+
+
+def factor_matrices(panels):
+    """Factors against latents, one panel each.  panels: (title, matrix (K, Z), factor names, what the colour means).
+
+    Values are written into the cells where there is room.
+    """
+    figure = Figure(figsize=(max(5.2, 0.5 * max(len(panel[1][0]) for panel in panels) + 2.2), 2.9 * len(panels)), layout="constrained")
+    for ax, (title, matrix, names, meaning) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels):
+        shown = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=max(1, np.nanmax(matrix)), aspect="auto")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="latent", yticks=range(len(names)), yticklabels=names)
+        if matrix.shape[1] <= 20:
+            ax.set_xticks(range(matrix.shape[1]), [f"z{j}" for j in range(matrix.shape[1])])
+            for (k, j), value in np.ndenumerate(matrix):
+                if np.isfinite(value):
+                    dark = value > 0.6 * max(1, np.nanmax(matrix))
+                    ax.text(j, k, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        figure.colorbar(shown, ax=ax, label=meaning)
+    return figure

@@ -13,19 +13,20 @@ SPLITS = ("train", "test")
 class Dataset:
     """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).  Stored as they came, divided by scale when asked for.
 
-    Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None;
-    factors (n, F), the values an image was drawn from, or None; binary, whether all values are 0 or 1.
+    Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None; binary, whether all
+    values are 0 or 1.
     """
 
-    def __init__(self, name, values, image_shape, *, scale=1, labels=None, factors=None, binary=False):
+    def __init__(self, name, values, image_shape, *, scale=1, labels=None, binary=False):
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
-        self.scale, self.labels, self.factors, self.binary = np.float32(scale), labels, factors, binary
+        self.scale, self.labels, self.binary = np.float32(scale), labels, binary
 
     def __len__(self):
         return len(self.values)
 
     def __getitem__(self, indices):
-        return np.asarray(self.values[indices], np.float32) / self.scale
+        rows = np.asarray(self.values[indices], np.float32)
+        return rows if self.scale == 1 else rows / self.scale
 
     @property
     def trusted(self):
@@ -45,7 +46,6 @@ class Dataset:
             self.image_shape,
             scale=self.scale,
             labels=None if self.labels is None else self.labels[rows],
-            factors=None if self.factors is None else self.factors[rows],
             binary=self.binary,
         )
 

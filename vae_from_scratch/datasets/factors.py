@@ -1,0 +1,100 @@
+"""Data sets that are drawn from known factors: every combination of them once, and nothing stored."""
+
+import math
+
+import numpy as np
+
+from .. import checks
+from .dataset import Dataset
+
+
+class FactorDataset(Dataset):
+    """One image for every combination of factor values; data[indices] -> (N, D) draws them when they are asked for.
+
+    Attributes: factor_names (F of them), sizes (how many values each factor has); n = prod(sizes), the first
+    factor changes slowest.  A combination is an integer array (N, F), entry f in 0 .. sizes[f] - 1.
+    draw: function from such combinations to images (N, D) in [0, 1].  At random: images(draw_factors(n, rng)), and
+    likewise draw_pairs and draw_fixed.
+    """
+
+    def __init__(self, name, draw, factor_names, sizes, image_shape, *, binary=False):
+        super().__init__(name, None, image_shape, binary=binary)  # no values: images are drawn
+        self.draw, self.factor_names, self.sizes = draw, tuple(factor_names), tuple(sizes)
+
+    def __len__(self):
+        return math.prod(self.sizes)
+
+    def __getitem__(self, indices):
+        if np.ndim(indices) == 0 and not isinstance(indices, slice):
+            return self.images(self.factors(np.array([indices])))[0]
+        return self.images(self.factors(indices))
+
+    def factors(self, indices):
+        """The combinations (N, F) behind these indices (integers, a slice or a mask)."""
+        indices = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
+        indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        if ((indices < -len(self)) | (indices >= len(self))).any():
+            raise IndexError(f"{self.name} has {len(self)} images; got indices from {indices.min()} to {indices.max()}")
+        return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)
+
+    def indices(self, factors):
+        """The inverse of factors: (N, F) -> (N,).  ValueError if one is out of range."""
+        return np.ravel_multi_index(self._combinations(factors).T, self.sizes)
+
+    def images(self, factors):
+        """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
+        return np.asarray(self.draw(self._combinations(factors)), np.float32)
+
+    def _combinations(self, factors):
+        factors = np.asarray(factors)
+        if factors.ndim != 2 or factors.shape[1] != len(self.sizes) or factors.dtype.kind not in "iu":
+            raise ValueError(
+                f"factors must be whole numbers (N, {len(self.sizes)}) for {', '.join(self.factor_names)}; "
+                f"got {factors.dtype} {factors.shape}"
+            )
+        for name, size, values in zip(self.factor_names, self.sizes, factors.T):
+            if ((values < 0) | (values >= size)).any():
+                raise ValueError(f"{name} must be 0 .. {size - 1}; got values from {values.min()} to {values.max()}")
+        return factors
+
+    def draw_factors(self, n, rng):
+        """n combinations (n, F), each factor uniform."""
+        return checks.rng(rng).integers(0, self.sizes, size=(checks.whole("n", n), len(self.sizes)))
+
+    def draw_pairs(self, n, rng, factor):
+        """Two arrays of n combinations (n, F) that share one factor pair by pair; the others are drawn apart."""
+        self._check(factor)
+        first, second = self.draw_factors(n, rng), self.draw_factors(n, rng)
+        second[:, factor] = first[:, factor]
+        return first, second
+
+    def draw_fixed(self, n, rng, factor):
+        """n combinations (n, F) in which one factor has one value, drawn, throughout."""
+        self._check(factor)
+        factors = self.draw_factors(n, rng)
+        factors[:, factor] = factors[0, factor]
+        return factors
+
+    def _check(self, factor):
+        if checks.whole("factor", factor, 0) >= len(self.sizes):
+            raise ValueError(f"factor must be 0 .. {len(self.sizes) - 1}, got {factor}")
+
+    def subset(self, rows):
+        """The images of these rows, as a Dataset that draws them too."""
+        return Dataset(self.name, Rows(self, np.arange(len(self))[rows]), self.image_shape, binary=self.binary)
+
+
+class Rows:
+    """Some rows of a FactorDataset, drawn when asked for."""
+
+    def __init__(self, data, rows):
+        self.data, self.rows = data, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, indices):
+        return self.data[self.rows[indices]]
+
+    def subset(self, rows):
+        return Rows(self.data, self.rows[rows])
