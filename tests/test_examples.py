@@ -15,7 +15,12 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
-REPRODUCTIONS = {"exact_answers": []}  # those that share the runner: name: further options of the quick form
+REPRODUCTIONS = [  # they share the runner
+    "burda_2015",
+    "exact_answers",
+    "gradient_variance",
+    "kingma_welling_2013",
+]
 HELPERS = ("runner",)  # imported by examples, none itself
 
 
@@ -38,9 +43,9 @@ def test_example(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", REPRODUCTIONS)
 def test_reproduction(name, tmp_path, capsys, monkeypatch):
-    """Its quick form leaves results and figures in one folder; called again it finds its runs done, and the same numbers."""
+    """Its quick form leaves results and figures in one folder; called again it finds its runs done, the numbers stay."""
     monkeypatch.syspath_prepend(ROOT / "examples")
-    arguments = [*REPRODUCTIONS[name], "--quick", "--out", str(tmp_path)]
+    arguments = ["--quick", "--out", str(tmp_path)]
     load(ROOT / "examples" / f"{name}.py").main(arguments)
     results, figures = (tmp_path / "results.csv").read_bytes(), sorted(tmp_path.glob("*.png"))
     assert figures and capsys.readouterr().out.count("wrote") >= len(figures)
@@ -97,6 +102,6 @@ def test_readme_counts_the_core_about_right():
 
 
 def test_readme_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "derivations").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "derivations").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", page.read_text("utf-8"))):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
