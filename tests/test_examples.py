@@ -7,6 +7,7 @@ import runpy
 import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,7 @@ def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
     for source in (path, *path.parent.parent.glob(f"{number}-*.md")):
         shutil.copy(source, tmp_path / source.relative_to(path.parent.parent))
     runpy.run_path(str(tmp_path / "figures" / path.name), run_name="__main__")
+    plt.close("all")  # or Matplotlib warns of the twenty-first
     folders = (tmp_path / "figures", path.parent)
     drawn, kept = (sorted(png.name for png in folder.glob(f"{number}-*.png")) for folder in folders)
     assert drawn == kept != []

@@ -160,3 +160,32 @@ def test_the_two_estimators_have_one_mean(example):
             error = np.sqrt((variance + other_variance) / draws)
             assert np.all(np.abs(mean - other) <= 5 * error), key
             assert np.abs(other).max() > 0
+
+def test_exact_answers(rows):
+    """Three tables, each cell to the digits printed."""
+    section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"(?:^\|.*\n)+", section, re.M)
+    optimum, turned, beta = ([line.strip("|\n ").split(" | ") for line in b.splitlines()[2:]] for b in blocks)
+    kept = rows("exact_optimum")
+    for row, cells in zip(kept, optimum, strict=True):
+        parts = [row[f"{part}_gap"] for part in ("decoder", "approximation", "amortisation")]
+        names = "latents", "optimum", "elbo", "gap"
+        tail = [row[name] for name in ("subspace_degrees", "noise_formula", "noise", "minutes")]
+        agree(cells, [*(row[name] for name in names), *parts, *tail])
+    for latents, *cells in turned:
+        (row,) = rows("exact_turned", partner=int(numbers(latents)[1]), degrees=45)
+        agree(cells, [row["elbo_drop_formula"], row["elbo_drop"], abs(row["log_likelihood_change"])])
+    for noise, at, active, *cells in beta:
+        mine = rows("exact_beta", noise=noise, beta=float(at))
+        assert int(active) == sum(row["active"] for row in mine)
+        kl = [row[name] for name in ("kl_formula", "kl") for row in mine]
+        agree(cells, [*kl, mine[0]["sigma2_formula"], mine[0]["sigma2"]])
+
+
+def agree(cells, values):
+    """The numbers in these cells are the values, to the digits printed."""
+    printed = re.findall(r"[\d.]+(?:e-\d+)?", " ".join(cells))
+    for text, value in zip(printed, values, strict=True):
+        mantissa, _, exponent = text.partition("e")
+        step = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        assert abs(float(text) - value) <= 0.501 * step, (text, value)
