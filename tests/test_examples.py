@@ -1,5 +1,6 @@
 """Promise: every example runs, at small size, and leaves a figure; the README's Python runs as printed."""
 
+import doctest
 import importlib.util
 import re
 import runpy
@@ -13,15 +14,45 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
+REPRODUCTIONS = {"kingma_welling_2013": []}  # those that share the runner: name: further options of the quick form
+HELPERS = ("runner",)  # imported by examples, none itself
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
-def test_example(path, tmp_path, capsys):
+def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main([*SMALL[path.stem], "--out", str(tmp_path / "figure.png")])
+    return module
+
+
+def test_every_example_is_listed_here():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SMALL, *REPRODUCTIONS, *HELPERS}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_example(name, tmp_path, capsys):
+    load(ROOT / "examples" / f"{name}.py").main([*SMALL[name], "--out", str(tmp_path / "figure.png")])
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG" and "wrote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_reproduction(name, tmp_path, capsys, monkeypatch):
+    """Its quick form leaves results and figures in one folder; called again it finds its runs done, and the same numbers."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    arguments = [*REPRODUCTIONS[name], "--quick", "--out", str(tmp_path)]
+    load(ROOT / "examples" / f"{name}.py").main(arguments)
+    results, figures = (tmp_path / "results.csv").read_bytes(), sorted(tmp_path.glob("*.png"))
+    assert figures and capsys.readouterr().out.count("wrote") >= len(figures)
+    load(ROOT / "examples" / f"{name}.py").main(arguments)
+    assert (tmp_path / "results.csv").read_bytes() == results
+
+
+def test_the_runner_does_what_its_docstring_shows(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import runner
+
+    failed, tried = doctest.testmod(runner)
+    assert tried and not failed
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "derivations" / "figures").glob("*.py")), ids=lambda path: path.stem)
