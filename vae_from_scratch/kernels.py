@@ -377,3 +377,31 @@ def adagrad_update(param, grad, g2, lr, adagrad_eps):
     if vectors is None:
         return optimizers.adagrad_update(param, grad, g2, lr, adagrad_eps)
     adagrad_entries(*vectors, np.float32(lr), np.float32(adagrad_eps))
+
+
+# ---- drawing: the twin of fill_polygons in datasets/dsprites.py ------------------------------------------
+
+
+@fast
+def fill_polygons(vertices, images):
+    """The rule of the plain form, edge by edge: an edge marks, in the rows it crosses, the first pixel it flips."""
+    size = images.shape[1]
+    for i in range(len(images)):
+        points, image = vertices[i], images[i]
+        top, bottom, left, right = size, -1, size, -1
+        for k in range(len(points)):
+            x1, y1, x2, y2 = points[k - 1, 0], points[k - 1, 1], points[k, 0], points[k, 1]
+            if y1 > y2:
+                x1, y1, x2, y2 = x2, y2, x1, y1
+            dx, dy = x2 - x1, y2 - y1
+            for row in range(max((y1 + 128) >> 8, 0), min((y2 + 128) >> 8, size)):
+                # the first column with (256 column + 128 - x1) dy >= (256 row + 128 - y1) dx: a quotient rounded up
+                column = max(0, -(((128 - x1) * dy - (256 * row + 128 - y1) * dx) // (256 * dy)))
+                if column < size:
+                    image[row, column] = ONE - image[row, column]
+                top, bottom, left, right = min(top, row), max(bottom, row), min(left, column), max(right, column)
+        for row in range(top, bottom + 1):
+            line, inside = image[row, left : right + 1], False
+            for column in range(line.size):
+                inside ^= line[column] != ZERO
+                line[column] = ONE if inside else ZERO

@@ -1,4 +1,4 @@
-"""Data sets: digits (bundled), the MNIST family, Frey faces, Gaussian blobs, and files of your own."""
+"""Data sets: digits (bundled), the MNIST family, Frey faces, Gaussian blobs, dSprites, and files of your own."""
 
 import math
 from pathlib import Path
@@ -9,6 +9,7 @@ from .. import files
 from .blobs import blobs
 from .dataset import SPLITS, Dataset, every_tenth
 from .digits import digits
+from .dsprites import dsprites
 from .frey import frey
 from .mnist import fashion_mnist, kmnist, mnist
 
@@ -19,6 +20,7 @@ NAMES = {
     "kmnist": kmnist,
     "frey": frey,
     "blobs": blobs,
+    "dsprites": dsprites,
 }
 
 

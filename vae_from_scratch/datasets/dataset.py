@@ -25,7 +25,8 @@ class Dataset:
         return len(self.values)
 
     def __getitem__(self, indices):
-        return np.asarray(self.values[indices], np.float32) / self.scale
+        rows = np.asarray(self.values[indices], np.float32)
+        return rows if self.scale == 1 else rows / self.scale
 
     @property
     def trusted(self):
