@@ -4,37 +4,31 @@ Run: python examples/beta_dsprites.py             (--quick: seconds, 16 x 16 spr
 """
 
 import numpy as np
-from runner import Results, options, train
+from latents import Watch
+from runner import options, train
 
-from vae_from_scratch import Adam, BetaVAE, datasets, evaluation
+from vae_from_scratch import Adam, BetaVAE, datasets
 
-FULL = {"size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 512, "look": 51_200}
-QUICK = {"size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 640}
+FULL = {"size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 128, "look": 25_600, "watched": 2000}
+QUICK = {"size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 640, "watched": 500}
 
 
 def run(beta, data, setting, options, seed=0):
-    """Train one model, keeping the KL of its latents every so many images; returns it and those rows."""
+    """Train one model, watching its latents every so many images; returns it and what was seen."""
     model = BetaVAE(
         data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed, decoder_hidden=setting["decoder_hidden"],
         decoder_activation="tanh",
     )  # fmt: skip
     x = data.subset(np.random.default_rng(0).permutation(len(data))[:2000]) if options.quick else data
-    some = data.subset(np.random.default_rng(1).permutation(len(data))[:1000])  # the first ones are all squares
     folder = options.out / f"beta-{beta:g}"
     folder.mkdir(exist_ok=True)
-    seen = Results(folder / "kl.csv", keys=("images",))
-
-    def look(model, images):
-        result = evaluation.evaluate(model, some, seed=seed)
-        kls = {f"kl_{j}": kl for j, kl in enumerate(result.kl_per_latent)}
-        seen.add(images=images, recon_nll=result.recon_nll, kl=result.kl, **kls)
-
+    watch = Watch(folder / "watch.csv", data, setting["watched"])
     marks = range(setting["look"], options.epochs * len(x) + 1, setting["look"])
     train(
-        folder, model, x, Adam(lr=5e-4), setting["batch"], options.epochs, seed, some, callback=look,
+        folder, model, x, Adam(lr=5e-4), setting["batch"], options.epochs, seed, watch.some, callback=watch,
         callback_at=list(marks), checkpoint_steps=500, progress=False,
     )  # fmt: skip
-    return model, seen.rows
+    return model, watch
 
 
 def main(arguments=None):
