@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
 
 import os
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import base, batches, checks, datasets, files, gradcheck, likelihoods, mlp, ops
+from . import base, batches, checks, datasets, disentanglement, files, gradcheck, likelihoods, mlp, ops
 from .evaluation import evaluate
 from .optimizers import OPTIMIZERS
 from .training import fit
@@ -148,6 +148,15 @@ def build_parser():
             command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
+    words = "score a trained model's codes against the known factors of its data"
+    score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
+    score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
+    score.add_argument("--score", default=",".join(disentanglement.NAMES), help="which, with commas (default: %(default)s)")
+    score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+    score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
+    words = "for the beta-VAE score to learn from, and for the histogram MIG (default: 10000)"
+    score.add_argument("--points", type=int, default=10_000, help=words)
+    score.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
     return parser
@@ -338,7 +347,7 @@ def draw_figures(model, test, history, result, folder, seed):
         files.write(folder / f"{name}.png", lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
 
 
-# ---- evaluate, sample, traverse, gradcheck ------------------------------------------------------------
+# ---- evaluate, sample, traverse, score, gradcheck ------------------------------------------------------------
 
 
 def report(model, result, where):
@@ -393,6 +402,23 @@ def traverse_run(options):
     _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
 
 
+def score_run(options):
+    model, config, data = open_run(options)
+    names = options.score.split(",")
+    settings = {"seed": config["seed"], "repeats": options.repeats, "points": options.points}
+    results = disentanglement.all_scores(model.encode, data, names, **settings, progress=not options.quiet)
+    for title, drawn in results.items():
+        last, scores = drawn[-1], [result.score for result in drawn]
+        spread = f"+- {np.std(scores, ddof=1):.3f} over {len(drawn)} draws" if len(drawn) > 1 else "from one draw"
+        print(f"{title}\n    {np.mean(scores):.3f} {spread}, chance {last.chance:.3f}")
+        each = zip(last.factor_names, np.mean([result.per_factor for result in drawn], axis=0), last.latents)
+        print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+    from . import plots
+
+    figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
+    _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+
+
 def _write_figure(figure, path):
     files.write(path, lambda file: figure.savefig(file, format="png", dpi=110))
     print(f"wrote {path}")
@@ -430,6 +456,7 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "score": score_run,
     "gradcheck": run_gradcheck,
 }
 

@@ -215,6 +215,10 @@ def _logits(rng):
     return {"logits": _away_from_zero(rng)["a"], "x": rng.uniform(size=(3, 5))}
 
 
+def _classes(rng):
+    return {"logits": rng.normal(size=(3, 5)), "targets": rng.dirichlet(np.ones(5), size=3)}
+
+
 def _kl_off_capacity(rng):
     return {"kl": 3 + _away_from_zero(rng)["a"]}
 
@@ -244,6 +248,7 @@ PAIRS = [
         for shape in ((), (5,), (3, 5))
     ),
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
+    Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
 ]
 

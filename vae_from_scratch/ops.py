@@ -201,6 +201,27 @@ def squared_error_backward(dout, recon, x):
     return dout[:, None] * (recon - x)
 
 
+def softmax_cross_entropy_forward(logits, targets):
+    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
+
+    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
+    Returns (N,).
+    """
+    top = logits.argmax(axis=1)[:, None]
+    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
+    others = np.exp(below)
+    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
+    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
+
+
+def softmax_cross_entropy_backward(dnll, logits, targets):
+    """Eq. (SOFTMAX.2).  dnll (N,).  Returns dlogits."""
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    # valid because the loss takes logits, and because each row of targets sums to one
+    return dnll[:, None] * (probs - targets)
+
+
 # ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
 
 

@@ -144,3 +144,23 @@ def traversal_rows(model, z, latents, span=3.0, steps=11):
     for row, j in zip(codes, latents):
         row[:, j] = np.linspace(-span, span, steps)
     return [model.decode(row) for row in codes]
+
+
+def factor_matrices(panels):
+    """Factors against latents, one panel each.  panels: (title, matrix (K, Z), factor names, what the colour means).
+
+    Values are written into the cells where there is room.
+    """
+    figure = Figure(figsize=(max(5.2, 0.5 * max(len(panel[1][0]) for panel in panels) + 2.2), 2.9 * len(panels)), layout="constrained")
+    for ax, (title, matrix, names, meaning) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels):
+        shown = ax.imshow(matrix, cmap="Blues", vmin=0, aspect="auto")
+        ax.set_title(title, fontsize="medium")
+        ax.set(xlabel="latent", yticks=range(len(names)), yticklabels=names)
+        if matrix.shape[1] <= 20:
+            ax.set_xticks(range(matrix.shape[1]), [f"z{j}" for j in range(matrix.shape[1])])
+            for (k, j), value in np.ndenumerate(matrix):
+                if np.isfinite(value):
+                    dark = value > 0.6 * np.nanmax(matrix)
+                    ax.text(j, k, f"{value:.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        figure.colorbar(shown, ax=ax, label=meaning)
+    return figure

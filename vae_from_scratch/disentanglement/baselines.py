@@ -1,0 +1,32 @@
+"""What a score is worth is seen beside representations that learned nothing: functions from images (N, D) to codes."""
+
+import numpy as np
+
+from .. import checks
+
+
+def raw_pixels():
+    """The images themselves: Z = D."""
+    return lambda images: images
+
+
+def pca(data, rng, latents=10, images=5_000):
+    """The leading principal components of images drawn at random, by SVD.  Z = latents; the variance of each is its own."""
+    latents, images = checks.whole("latents", latents), checks.whole("images", images, 2)
+    sample = data[checks.rng(rng).integers(len(data), size=images)].astype(np.float64)
+    mean = sample.mean(axis=0)
+    directions = np.linalg.svd(sample - mean, full_matrices=False)[2][:latents].T
+    return lambda images: (images - mean) @ directions
+
+
+def random_projection(data_dim, rng, latents=10):
+    """Directions drawn from N(0, I / D).  Z = latents."""
+    shape = (checks.whole("data_dim", data_dim), checks.whole("latents", latents))
+    directions = checks.rng(rng).standard_normal(shape) / np.sqrt(data_dim)
+    return lambda images: images @ directions
+
+
+def untrained(model, seed=None):
+    """The encoder of a model as it started (its own seed), or as it would have from another."""
+    config = {**model.config, "seed": model.config["seed"] if seed is None else checks.seed(seed)}
+    return type(model)(**config).encode

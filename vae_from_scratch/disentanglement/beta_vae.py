@@ -1,0 +1,141 @@
+"""The score of Higgins et al. 2017 (section 3): can a linear classifier say which factor two images share?"""
+
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import checks, ops
+from ..batches import in_order
+from ..optimizers import Adam
+from .codes import codes_of, known_factors, named_factors
+
+STEPS, LR = 2000, 0.1  # of the classifier
+
+
+class BetaVAEScore(NamedTuple):
+    """score, chance and train_score are fractions of points; K factors, Z latents."""
+
+    score: float  # of the test points
+    chance: float  # 1 / K
+    standard_error: float  # of score, over the drawing of the test points
+    train_score: float
+    factor_names: tuple
+    confusion: np.ndarray  # (K, K): of the test points that share factor k, the fraction said to share each
+    differences: np.ndarray  # (K, Z): mean |difference| where factor k is shared, over that of all points; 0 at a match
+
+    @property
+    def per_factor(self):
+        """(K,): of the test points that share factor k, the fraction that are told."""
+        return np.diag(self.confusion)
+
+    @property
+    def latents(self):
+        """(K,): the latent that differs least where factor k is shared."""
+        return self.differences.argmin(axis=1)
+
+
+def beta_vae_score(encode, data, rng, *, factors=None, points=10_000, test_points=5_000, L=64, progress=True):
+    """The score of Higgins et al. 2017 over these factors, by name; all of them if None.  A BetaVAEScore.
+
+    Parameters
+    ----------
+    encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
+    data : FactorDataset, or a split of one (the whole is used)
+    rng : numpy.random.Generator
+    factors : sequence of str, optional
+    points, test_points : int
+        z_diff for the classifier to learn from, and to be judged on.
+    L : int
+        Pairs averaged in one z_diff.  2 L (points + test_points) images are encoded, or all there are if fewer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If data has no known factors, or encode gives NaN or another shape.
+
+    >>> from vae_from_scratch import datasets
+    >>> from vae_from_scratch.datasets.factors import FactorDataset
+    >>> truth = FactorDataset("truth", lambda factors: factors / [3.0, 5.0], ("a", "b"), (4, 6), (1, 2))
+    >>> rng = np.random.default_rng(0)
+    >>> beta_vae_score(lambda images: images, truth, rng, points=50, test_points=50, progress=False).score
+    1.0
+    """
+    options = {"points": points, "test_points": test_points, "L": L, "progress": progress}
+    return beta_vae_scores(encode, data, rng, [factors], **options)[0]
+
+
+def beta_vae_scores(encode, data, rng, factor_sets, *, points=10_000, test_points=5_000, L=64, progress=True):
+    """beta_vae_score for several sets of factors from one drawing: a list of BetaVAEScore.
+
+    Factors are drawn from the union of the sets until each set has its points.  Those of a set are what drawing from
+    it alone would have given: uniform over it, independent.
+    """
+    data, rng = known_factors(data), checks.rng(rng)
+    sets = [named_factors(data, names) for names in factor_sets]
+    wanted = checks.whole("points", points, 10) + checks.whole("test_points", test_points, 10)
+    union, shared = sorted(set().union(*sets)), np.empty(0, int)
+    while any(np.isin(shared, chosen).sum() < wanted for chosen in sets):
+        shared = np.append(shared, rng.choice(union, size=wanted))
+    shared = shared[: max(np.flatnonzero(np.isin(shared, chosen))[wanted - 1] for chosen in sets) + 1]
+    z_diff = differences(encode, data, rng, shared, checks.whole("L", L), progress)
+    results = []
+    for chosen in sets:
+        mine = np.flatnonzero(np.isin(shared, chosen))[:wanted]
+        labels = np.searchsorted(sorted(chosen), shared[mine])
+        names = tuple(data.factor_names[k] for k in sorted(chosen))
+        results.append(judge(z_diff[mine], labels, points, names))
+    return results
+
+
+def differences(encode, data, rng, shared, L, progress):
+    """z_diff (N, Z), Eq. (BETAVAE.1): each row the mean over L pairs that have in common the factor of shared (N,)."""
+    codes = codes_of(encode, data, 2 * L * len(shared), progress)
+    together = max(1, 2048 // L)
+    z_diff = []
+    for rows in tqdm(list(in_order(len(shared), together)), desc="beta-VAE score", disable=not progress, leave=False):
+        pairs = [data.draw_pairs(L, rng, int(k)) for k in shared[rows]]
+        first, second = (codes(np.concatenate(side)) for side in zip(*pairs))
+        z_diff.append(np.abs(first - second).reshape(len(rows), L, -1).mean(axis=1))
+    return np.concatenate(z_diff)
+
+
+def judge(z_diff, labels, points, factor_names):
+    """Train the classifier on the first points rows, judge it on the others."""
+    classes = len(factor_names)
+    mean, std = z_diff[:points].mean(axis=0), z_diff[:points].std(axis=0)
+    x = (z_diff - mean) / np.where(std > 0, std, 1)
+    W, b = linear_classifier(x[:points], labels[:points], classes)
+    said = ops.dense_forward(x, W, b).argmax(axis=1)
+    right, test = said == labels, slice(points, None)
+    score = right[test].mean()
+    each = [labels == k for k in range(classes)]
+    tested = np.array([np.bincount(said[test][mine[test]], minlength=classes) for mine in each])
+    return BetaVAEScore(
+        score=float(score),
+        chance=1 / classes,
+        standard_error=float(np.sqrt(score * (1 - score) / len(right[test]))),
+        train_score=float(right[:points].mean()),
+        factor_names=factor_names,
+        confusion=tested / np.maximum(tested.sum(axis=1, keepdims=True), 1),
+        differences=np.array([z_diff[mine].mean(axis=0) if mine.any() else 0 * mean for mine in each])
+        / np.where(z_diff.mean(axis=0) > 0, z_diff.mean(axis=0), 1),
+    )
+
+
+def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
+    """W (Z, K), b (K,) of the linear classifier x W + b that minimises the mean of Eq. (SOFTMAX.1).
+
+    The loss is convex, so no start and no optimizer is better than another once it has converged, and columns of x
+    brought to mean 0 and variance 1 change nothing but how soon.  Higgins et al. used Adagrad 0.01 until convergence;
+    here Adam takes the whole set in each step, its rate falling linearly to 0.
+    """
+    params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
+    adam = Adam(lr=lambda step: lr * (1 - step / steps))
+    state, targets, share = adam.init(params), np.eye(classes)[labels], np.full(len(x), 1 / len(x))
+    for _ in range(steps):
+        logits = ops.dense_forward(x, params["W"], params["b"])
+        dlogits = ops.softmax_cross_entropy_backward(share, logits, targets)
+        dW, db = ops.dense_backward_params(dlogits, x)
+        adam.step(params, {"W": dW, "b": db}, state)
+    return params["W"], params["b"]

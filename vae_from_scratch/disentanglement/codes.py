@@ -1,0 +1,83 @@
+"""What every score asks for: the codes of images with these factors."""
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import checks
+from ..batches import in_order
+from ..datasets.factors import FactorDataset
+
+BATCH = 1024  # images encoded at once
+TABLE = 2**26  # the most numbers in a table of codes that a score makes by itself
+
+
+def known_factors(data):
+    """The FactorDataset that data is, or whose rows it holds.  ValueError if its factors are not known."""
+    whole = getattr(getattr(data, "values", None), "data", data)  # a split of it holds rows of the whole
+    if not isinstance(whole, FactorDataset):
+        raise ValueError(
+            f"{getattr(data, 'name', type(data).__name__)!r} has no known factors, so that nothing can be scored "
+            "against them; use datasets.dsprites(), datasets.blobs() or a FactorDataset"
+        )
+    return whole
+
+
+def named_factors(data, names):
+    """The positions of factors by their names; all if None.  ValueError if one is unknown, or if there are not two."""
+    names = data.factor_names if names is None else tuple(names)
+    for name in names:
+        checks.choice("each of factors", name, data.factor_names)
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"factors must be two or more of {', '.join(data.factor_names)}, each once; got {names}")
+    return [data.factor_names.index(name) for name in names]
+
+
+def encode_checked(encode, images):
+    """What encode makes of images (N, D): a list of float64 arrays (N, Z), one, or mu and logvar."""
+    if not callable(encode):
+        raise TypeError(f"encode must be a function from images (N, D) to codes (N, Z), got {encode!r}")
+    outputs = encode(images)
+    outputs = [np.asarray(output) for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    shape = (len(images), outputs[0].shape[-1] if outputs[0].ndim else 0)
+    if len(outputs) > 2 or any(output.shape != shape or output.dtype.kind != "f" for output in outputs) or 0 in shape:
+        found = ", ".join(f"{output.dtype} {output.shape}" for output in outputs)
+        raise ValueError(
+            f"encode must return floats (N, Z), or mu and logvar, both (N, Z); for images {images.shape} it gave {found}"
+        )
+    if not checks.finite(outputs):
+        raise ValueError("encode returned NaN or infinity; a model that makes none is needed for a score")
+    return [output.astype(np.float64) for output in outputs]
+
+
+def encode_all(encode, data, progress=True):
+    """Encode every image once: encode, data -> the same two for any score, in which codes are looked up.
+
+    A score of dSprites draws up to 1.9 million images out of 737,280, so a table is exact and saves work when
+    several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32.
+    """
+    data, parts = known_factors(data), []
+    for rows in tqdm(list(in_order(len(data), BATCH)), desc="encoding", disable=not checks.flag("progress", progress), leave=False):
+        outputs = encode_checked(encode, data[rows])
+        parts.append(np.hstack(outputs).astype(np.float32))
+    table = np.concatenate(parts)
+    codes = FactorDataset(
+        data.name, lambda factors: table[data.indices(factors)], data.factor_names, data.sizes, (1, table.shape[1])
+    )
+    return (lambda rows: tuple(np.split(rows, 2, axis=1))) if len(outputs) == 2 else (lambda rows: rows), codes
+
+
+def codes_of(encode, data, draws, progress):
+    """A function from combinations (N, F) to codes (N, Z); mu is taken where encode gives mu and logvar.
+
+    draws: how many images will be asked for; where there are fewer, each is encoded once, which changes nothing
+    but the time.
+    """
+    width = sum(output.shape[1] for output in encode_checked(encode, data[np.arange(1)]))
+    if draws > len(data) and len(data) * width <= TABLE:
+        encode, data = encode_all(encode, data, progress)
+
+    def codes(factors):
+        parts = (encode_checked(encode, data.images(factors[rows]))[0] for rows in in_order(len(factors), BATCH))
+        return np.concatenate(list(parts))
+
+    return codes

@@ -1,0 +1,129 @@
+"""The mutual information gap, in its two published forms, which are not comparable.  derivations/11-disentanglement.md."""
+
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import checks
+from ..batches import in_order
+from .codes import BATCH, encode_checked, known_factors, named_factors
+from .mixtures import cells, grid, kl_rows
+
+
+class MIGScore(NamedTuple):
+    """K factors, Z latents; information and entropies in nats."""
+
+    score: float  # the mean of gaps
+    chance: float  # 0
+    factor_names: tuple
+    gaps: np.ndarray  # (K,): the largest information less the second largest, over the factor's entropy
+    information: np.ndarray  # (K, Z): I(z_j; factor k)
+    entropies: np.ndarray  # (K,): H(factor k)
+    error: float  # of information: its mean over noise (histogram), or by a grid twice as coarse (Chen)
+
+    @property
+    def per_factor(self):
+        """(K,): gaps."""
+        return self.gaps
+
+    @property
+    def latents(self):
+        """(K,): the latent that says most about factor k."""
+        return self.information.argmax(axis=1)
+
+
+def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, progress=True):
+    """The form of Locatello et al. 2019: codes are put into 20 bins of one width each, and counted.  A MIGScore.
+
+    encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
+    data : FactorDataset, or a split of one (the whole is used)
+    factors : names; all if None.  points : images drawn; None for every image once.
+    A perfect code need not reach 1: 40 values in 20 bins lose half of what they say.
+    error: what noise would seem to say, about (bins - 1) (values - 1) / (2 points) nats, the largest of the factors.
+    Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
+    """
+    data, rng, bins = known_factors(data), checks.rng(rng), checks.whole("bins", bins, 2)
+    chosen = named_factors(data, factors)
+    values, outputs = _encode(encode, data, rng, points, progress)
+    codes, values = outputs[0], values[:, chosen]
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    width = np.where(high > low, (high - low) / bins, 1)
+    bin_of = np.minimum((codes - low) / width, bins - 1).astype(int)  # the largest belongs to the last bin
+    information, entropies = np.zeros((len(chosen), codes.shape[1])), np.zeros(len(chosen))
+    for k, factor in enumerate(chosen):
+        size = data.sizes[factor]
+        for j in range(codes.shape[1]):
+            together = np.bincount(values[:, k] * bins + bin_of[:, j], minlength=size * bins)
+            information[k, j] = _information(together.reshape(size, bins))
+        entropies[k] = _entropy(np.bincount(values[:, k], minlength=size))
+    noise = max((bins - 1) * (data.sizes[factor] - 1) for factor in chosen) / (2 * len(codes))
+    return _gaps(data, chosen, information, entropies, noise)
+
+
+def mig_chen(encode, data, rng, *, factors=None, points=None, progress=True):
+    """The form of Chen et al. 2018: z drawn from q(z|x), under the averaged posterior of the data.  A MIGScore.
+
+    encode : function from images (N, D) to mu and logvar, both (N, Z), such as a VAE's encode
+    data : FactorDataset, or a split of one (the whole is used)
+    factors : names; if None, all but "shape", as in the paper.
+    points : None for the mixture over every image, or how many to draw: a smaller mixture, which says more of each.
+    I(z_j; factor) is the mean over z; Chen et al. draw 10,000, here the integral in one dimension is a sum over a
+    grid, which is the limit of ever more samples and cannot become negative.
+    Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
+    """
+    data, rng = known_factors(data), checks.rng(rng)
+    factors = tuple(name for name in data.factor_names if name != "shape") if factors is None else factors
+    chosen = named_factors(data, factors)
+    values, outputs = _encode(encode, data, rng, points, progress)
+    if len(outputs) != 2:
+        raise ValueError("mig_chen needs q(z|x): encode must return mu and logvar, both (N, Z), as a VAE's does")
+    mu, std = outputs[0], np.exp(outputs[1] / 2)
+    sizes = [data.sizes[k] for k in chosen]
+    starts = np.cumsum([0, *sizes])
+    places = values[:, chosen] + starts[:-1]  # all values of all factors side by side: which ones a row has
+    information = np.zeros((2, len(chosen), mu.shape[1]))  # on the grid, and on every second point of it
+    for j in tqdm(range(mu.shape[1]), desc="MIG (Chen)", disable=not progress, leave=False):
+        points_j = grid(mu[:, j], std[:, j])
+        sums = np.zeros((starts[-1], len(points_j)))
+        for rows in in_order(len(mu), BATCH):
+            has = np.zeros((len(rows), starts[-1]))
+            np.put_along_axis(has, places[rows], 1, axis=1)
+            sums += has.T @ cells(points_j, mu[rows, j], std[rows, j])
+        for k in range(len(chosen)):
+            joint = sums[starts[k] : starts[k + 1]]
+            for coarse in range(2):
+                information[coarse, k, j] = _information(joint[:, :: 1 + coarse])
+    entropies = np.array([_entropy(np.bincount(values[:, k], minlength=data.sizes[k])) for k in chosen])
+    return _gaps(data, chosen, information[0], entropies, abs(information[0] - information[1]).max())
+
+
+def _encode(encode, data, rng, points, progress):
+    # the factors (N, F) of all images, or of some that are drawn, and what encode makes of them
+    if points is None:
+        factors = data.factors(np.arange(len(data)))
+    else:
+        factors = data.draw_factors(checks.whole("points", points, 100), rng)
+    batches = tqdm(list(in_order(len(factors), BATCH)), desc="MIG: encoding", disable=not progress, leave=False)
+    outputs = [encode_checked(encode, data.images(factors[rows])) for rows in batches]
+    return factors, [np.concatenate(part) for part in zip(*outputs)]
+
+
+def _information(joint):
+    # of a table of counts or masses (values, bins): the mean over values of KL(row || all rows), which is >= 0
+    rows = joint.sum(axis=1)
+    present = rows > 0
+    rows, joint = rows[present], joint[present]
+    return (kl_rows(joint / rows[:, None], joint.sum(axis=0) / joint.sum()) * rows).sum() / rows.sum()
+
+
+def _entropy(counts):
+    p = counts[counts > 0] / counts.sum()
+    return -(p * np.log(p)).sum()
+
+
+def _gaps(data, chosen, information, entropies, error):
+    ranked = np.sort(np.pad(information, ((0, 0), (1, 0))), axis=1)  # one latent alone has 0 as its rival
+    gaps = (ranked[:, -1] - ranked[:, -2]) / entropies
+    names = tuple(data.factor_names[k] for k in chosen)
+    return MIGScore(float(gaps.mean()), 0.0, names, gaps, information, entropies, float(error))
