@@ -107,7 +107,7 @@ def test_factors_and_indices_are_two_names_of_an_image():
         (lambda data: data[[64]], IndexError, "has 64 images"),
         (lambda data: data.images(np.zeros((1, 3), int)), ValueError, "whole numbers \\(N, 2\\) for row, column"),
         (lambda data: data.images(np.zeros((1, 2))), ValueError, "whole numbers"),
-        (lambda data: data.images(np.array([[0, 8]])), ValueError, "got values from 0 to 8"),
+        (lambda data: data.images(np.array([[0, 8]])), ValueError, "column must be 0 .. 7; got values from 8 to 8"),
         (lambda data: data.draw_pairs(5, np.random.default_rng(0), 2), ValueError, "factor must be 0 .. 1"),
         (lambda data: data.draw_factors(0, np.random.default_rng(0)), ValueError, "n must be at least 1"),
         (lambda data: data.draw_factors(5, 0), TypeError, "rng must be"),

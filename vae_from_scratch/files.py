@@ -281,8 +281,11 @@ def _read_array(file, size):
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def read_npz(path):
-    """All arrays of an .npz file of up to 4 GB as a dict, each compared with its checksum; no pickled objects."""
+def read_npz(path, only=None, unpacked=UNPACKED):
+    """All arrays, or only those named, of an .npz file of up to 4 GB as a dict, each compared with its checksum.
+
+    No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
+    """
     with open(path, "rb") as file, _refusing(path, ".npz"):
         size, arrays = _size(file), {}
         if size < 22:
@@ -297,12 +300,14 @@ def read_npz(path):
             if len(members) != count:
                 raise ValueError(f"it lists {len(members)} of {count} members")
             claimed = sum(member.file_size for member in members)
-            if claimed > UNPACKED + RATIO * size:
+            if claimed > unpacked + RATIO * size:
                 raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
                     raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
+                if only is not None and name not in only:
+                    continue
                 with archive.open(member) as stream:
                     arrays[name] = _read_array(stream, member.file_size)
         return arrays

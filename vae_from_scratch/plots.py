@@ -14,10 +14,11 @@ def learning_curves(history):
     panels = [("loss", "loss"), ("recon_nll", "reconstruction: -log p(x|z)")] + [("kl", "KL(q(z|x) || p(z))")] * latent
     figure = Figure(figsize=(3.4 * (len(panels) + latent), 3.2), layout="constrained")
     axes = figure.subplots(1, len(panels) + latent)
+    marker = "." if len(history["epoch"]) == 1 else "-"  # one epoch is a point, not a line
     for ax, (name, title) in zip(axes, panels):
-        ax.plot(history["epoch"], history[name], color=TRAIN, label="train, while learning")
+        ax.plot(history["epoch"], history[name], marker, color=TRAIN, label="train, while learning")
         if f"valid_{name}" in history:
-            ax.plot(history["epoch"], history[f"valid_{name}"], color=VALID, label="test, after the epoch")
+            ax.plot(history["epoch"], history[f"valid_{name}"], marker, color=VALID, label="test, after the epoch")
         ax.set(title=title, xlabel="epoch", ylabel="nats per example")
     axes[0].legend(frameon=False)
     if latent:
@@ -35,7 +36,7 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
     for rank, j in enumerate(np.argsort(-kl[-1])):
         named = rank < 6 and kl[-1, j] > 0.01
         label = (names[j] if names else f"z{j}") if named else None
-        ax.plot(at, kl[:, j], color=COLOURS[rank % 10], label=label)
+        ax.plot(at, kl[:, j], "." if len(kl) == 1 else "-", color=COLOURS[rank % 10], label=label)
     ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.3 * kl.max() + 1e-3))
     if kl[-1].max() > 0.01:
         ax.legend(frameon=False, loc="upper right", ncols=1 if names else 3)

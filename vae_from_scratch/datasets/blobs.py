@@ -19,7 +19,7 @@ def blobs(split="all", size=16, positions=32, width=0.08):
 
     def draw(factors):
         rows, columns = (np.exp(-((pixels - places[factors[:, [k]]]) ** 2) / (2 * width**2)) for k in (0, 1))
-        return (rows[:, :, None] * columns[:, None, :]).reshape(len(factors), -1)
+        return (rows[:, :, None] * columns[:, None, :]).reshape(-1, size * size)
 
     data = FactorDataset("blobs", draw, ("row", "column"), (positions, positions), (size, size))
     return data if split == "all" else every_tenth(data, split)

@@ -13,7 +13,8 @@ class FactorDataset(Dataset):
 
     Attributes: factor_names (F of them), sizes (how many values each factor has); n = prod(sizes), the first
     factor changes slowest.  A combination is an integer array (N, F), entry f in 0 .. sizes[f] - 1.
-    draw: function from such combinations to images (N, D) in [0, 1].
+    draw: function from such combinations to images (N, D) in [0, 1].  At random: images(draw_factors(n, rng)), and
+    likewise draw_pairs and draw_fixed.
     """
 
     def __init__(self, name, draw, factor_names, sizes, image_shape, *, binary=False):
@@ -37,23 +38,24 @@ class FactorDataset(Dataset):
         return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)
 
     def indices(self, factors):
-        """The inverse of factors: (N, F) -> (N,)."""
-        return np.ravel_multi_index(tuple(np.moveaxis(np.asarray(factors), -1, 0)), self.sizes)
+        """The inverse of factors: (N, F) -> (N,).  ValueError if one is out of range."""
+        return np.ravel_multi_index(self._combinations(factors).T, self.sizes)
 
     def images(self, factors):
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
+        return np.asarray(self.draw(self._combinations(factors)), np.float32)
+
+    def _combinations(self, factors):
         factors = np.asarray(factors)
         if factors.ndim != 2 or factors.shape[1] != len(self.sizes) or factors.dtype.kind not in "iu":
             raise ValueError(
                 f"factors must be whole numbers (N, {len(self.sizes)}) for {', '.join(self.factor_names)}; "
                 f"got {factors.dtype} {factors.shape}"
             )
-        if ((factors < 0) | (factors >= self.sizes)).any():
-            raise ValueError(
-                f"factors must lie between 0 and the number of values of each, {self.sizes}, less 1; "
-                f"got values from {factors.min()} to {factors.max()}"
-            )
-        return np.asarray(self.draw(factors), np.float32)
+        for name, size, values in zip(self.factor_names, self.sizes, factors.T):
+            if ((values < 0) | (values >= size)).any():
+                raise ValueError(f"{name} must be 0 .. {size - 1}; got values from {values.min()} to {values.max()}")
+        return factors
 
     def draw_factors(self, n, rng):
         """n combinations (n, F), each factor uniform."""
