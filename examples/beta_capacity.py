@@ -52,7 +52,7 @@ def main(arguments=None):
     figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape)
     save_figure(figure, chosen.out / "beta_capacity_traversals.png")
     for name, kl in zip(watch.names(data.factor_names), watch.kl_per_latent()[-1]):
-        print(f"{name}: {kl:.2f} nats")
+        print(f"{kl:.2f} nats, {name}")
 
 
 if __name__ == "__main__":

@@ -84,9 +84,11 @@ def draw_kl(watches, factor_names):
     """The KL of each latent against the images seen, one panel for each beta."""
     figure = Figure(figsize=(10.5, 4), layout="constrained")
     for ax, (beta, watch) in zip(figure.subplots(1, len(watches), sharey=True), watches.items()):
-        plots.show_kl_per_latent(ax, watch.column("images"), watch.kl_per_latent(), watch.names(factor_names))
-        ax.set(title=f"KL of each latent, beta = {beta}", xlabel="training images seen")
+        plots.show_kl_per_latent(ax, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
+        ax.set(title=f"KL of each latent, beta = {beta}", xlabel="training images seen, thousands")
         ax.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
+    top = max(watch.kl_per_latent().max() for watch in watches.values())
+    ax.set(ylim=(0, 1.6 * top))  # of both: room for the legends
     return figure
 
 

@@ -35,10 +35,11 @@ def draw(results, watch, factor_names):
         )
     left.set(
         title="rate and distortion; red: slope -beta", xlabel="rate: KL, nats per image",
-        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.35 * np.ptp(rates)),
+        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.45 * np.ptp(rates)),
     )  # fmt: skip
-    plots.show_kl_per_latent(right, watch.column("images"), watch.kl_per_latent(), watch.names(factor_names))
-    right.set(title=f"KL of each latent, beta = {SHOWN}", xlabel="training images seen")
+    plots.show_kl_per_latent(right, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
+    right.set(title=f"KL of each latent, beta = {SHOWN}", xlabel="training images seen, thousands")
+    right.set(ylim=(0, 1.6 * watch.kl_per_latent().max()))  # room for the legend
     right.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
     return figure
 
@@ -59,15 +60,15 @@ def main(arguments=None):
             callback_at=[len(x) * k // MARKS for k in range(1, MARKS + 1)], progress=False,
         )  # fmt: skip
         row = watch.results.rows[-1]
-        kl = np.sort(watch.kl_per_latent()[-1])[::-1]
+        kl = watch.kl_per_latent()[-1]
         results.add(
             **{name: row[name] for name in ("beta", "recon_nll", "kl", "active_units")},
-            **{f"kl_{rank}": value for rank, value in enumerate(kl)},
+            **{f"kl_{rank}": value for rank, value in enumerate(np.sort(kl)[::-1])},
         )  # fmt: skip
         print(f"beta {beta}: reconstruction {row['recon_nll']:.1f}, KL {row['kl']:.2f} nats, {row['active_units']} active")
         if beta == SHOWN:
             shown, model_shown = watch, model
-            print(*(f"  {name}" for name in watch.names(data.factor_names)), sep="\n")
+            print(*(f"  {name}" for name, nats in zip(watch.names(data.factor_names), kl) if nats > 0.01), sep="\n")
     save_figure(draw(results, shown, data.factor_names), chosen.out / "beta_sprites.png")
     start = model_shown.encode(data.images(np.array([[2, 5, 0, 16, 16]])))[0][0]  # the largest heart, upright, in the middle
     figure = plots.traversals(model_shown, start, shown.kl_per_latent()[-1], data.image_shape)

@@ -7,21 +7,31 @@ from vae_from_scratch import evaluation
 
 
 def followed(mu, factors, sizes):
-    """How much of the variance of each latent's mean each factor explains, from 0 to 1.  mu (N, Z), factors (N, F): (Z, F).
+    """How much of the variance of each latent's mean each factor explains, about 0 to 1.  mu (N, Z), factors (N, F): (Z, F).
 
-    Var over the values v of factor f of E[mu_j | v], divided by Var[mu_j].  The first factor is the shape, and the
-    others are counted within each shape: the same turn makes different pictures of a square and a heart.  Chance level: about
-    (number of values, times shapes) / N.
+    The shape comes first: Var over shapes of E[mu_j | shape], divided by Var[mu_j].  Every other factor is counted within
+    the shapes, for the same turn makes different pictures of a square and a heart: what shape and factor explain
+    together, less what the shape does.  Adjusted for the number of cells (adjusted R^2), so that chance gives about 0.
+
+    >>> factors = np.random.default_rng(0).integers(0, (3, 5, 7), size=(2000, 3))
+    >>> mu = np.stack([factors[:, 2], factors[:, 1] + factors[:, 2], np.random.default_rng(1).normal(size=2000)], axis=1)
+    >>> followed(mu, factors, (3, 5, 7)).round(1) + 0.0
+    array([[0. , 0. , 1. ],
+           [0. , 0.3, 0.7],
+           [0. , 0. , 0. ]])
     """
-    shares = np.zeros((mu.shape[1], len(sizes)))
-    for f, size in enumerate(sizes):
-        cells = factors[:, 0] * size + factors[:, f] if f else factors[:, 0]
-        counts = np.bincount(cells, minlength=sizes[0] * size)[:, None]
-        sums = np.stack([np.bincount(cells, column, len(counts)) for column in mu.T], axis=1)
-        explained = ((sums / np.maximum(counts, 1)) ** 2 * counts).sum(axis=0) / len(mu) - mu.mean(axis=0) ** 2
-        shares[:, f] = explained / np.maximum(mu.var(axis=0), 1e-12)
-    shares[:, 1:] -= shares[:, :1]  # what the shape explains has been counted
-    return shares
+    together = np.stack([explained(mu, factors[:, 0] * size + factors[:, f]) for f, size in enumerate(sizes)], axis=1)
+    shape = explained(mu, factors[:, 0])[:, None]
+    return np.concatenate([shape, together[:, 1:] - shape], axis=1)
+
+
+def explained(mu, cells):
+    """The adjusted R^2 of predicting mu (N, Z) by its mean in each cell, cells (N,) whole numbers: (Z,)."""
+    counts = np.bincount(cells)[:, None]
+    sums = np.stack([np.bincount(cells, column) for column in mu.T], axis=1)
+    between = ((sums / np.maximum(counts, 1)) ** 2 * counts).sum(axis=0) / len(mu) - mu.mean(axis=0) ** 2
+    within = 1 - between / np.maximum(mu.var(axis=0), 1e-12)
+    return 1 - within * (len(mu) - 1) / (len(mu) - (counts > 0).sum())
 
 
 class Watch:
@@ -54,5 +64,9 @@ class Watch:
         return np.stack([self.column(name) for name in names], axis=1).reshape(len(self.results.rows), -1, len(self.sizes))
 
     def names(self, factor_names):
-        """For each latent, such as "z3 posX 95 %": the factor that explains most of its mean's variance at the end."""
-        return [f"z{j} {factor_names[np.argmax(s)]} {100 * s.max():.0f} %" for j, s in enumerate(self.shares()[-1])]
+        """For each latent, such as "z3: posX 62 %, posY 31 %": the factors that explain a quarter or more at the end."""
+        texts = []
+        for j, shares in enumerate(self.shares()[-1]):
+            order = [f for f in np.argsort(-shares) if shares[f] > 0.25]
+            texts.append(f"z{j}: " + (", ".join(f"{factor_names[f]} {100 * shares[f]:.0f} %" for f in order) or "no factor"))
+        return texts

@@ -14,8 +14,14 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
-REPRODUCTIONS = {"kingma_welling_2013": []}  # those that share the runner: name: further options of the quick form
-HELPERS = ("runner",)  # imported by examples, none itself
+REPRODUCTIONS = {  # those that share the runner: name: further options of the quick form
+    "beta_blobs": [],
+    "beta_capacity": [],
+    "beta_dsprites": [],
+    "beta_sprites": [],
+    "kingma_welling_2013": [],
+}
+HELPERS = ("latents", "runner")  # imported by examples, none itself
 
 
 def load(path):
@@ -47,11 +53,10 @@ def test_reproduction(name, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "results.csv").read_bytes() == results
 
 
-def test_the_runner_does_what_its_docstring_shows(monkeypatch):
+@pytest.mark.parametrize("name", HELPERS)
+def test_what_examples_share_does_what_its_docstring_shows(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    import runner
-
-    failed, tried = doctest.testmod(runner)
+    failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
 
 
