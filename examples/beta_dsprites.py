@@ -19,6 +19,7 @@ from vae_from_scratch.disentanglement import (
 )  # fmt: skip
 
 SEED = 0
+PUBLISHED = {"raw pixels": 0.4575, "PCA": 0.849, "untrained": 0.4414, "beta = 1": 0.6158, "beta = 4": 0.9923}  # Figure 6
 FULL = {
     "size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 128, "look": 25_600,
     "watched": 2000, "points": 10_000, "raw_points": 2500, "draws": 3,
@@ -73,7 +74,8 @@ def score(results, code, encode, data, setting, **about):
         rng = np.random.default_rng([SEED, draw])
         sets = [data.factor_names, data.factor_names[1:]]  # with the shape, and without
         five, four = beta_vae_scores(encode, data, rng, sets, points=points, test_points=points // 2, progress=False)
-        row = {"beta_vae_5": five.score, "beta_vae_4": four.score}
+        row = {"published": PUBLISHED[code]} if code in PUBLISHED else {}
+        row |= {"beta_vae_5": five.score, "beta_vae_4": four.score}
         row["factor_vae"] = factor_vae_score(encode, data, rng, progress=False, **as_given).score
         row["mig_histogram"] = mig_histogram(encode, data, rng, points=points, progress=False).score
         if variational and draw == 0:  # over all images: no draw about it
