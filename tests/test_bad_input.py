@@ -204,6 +204,31 @@ CALLS = {  # what is done: (call, telling words)
     "blobs: size": (lambda: datasets.blobs(size=0), "size must be at least 1"),
     "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x is empty"),
     "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x holds NaN"),
+    "evaluate: samples": (lambda: evaluation.evaluate(model(), X, samples=0), "samples must be at least 1, got 0"),
+    "evaluate: samples of an autoencoder": (
+        lambda: evaluation.evaluate(Autoencoder(7, (4,), 2), X, samples=2),
+        r"an Autoencoder has no prior p\(z\), so no ELBO and no log p\(x\); train a VAE",
+    ),
+    "log p(x): samples": (lambda: evaluation.log_likelihood(model(), X, 0), "samples must be at least 1, got 0"),
+    "log p(x): samples not whole": (
+        lambda: evaluation.log_likelihood(model(), X, 1e3),
+        "samples must be a whole number, got 1000.0",
+    ),
+    "log p(x): pairs": (lambda: evaluation.log_likelihood(model(), X, pairs=0), "pairs must be at least 1, got 0"),
+    "log p(x): seed": (lambda: evaluation.log_likelihood(model(), X, seed=-1), "seed must be at least 0, got -1"),
+    "log p(x): progress": (
+        lambda: evaluation.log_likelihood(model(), X, progress=1),
+        "progress must be True or False, got 1",
+    ),
+    "log p(x): range": (lambda: evaluation.log_likelihood(model(), X + 1), r"a Bernoulli likelihood needs \[0, 1\]"),
+    "log p(x): autoencoder": (lambda: evaluation.log_likelihood(Autoencoder(7, (4,), 2), X), "has no prior"),
+    "quadrature: autoencoder": (lambda: evaluation.quadrature(Autoencoder(7, (4,), 2), X), "has no prior"),
+    "quadrature: three latents": (
+        lambda: evaluation.quadrature(model(latent_dim=3), X),
+        "a grid over 3 latents is too large, quadrature is for one or two; use importance",
+    ),
+    "collapse: autoencoder": (lambda: evaluation.collapse(Autoencoder(7, (4,), 2), X), "has no prior"),
+    "collapse: shape": (lambda: evaluation.collapse(model(), X[:, :3]), r"x must have shape \(N, 7\)"),
     "data: name": (
         lambda: datasets.load("cifar"),
         "data must be one of digits, mnist.*or an .npy or .npz file; got 'cifar'",
@@ -269,6 +294,10 @@ def here(tmp_path, monkeypatch):
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(options | change))
+    for name, trained in {"done": VAE(64, (4,), 3), "codes": Autoencoder(64, (4,), 3)}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(options))
+        save(trained, tmp_path / name / "model.npz")
     (tmp_path / "damaged" / "checkpoint.npz").write_bytes(b"PK\x03\x04")
     return tmp_path
 
@@ -330,6 +359,13 @@ COMMANDS = {  # command line: telling words of the one line on stderr
     "evaluate begun": "begun holds no model.npz",
     "sample nowhere --n many": "argument --n: invalid int value: 'many'",
     "evaluate nowhere": "nowhere holds no model.npz",
+    "evaluate done --samples 0": "samples must be at least 1, got 0",
+    "evaluate done --importance-samples 0": "importance_samples must be at least 1, got 0",
+    "evaluate done --importance-samples 1e3": "argument --importance-samples: invalid int value: '1e3'",
+    "evaluate done --quadrature": "a grid over 3 latents is too large, quadrature is for one or two",
+    "evaluate codes --samples 5": "an Autoencoder has no prior p(z), so no ELBO",
+    "evaluate codes --importance-samples 10": "an Autoencoder has no prior p(z), so no ELBO",
+    "evaluate codes --quadrature": "an Autoencoder has no prior p(z), so no ELBO",
     "sample full": "full holds no model.npz",
     "traverse": "RUN",
     "dream": "dream",

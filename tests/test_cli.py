@@ -122,6 +122,25 @@ def test_a_run_can_be_used_again_and_moved(here, capsys):
     assert (here / "s.png").read_bytes()[:4] == (here / "t.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_evaluate_estimates_log_p_and_judges_silent_latents(here, capsys):
+    line = "--model vae --latent-dim 1 --hidden none --likelihood gaussian --sigma 3 --dtype float64 --lr 0.02"
+    run("train", *QUICK, "--out", "r", *line.split(), "--epochs", "20")
+    capsys.readouterr()
+    run("evaluate", "r", "--samples", "3", "--importance-samples", "40", "--quadrature", "--quiet")
+    printed, progress = capsys.readouterr()
+    elbo, bound, exact = (
+        float(re.search(rf"^{re.escape(words)} (-[\d.]+) \+- [\d.]+ nats per example", printed, re.M)[1])
+        for words in ("ELBO", "log p(x) >=", "log p(x) =")
+    )
+    assert elbo <= bound + 0.05 and bound == pytest.approx(exact, abs=0.02) and not progress
+    assert "from 3 samples of z per example" in printed and "with the KL sampled too: -" in printed
+    assert re.search(r"from 40 importance samples .* effective: [\d.]+ in the median, [\d.]+ at the least", printed)
+    # noise of variance 9 is more than the data have in any direction: the latent should be silent
+    assert re.search(r"silent latents, on the training data: .*: the best model of these data, .* uses 0 of 1", printed)
+    run("evaluate", "r", "--importance-samples", "2")
+    assert "example" in capsys.readouterr().err  # a progress bar
+
+
 def test_your_own_images_and_the_note_about_grey_pixels(here, capsys):
     np.save("mine.npy", np.random.default_rng(0).uniform(size=(150, 5, 4)))
     run("train", *QUICK, "--data", "mine.npy", "--out", "r", "--binarize", "none")

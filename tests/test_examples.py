@@ -19,6 +19,7 @@ REPRODUCTIONS = {  # those that share the runner: name: further options of the q
     "beta_capacity": [],
     "beta_dsprites": [],
     "beta_sprites": [],
+    "exact_answers": [],
     "kingma_welling_2013": [],
 }
 HELPERS = ("latents", "runner")  # imported by examples, none itself

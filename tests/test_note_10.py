@@ -13,6 +13,7 @@ from vae_from_scratch import ops
 from vae_from_scratch.autoencoder import Autoencoder
 from vae_from_scratch.beta_vae import BetaVAE, CapacityVAE
 from vae_from_scratch.likelihoods import Gaussian
+from vae_from_scratch.optimizers import Adam
 from vae_from_scratch.vae import VAE
 
 NOTE = (Path(__file__).parents[1] / "derivations" / "10-beta-vae.md").read_text("utf-8")
@@ -474,6 +475,45 @@ def test_without_discarded_variance_learned_noise_has_no_minimum():
         per_decade = np.diff([best(beta, noise) for noise in np.geomspace(1e-1, 1e-8, 8)])
         # the eigenvalue that should be 0 is rounding, 1e-16 of the largest, and is divided by beta * noise = 1e-8
         assert per_decade == pytest.approx(np.full(7, -(D - beta * Z) / 2 * np.log(10)), abs=1e-5)
+
+
+@pytest.mark.parametrize("equation", ["LIN.13"])
+@pytest.mark.parametrize("beta", [0.5, 1.7])
+def test_what_turning_the_latents_costs(equation, beta):
+    x, U = linear_data()
+    tau, model = beta * NOISE, linear_model(beta=beta)
+    put_optimum(model, x, U, tau)
+    W, b, best = model.params["decoder_W1"].copy(), x.mean(axis=0), model.loss(*with_all_noise(x)).loss
+    for (i, j), degrees in itertools.product(itertools.combinations(range(Z), 2), (0, 17, 45, 73, 90)):
+        alpha = np.radians(degrees)
+        Q = np.eye(Z)
+        Q[[i, i, j, j], [i, j, i, j]] = np.cos(alpha), -np.sin(alpha), np.sin(alpha), np.cos(alpha)
+        QW = Q @ W
+        A = QW.T @ np.linalg.inv(tau * np.eye(Z) + QW @ QW.T)  # LIN.2, its variances by Q.3
+        put(model, QW, b, A, -b @ A, -np.log(1 + (QW**2).sum(axis=1) / tau))
+        ratio = (LAMBDA[i] - LAMBDA[j]) ** 2 / (4 * LAMBDA[i] * LAMBDA[j])
+        cost = beta / 2 * np.log(1 + ratio * np.sin(2 * alpha) ** 2)
+        assert model.loss(*with_all_noise(x)).loss - best == pytest.approx(cost, abs=10 * EXACT)
+        if (i, j, degrees) == (0, 1, 45):
+            (printed,) = re.search(r"45 degrees, costs \$`([\d.]+) \\, \\beta", NOTE).groups()
+            assert agrees(printed, cost / beta)
+
+
+@pytest.mark.parametrize("start", [0.02, 1.0, 30.0])
+def test_learned_noise_has_one_branch(start):
+    """From noise far below the optimum and far above it, where all collapses first, training reaches LIN.10."""
+    x, _ = linear_data()
+    batch, model = with_all_noise(x), linear_model(sigma="learned", beta=1.3)
+    model.params["x_logvar"] = np.log(start)
+    steps = 1000
+    adam = Adam(lr=lambda step: 0.03 * (1 - step / steps), beta2=0.98)  # 0.999 remembers the steep start at 0.02 too long
+    state = adam.init(model.params)
+    for _ in range(steps):
+        adam.step(model.params, model.loss_and_grads(*batch)[1], state)
+    tau = 1.3 * learned_noise(1.3)
+    assert np.exp(model.params["x_logvar"]) == pytest.approx(tau / 1.3, rel=1e-5)
+    kl = ops.gaussian_kl_per_latent(*model.encode(x)).mean(axis=0)
+    assert np.sort(kl)[::-1] == pytest.approx(rates(tau), abs=1e-5)  # seen: 3e-7 and better
 
 
 # ---- capacity ----------------------------------------------------------------------------------------

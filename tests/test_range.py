@@ -11,6 +11,7 @@ UNIT = RNG.uniform(-1, 1, size=(N, D))
 X = np.concatenate([np.zeros((1, D)), np.ones((1, D)), RNG.uniform(size=(N - 2, D))])  # all-zero, all-one, grey
 LOGITS = np.array([-1e4, -100, -17, -1e-4, 0, 1e-4, 17, 100, 1e4]) * np.ones((N, 1))
 LOGVARS = np.array([-80, -40, -1, -1e-4, 0, 1e-4, 1, 40, 80]) * np.ones((N, 1))
+TARGETS = (np.eye(D)[[0, 8, 4, 2]] + np.eye(D)[[0, 8, 4, 6]]) / 2  # three labels, and a half each
 ONES = np.ones(N)
 
 CASES = {  # pair: calls (name of the function, arguments)
@@ -25,6 +26,9 @@ CASES = {  # pair: calls (name of the function, arguments)
     "bernoulli_nll": [("bernoulli_nll_forward", LOGITS, X), ("bernoulli_nll_backward", ONES, LOGITS, X)],
     "gaussian_nll": [("gaussian_nll_forward", UNIT, LOGVARS, X), ("gaussian_nll_backward", ONES, UNIT, LOGVARS, X)],
     "squared_error": [("squared_error_forward", LOGITS, X), ("squared_error_backward", ONES, LOGITS, X)],
+    "softmax_cross_entropy": [
+        ("softmax_cross_entropy_forward", LOGITS, TARGETS), ("softmax_cross_entropy_backward", ONES, LOGITS, TARGETS),
+    ],
     "capacity": [("capacity_forward", np.float64(1e4), 1000.0, 25.0), ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0)],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]

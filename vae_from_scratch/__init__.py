@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ["datasets", "evaluation", "gradcheck", "ops"]
+MODULES = ["datasets", "disentanglement", "evaluation", "gradcheck", "ops"]
 HOMES = {  # name: the module it comes from, imported when the name is first asked for (cli.py sets threads before NumPy)
     "Autoencoder": "autoencoder",
     "VAE": "vae",

@@ -1,4 +1,7 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.  OPTIONS feeds the parser, the help and config.json."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck.
+
+OPTIONS feeds the parser, the help and config.json.
+"""
 
 import os
 
@@ -15,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import base, batches, checks, datasets, disentanglement, files, gradcheck, likelihoods, mlp, ops
+from . import base, batches, checks, datasets, disentanglement, evaluation, files, gradcheck, likelihoods, mlp, ops
 from .evaluation import evaluate
 from .optimizers import OPTIMIZERS
 from .training import fit
@@ -134,7 +137,7 @@ def build_parser():
     train.add_argument("--resume", metavar="DIR", help=words)
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, words in (
-        ("evaluate", "print the ELBO, the KL of each latent and the active units of a trained model"),
+        ("evaluate", "print the ELBO, the KL of each latent, the active units and log p(x) of a trained model"),
         ("sample", "draw images from a trained model's prior"),
         ("traverse", "draw what each latent of a trained model does"),
     ):
@@ -142,6 +145,15 @@ def build_parser():
         command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
         command.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
         command.add_argument("--data", help="instead of the run's own data")
+        if name == "evaluate":
+            command.add_argument(
+                "--samples", type=int, default=1, metavar="L", help="draws of z per example for the ELBO (default: 1)"
+            )
+            words = "also estimate log p(x) from K draws of z per example (Burda et al. 2015: 5000)"
+            command.add_argument("--importance-samples", type=int, metavar="K", help=words)
+            words = "also integrate log p(x) over a grid of z, for one or two latents"
+            command.add_argument("--quadrature", action="store_true", help=words)
+            command.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
         else:
@@ -154,8 +166,10 @@ def build_parser():
     score.add_argument("--score", default=",".join(disentanglement.NAMES), help="which, with commas (default: %(default)s)")
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
-    words = "for the beta-VAE score to learn from, and for the histogram MIG (default: 10000)"
+    words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
+    words = "score the pixels, PCA, a random projection and the network before training as well"
+    score.add_argument("--baselines", action="store_true", help=words)
     score.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
@@ -350,14 +364,19 @@ def draw_figures(model, test, history, result, folder, seed):
 # ---- evaluate, sample, traverse, score, gradcheck ------------------------------------------------------------
 
 
-def report(model, result, where):
+def report(model, result, where, samples=1):
     """What a model is worth, in sentences."""
     error = f"+- {result.standard_error:.2f} nats per example (standard error over {result.n} {where} examples)"
     if result.elbo is None:
         print(f"reconstruction loss {result.recon_nll:.2f} {error}")
         return
     print(f"ELBO {result.elbo:.2f} {error}")
-    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from one sample of z per example")
+    drawn = "one sample" if samples == 1 else f"{samples} samples"
+    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from {drawn} of z per example")
+    if samples > 1:
+        a, b = result.elbo_a, result.elbo_b
+        also = f"with the KL sampled too: {a.mean:.2f} +- {a.sampling_error:.3f}"
+        print(f"     other samples: +- {b.sampling_error:.3f}; {also}")
     kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
     print(
         f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
@@ -377,8 +396,29 @@ def open_run(options):
 
 def evaluate_run(options):
     model, config, data = open_run(options)
-    result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
-    report(model, result, f"{data.name} {config['split']}")
+    K, same = options.importance_samples, {"binarize": config["binarize"], "seed": config["seed"]}
+    if K is not None:
+        checks.whole("importance_samples", K)
+    checks.whole("samples", options.samples)
+    exact = evaluation.quadrature(model, data, **same, progress=not options.quiet) if options.quadrature else None
+    sampled = None if K is None else evaluation.log_likelihood(model, data, K, **same, progress=not options.quiet)
+    result = evaluate(model, data, **same, samples=options.samples)
+    report(model, result, f"{data.name} {config['split']}", options.samples)
+    if sampled is not None:
+        bound, effective = sampled.bound, sampled.effective_samples
+        print(f"log p(x) >= {bound.mean:.2f} +- {bound.standard_error:.2f} nats per example, in expectation")
+        print(
+            f"     from {K} importance samples of z per example (other samples: +- {bound.sampling_error:.3f}), "
+            f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
+        )
+    if exact is not None:
+        print(f"log p(x) = {exact.mean:.4f} +- {exact.standard_error:.2f} nats per example, by quadrature")
+        print(f"     (the last halving of its steps changed no example by more than {exact.change:.0e})")
+    if model.variational and result.active_units < model.latent_dim:
+        train = datasets.load(config["data"], "train")
+        if len(train) > 100_000:  # drawn images: a part of them, at random, tells as much
+            train = train[np.random.default_rng(config["seed"]).choice(len(train), 20_000, replace=False)]
+        print(f"silent latents, on the training data: {evaluation.collapse(model, train, **same).verdict}")
 
 
 def sample_run(options):
@@ -404,19 +444,45 @@ def traverse_run(options):
 
 def score_run(options):
     model, config, data = open_run(options)
+    draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     names = options.score.split(",")
-    settings = {"seed": config["seed"], "repeats": options.repeats, "points": options.points}
-    results = disentanglement.all_scores(model.encode, data, names, **settings, progress=not options.quiet)
+    results = disentanglement.all_scores(model.encode, data, names, **draw)
     for title, drawn in results.items():
-        last, scores = drawn[-1], [result.score for result in drawn]
-        spread = f"+- {np.std(scores, ddof=1):.3f} over {len(drawn)} draws" if len(drawn) > 1 else "from one draw"
-        print(f"{title}\n    {np.mean(scores):.3f} {spread}, chance {last.chance:.3f}")
-        each = zip(last.factor_names, np.mean([result.per_factor for result in drawn], axis=0), last.latents)
+        print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
+        each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
         print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+    rng = np.random.default_rng(config["seed"])
+    if model.variational:
+        some = data[rng.integers(len(data), size=2000)]
+        parts = disentanglement.kl_parts(*model.encode(some), rng)
+        print(
+            f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
+            f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
+            f" + dimension-wise KL {parts.dimension_wise.sum():.2f}"
+        )
+    if options.baselines:
+        others = disentanglement.baselines
+        for name, encode in {
+            "untrained network": others.untrained(model),
+            f"PCA, {model.latent_dim} components": others.pca(data, rng, model.latent_dim),
+            f"random projection to {model.latent_dim}": others.random_projection(data.data_dim, rng, model.latent_dim),
+            "pixels": others.raw_pixels(),
+        }.items():
+            print(name)
+            scale = {} if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
+            for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
+                print(f"    {title}: {spread(drawn)}")
     from . import plots
 
     figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
     _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+
+
+def spread(drawn):
+    """The mean score of some draws, and their standard deviation."""
+    scores = [result.score for result in drawn]
+    error = f"+- {np.std(scores, ddof=1):.3f} over {len(scores)} draws" if len(scores) > 1 else "from one draw"
+    return f"{np.mean(scores):.3f} {error}"
 
 
 def _write_figure(figure, path):

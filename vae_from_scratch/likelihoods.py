@@ -16,6 +16,10 @@ class Likelihood:
     is_density = True  # whether it is normalised over x, so that an ELBO can be built on it
     config = {}  # its name in NAMES, and the arguments of its constructor
 
+    def silent_variance(self, mean, variance):
+        """Var[x|z] (D,) of the best decoder that ignores z, from the data's mean and variance (D,); None: unknown."""
+        return None
+
 
 class Bernoulli(Likelihood):
     """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel."""
@@ -38,6 +42,10 @@ class Bernoulli(Likelihood):
     def mean(self, ops, params, out):
         """E[x|z] (N, D)."""
         return ops.sigmoid_forward(out)
+
+    def silent_variance(self, mean, variance):
+        """Eq. (COL.2): p (1 - p)."""
+        return mean * (1 - mean)
 
 
 class Gaussian(Likelihood):
@@ -99,6 +107,12 @@ class Gaussian(Likelihood):
 
     def mean(self, ops, params, out):
         return self.heads(ops, params, out)[0]
+
+    def silent_variance(self, mean, variance):
+        """Eq. (COL.2): sigma^2, the mean variance, or each pixel's."""
+        if self.sigma == "per-pixel":
+            return variance
+        return np.full_like(variance, variance.mean() if self.sigma == "learned" else self.sigma**2)
 
 
 class SquaredError(Likelihood):

@@ -166,6 +166,27 @@ def bernoulli_nll_backward(dnll, logits, x):
     return dnll[:, None] * (sigmoid_forward(logits) - x)
 
 
+def softmax_cross_entropy_forward(logits, targets):
+    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
+
+    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
+    Returns (N,).
+    """
+    top = logits.argmax(axis=1)[:, None]
+    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
+    others = np.exp(below)
+    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
+    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
+
+
+def softmax_cross_entropy_backward(dnll, logits, targets):
+    """Eq. (SOFTMAX.2).  dnll (N,).  Returns dlogits."""
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    # valid because the loss takes logits, and because each row of targets sums to one
+    return dnll[:, None] * (probs - targets)
+
+
 def gaussian_nll_forward(x_mean, x_logvar, x):
     """-log N(x; x_mean, exp(x_logvar)), constants included, summed over D, Eq. (GAUSS.1).
 
@@ -201,25 +222,41 @@ def squared_error_backward(dout, recon, x):
     return dout[:, None] * (recon - x)
 
 
-def softmax_cross_entropy_forward(logits, targets):
-    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
+# ---- estimating log p(x): forward only, nothing is trained through these --------------------------------
 
-    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
-    Returns (N,).
+
+def log_weight(recon_nll, z, logvar, eps):
+    """log w = log p(x|z) + log p(z) - log q(z|x) at z = mu + exp(logvar / 2) * eps, Eq. (IS.1).
+
+    recon_nll (N,), the others (N, Z).  Returns (N,) in nats.
     """
-    top = logits.argmax(axis=1)[:, None]
-    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
-    others = np.exp(below)
-    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
-    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
+    # (z - mu) / sigma is eps, and both densities have the same 2 pi; z^2 - eps^2 as a product is 0 where q is the prior
+    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=1) / 2
 
 
-def softmax_cross_entropy_backward(dnll, logits, targets):
-    """Eq. (SOFTMAX.2).  dnll (N,).  Returns dlogits."""
-    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probs = probs / probs.sum(axis=1, keepdims=True)
-    # valid because the loss takes logits, and because each row of targets sums to one
-    return dnll[:, None] * (probs - targets)
+def log_mean_exp(log_w):
+    """log of the mean of exp(log_w) over the last axis, Eq. (IS.2), whatever the size of log_w.  (..., K) -> (...)."""
+    top = log_w.max(axis=-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)  # all weights 0, or one infinite: nothing to scale by
+    return np.log(np.exp(log_w - top).mean(axis=-1)) + top[..., 0]
+
+
+def effective_samples(log_w):
+    """(sum w)^2 / sum w^2 over the last axis, Eq. (IS.8): K if all weights are equal, 1 if one has it all."""
+    return log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))
+
+
+def log_mean_exp_error(log_w):
+    """Standard error of log_mean_exp from its K draws, Eq. (IS.7).  (..., K) -> (...); NaN from one draw."""
+    K = log_w.shape[-1]
+    if K == 1:
+        return np.full_like(log_w[..., 0], np.nan)
+    return np.exp(log_w - log_mean_exp(log_w)[..., None]).std(axis=-1, ddof=1) / np.sqrt(log_w.dtype.type(K))
+
+
+def log_integral(log_f, cell):
+    """log of the integral of exp(log_f), given on a grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
+    return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
 
 
 # ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------

@@ -154,14 +154,14 @@ def factor_matrices(panels):
     """
     figure = Figure(figsize=(max(5.2, 0.5 * max(len(panel[1][0]) for panel in panels) + 2.2), 2.9 * len(panels)), layout="constrained")
     for ax, (title, matrix, names, meaning) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels):
-        shown = ax.imshow(matrix, cmap="Blues", vmin=0, aspect="auto")
+        shown = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=max(1, np.nanmax(matrix)), aspect="auto")
         ax.set_title(title, fontsize="medium")
         ax.set(xlabel="latent", yticks=range(len(names)), yticklabels=names)
         if matrix.shape[1] <= 20:
             ax.set_xticks(range(matrix.shape[1]), [f"z{j}" for j in range(matrix.shape[1])])
             for (k, j), value in np.ndenumerate(matrix):
                 if np.isfinite(value):
-                    dark = value > 0.6 * np.nanmax(matrix)
-                    ax.text(j, k, f"{value:.2g}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+                    dark = value > 0.6 * max(1, np.nanmax(matrix))
+                    ax.text(j, k, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
         figure.colorbar(shown, ax=ax, label=meaning)
     return figure

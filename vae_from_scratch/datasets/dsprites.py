@@ -1,4 +1,4 @@
-"""dSprites (Matthey, Higgins, Hassabis and Lerchner 2017), drawn when asked for: five known factors, nothing stored."""
+"""dSprites (Matthey et al. 2017), drawn when asked for: five known factors, nothing stored."""
 
 import math
 
@@ -50,6 +50,8 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
     The rules below were measured from the originals, whose drawing program was not at hand.  Of 46,080 original
     images (every 4th orientation, every 2nd posX and posY) 46,074 are drawn without a difference and 6 with one in
     one pixel, whose centre is nearer than 1/512 pixel to the outline.  Not proven: the other 691,200, not compared.
+    At 64, 32 and 16, no corner is nearer than 1e-9 pixel to where it would be rounded the other way: double precision
+    gives the same bits everywhere.
 
     >>> data = dsprites()
     >>> int(data.images([[2, 5, 0, 0, 0]]).sum())  # the pixels of the largest heart

@@ -7,8 +7,8 @@ from . import baselines
 from .beta_vae import beta_vae_score, beta_vae_scores
 from .codes import encode_all
 from .factor_vae import factor_vae_score
-from .kl_parts import kl_parts
 from .mig import mig_chen, mig_histogram
+from .parts import kl_parts
 from .scores import NAMES, all_scores, panel
 
 __all__ = [

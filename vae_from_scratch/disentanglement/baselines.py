@@ -11,11 +11,14 @@ def raw_pixels():
 
 
 def pca(data, rng, latents=10, images=5_000):
-    """The leading principal components of images drawn at random, by SVD.  Z = latents; the variance of each is its own."""
-    latents, images = checks.whole("latents", latents), checks.whole("images", images, 2)
+    """The leading principal components of some images, drawn at random, by SVD.  Z = latents, not rescaled."""
+    latents = checks.whole("latents", latents)
+    images = checks.whole("images", images, latents + 1)
     sample = data[checks.rng(rng).integers(len(data), size=images)].astype(np.float64)
     mean = sample.mean(axis=0)
     directions = np.linalg.svd(sample - mean, full_matrices=False)[2][:latents].T
+    if directions.shape[1] < latents:
+        raise ValueError(f"latents must be at most {sample.shape[1]}, the number of values in an image, got {latents}")
     return lambda images: (images - mean) @ directions
 
 

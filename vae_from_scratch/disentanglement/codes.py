@@ -42,7 +42,8 @@ def encode_checked(encode, images):
     if len(outputs) > 2 or any(output.shape != shape or output.dtype.kind != "f" for output in outputs) or 0 in shape:
         found = ", ".join(f"{output.dtype} {output.shape}" for output in outputs)
         raise ValueError(
-            f"encode must return floats (N, Z), or mu and logvar, both (N, Z); for images {images.shape} it gave {found}"
+            "encode must return floats (N, Z), or mu and logvar, both (N, Z); "
+            f"for images {images.shape} it gave {found}"
         )
     if not checks.finite(outputs):
         raise ValueError("encode returned NaN or infinity; a model that makes none is needed for a score")
@@ -56,7 +57,8 @@ def encode_all(encode, data, progress=True):
     several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32.
     """
     data, parts = known_factors(data), []
-    for rows in tqdm(list(in_order(len(data), BATCH)), desc="encoding", disable=not checks.flag("progress", progress), leave=False):
+    batches = list(in_order(len(data), BATCH))
+    for rows in tqdm(batches, desc="encoding", disable=not progress, leave=False):
         outputs = encode_checked(encode, data[rows])
         parts.append(np.hstack(outputs).astype(np.float32))
     table = np.concatenate(parts)
@@ -66,14 +68,18 @@ def encode_all(encode, data, progress=True):
     return (lambda rows: tuple(np.split(rows, 2, axis=1))) if len(outputs) == 2 else (lambda rows: rows), codes
 
 
+def table_fits(encode, data):
+    """Whether the codes of all images are few enough to be kept: those of dSprites, but not its pixels."""
+    return len(data) * sum(output.shape[1] for output in encode_checked(encode, data[np.arange(1)])) <= TABLE
+
+
 def codes_of(encode, data, draws, progress):
     """A function from combinations (N, F) to codes (N, Z); mu is taken where encode gives mu and logvar.
 
     draws: how many images will be asked for; where there are fewer, each is encoded once, which changes nothing
     but the time.
     """
-    width = sum(output.shape[1] for output in encode_checked(encode, data[np.arange(1)]))
-    if draws > len(data) and len(data) * width <= TABLE:
+    if draws > len(data) and table_fits(encode, data):
         encode, data = encode_all(encode, data, progress)
 
     def codes(factors):

@@ -37,7 +37,7 @@ class FactorVAEScore(NamedTuple):
 def factor_vae_score(
     encode, data, rng, *, factors=None, votes=800, test_votes=800, L=200, least_variance=ACTIVE_VARIANCE, progress=True
 ):
-    """The score of Kim and Mnih 2018 over these factors, by name; all of them if None.  A FactorVAEScore.
+    """Eq. (FVAE.1), the score of Kim and Mnih 2018 over these factors, by name; all of them if None.  A FactorVAEScore.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def factor_vae_score(
     """
     data, rng = known_factors(data), checks.rng(rng)
     chosen = named_factors(data, factors)
-    votes, test_votes, L = checks.whole("votes", votes, 10), checks.whole("test_votes", test_votes, 10), checks.whole("L", L, 2)
+    votes, test_votes = checks.whole("votes", votes, 10), checks.whole("test_votes", test_votes, 10)
+    checks.whole("L", L, 2)
     checks.number("least_variance", least_variance, least=0)
     codes = codes_of(encode, data, L * (votes + test_votes), progress)
     scale = codes(data.draw_factors(10_000, rng)).var(axis=0, ddof=1)

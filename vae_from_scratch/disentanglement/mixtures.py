@@ -23,5 +23,5 @@ def cells(points, mu, std):
 
 def kl_rows(p, q):
     """KL(row of p || q) in nats: p (N, G), q (G,) or (N, G); 0 log 0 = 0.  Never negative if the sums are one."""
-    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 1e-290)  # below, q may have underflowed to 0
     return (p * np.log(ratio)).sum(axis=1)

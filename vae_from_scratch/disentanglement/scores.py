@@ -3,28 +3,34 @@
 import numpy as np
 
 from .. import checks
+from ..evaluation import ACTIVE_VARIANCE
 from .beta_vae import beta_vae_scores
-from .codes import encode_all, encode_checked, known_factors
+from .codes import encode_all, encode_checked, known_factors, table_fits
 from .factor_vae import factor_vae_score
 from .mig import mig_chen, mig_histogram
 
 NAMES = ("beta-vae", "factor-vae", "mig")
 
 
-def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, progress=True):
+def all_scores(
+    encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, least_variance=ACTIVE_VARIANCE, progress=True
+):
     """{title: [result, ...]} of these scores, one result for each of repeats draws.
 
-    encode : function from images (N, D) to codes (N, Z), or to mu and logvar; it sees every image once
+    encode : function from images (N, D) to codes (N, Z), or to mu and logvar; each image is encoded once if the
+        codes of all can be kept
     names : of NAMES.  seed : of the first draw; each draw has a stream of its own.
-    points : for the beta-VAE score's classifier to learn from (half as many to be judged on), and for the histogram
+    points : for the beta-VAE score's classifier to learn from; half as many for it to be judged on
+    least_variance : what a latent needs to vote in the FactorVAE score
     MIG of Chen et al. needs mu and logvar; it is taken over all images, so it is computed once.
-    Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or another shape.
+    Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
     """
     names = [checks.choice("each score", name, NAMES) for name in names]
     data, points = known_factors(data), checks.whole("points", points, 100)
     checks.seed(seed), checks.whole("repeats", repeats)
     variational = len(encode_checked(encode, data[np.arange(1)])) == 2
-    encode, data = encode_all(encode, data, progress)
+    if table_fits(encode, data):
+        encode, data = encode_all(encode, data, progress)
     without_shape = tuple(name for name in data.factor_names if name != "shape")
     sets = [data.factor_names] + [without_shape] * (len(without_shape) < len(data.factor_names))
     results = {}
@@ -35,9 +41,10 @@ def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, p
             for chosen, result in zip(sets, beta_vae_scores(encode, data, rng, sets, **drawn)):
                 results.setdefault(f"beta-VAE score ({', '.join(chosen)})", []).append(result)
         if "factor-vae" in names:
-            results.setdefault("FactorVAE score", []).append(factor_vae_score(encode, data, rng, progress=progress))
+            result = factor_vae_score(encode, data, rng, least_variance=least_variance, progress=progress)
+            results.setdefault("FactorVAE score", []).append(result)
         if "mig" in names:
-            result = mig_histogram(encode, data, rng, points=points, progress=progress)
+            result = mig_histogram(encode, data, rng, progress=progress)
             results.setdefault("MIG, 20-bin histogram of means (Locatello et al.)", []).append(result)
             if variational and repeat == 0:
                 result = mig_chen(encode, data, rng, progress=progress)
@@ -46,12 +53,10 @@ def all_scores(encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, p
 
 
 def panel(title, result):
-    """(title, matrix (K, Z), factor names, what it shows): the part of a result that plots.factor_matrices draws."""
-    for field, meaning in (
-        ("differences", "|difference| if shared\n(1: as ever)"),
-        ("votes", "votes in training"),
-        ("information", "information (nats)"),
-    ):
-        if hasattr(result, field):
-            return title, getattr(result, field), result.factor_names, meaning
-    raise TypeError(f"result must be what a score returned, got {result!r}")
+    """What plots.factor_matrices draws of a result: (title, matrix (K, Z), factor names, what large values mean)."""
+    if hasattr(result, "differences"):
+        return title, 1 - result.differences, result.factor_names, "fall of |difference|\nwhere shared"
+    if hasattr(result, "votes"):
+        shares = result.votes / np.maximum(result.votes.sum(axis=1, keepdims=True), 1)
+        return title, shares, result.factor_names, "share of votes"
+    return title, result.information, result.factor_names, "information (nats)"

@@ -16,7 +16,8 @@ class KLParts(NamedTuple):
     total_correlation: float  # KL(q(z) || prod_j q(z_j))
     dimension_wise: np.ndarray  # (Z,): KL(q(z_j) || p(z_j))
     standard_error: float  # of mutual_information and of total_correlation, which err against each other
-    information: np.ndarray  # (Z,): I(n; z_j); its sum is mutual_information + total_correlation
+    information: np.ndarray  # (Z,): I(n; z_j); their sum is mutual_information + total_correlation, but for error
+    error: float  # of the grid: rounding, unless a std is below 1 / 2000 of the range of its latent
 
 
 def kl_parts(mu, logvar, rng, *, samples=1000):
@@ -35,7 +36,7 @@ def kl_parts(mu, logvar, rng, *, samples=1000):
         raise ValueError("mu or logvar holds NaN or infinity")
     rng, samples, n = checks.rng(rng), checks.whole("samples", samples, 2), len(mu)
     std, kl = np.exp(logvar / 2), float(ops.gaussian_kl_forward(mu, logvar).mean())
-    origin = np.concatenate([rng.permutation(n) for _ in range(-(-samples // n))])[:samples]  # every n as often as it goes
+    origin = rng.integers(n, size=samples)
     z = ops.reparameterize_forward(mu[origin], logvar[origin], rng.standard_normal((samples, mu.shape[1])))
 
     information, dimension_wise = np.zeros(mu.shape[1]), np.zeros(mu.shape[1])
@@ -67,4 +68,5 @@ def kl_parts(mu, logvar, rng, *, samples=1000):
         dimension_wise=dimension_wise,
         standard_error=float(noise * known / both.mean()) if both.mean() > 0 else 0.0,
         information=information,
+        error=float(abs(known - information.sum())),
     )

@@ -1,0 +1,369 @@
+"""Promise: what evaluation says of a model is right: against exact answers, in any chunks, and with honest errors."""
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import VAE, BetaVAE, CapacityVAE, Gaussian, ops
+from vae_from_scratch import evaluation as ev
+
+QUIET = {"progress": False}
+
+
+def small_vae(latent_dim=2, seed=3, scale=2.0, **options):
+    """A Bernoulli VAE of 12 pixels whose posterior is far from Gaussian: decoder weights twice as large as usual."""
+    options = {"hidden": (9,), "dtype": "float64", "backend": "numpy", **options}
+    model = VAE(12, latent_dim=latent_dim, seed=seed, **options)
+    for name in ("decoder_W1", "decoder_W2"):
+        model.params[name] *= scale
+    return model
+
+
+def binary(n, seed=0):
+    return (np.random.default_rng(seed).random((n, 12)) < 0.4).astype(float)
+
+
+def linear_vae(Z, noise, D=7, orthogonal=False, seed=0):
+    """A linear Gaussian VAE, its exact log p, draws of x.  Orthogonal: the encoder is the (diagonal) posterior."""
+    rng = np.random.default_rng(seed)
+    W, b = rng.normal(size=(Z, D)), rng.normal(size=D)
+    model = VAE(D, (), Z, likelihood=Gaussian(sigma=noise**0.5), dtype="float64", backend="numpy")
+    if orthogonal:
+        W = np.linalg.qr(W.T)[0].T * np.linspace(2, 0.5, Z)[:, None]
+        variance = 1 / (1 + (W**2).sum(axis=1) / noise)
+        A = W.T * variance / noise
+        model.params["encoder_W1"] = np.concatenate([A, 0 * A], axis=1)
+        model.params["encoder_b1"] = np.concatenate([-b @ A, np.log(variance)])
+    model.params["decoder_W1"], model.params["decoder_b1"] = W, b
+    K = W.T @ W + noise * np.eye(D)
+
+    def log_p(x):
+        quadratic = ((x - b) * np.linalg.solve(K, (x - b).T).T).sum(axis=1)
+        return -(D * np.log(2 * np.pi) + np.linalg.slogdet(K)[1] + quadratic) / 2
+
+    def draw(n):
+        return rng.normal(size=(n, Z)) @ W + b + noise**0.5 * rng.normal(size=(n, D))
+
+    return model, log_p, draw
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    """All log weights that are computed, in calls."""
+    seen, log_weight = [], ops.log_weight
+    monkeypatch.setattr(ops, "log_weight", lambda *arrays: seen.append(log_weight(*arrays)) or seen[-1])
+    return seen
+
+
+# ---- the functions of ops ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+def test_log_weight_is_the_quotient_of_the_densities(dtype):
+    rng = np.random.default_rng(0)
+    nll, (mu, logvar, eps) = rng.normal(size=5).astype(dtype), rng.normal(size=(3, 5, 4)).astype(dtype)
+    z = mu + np.exp(logvar / 2) * eps
+    log_q = ops.gaussian_nll_forward(mu, logvar, z) * -1
+    log_prior = ops.gaussian_nll_forward(0 * z, 0, z) * -1
+    found = ops.log_weight(nll, z, logvar, eps)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, -nll + log_prior - log_q, rtol=300 * np.finfo(dtype).eps)
+    assert (ops.log_weight(0 * nll, eps, 0 * eps, eps) == 0).all()  # q is the prior: exactly
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("shift", [0, -1e4, 1e4, 300])
+def test_log_mean_exp_at_any_size(dtype, shift):
+    log_w = np.random.default_rng(0).normal(size=(3, 50)).astype(dtype)
+    found, eps = ops.log_mean_exp(log_w + dtype(shift)), np.finfo(dtype).eps
+    assert found.dtype == dtype and found.shape == (3,)
+    np.testing.assert_allclose(found, np.log(np.exp(log_w).mean(axis=1)) + shift, atol=4 * eps * (1 + abs(shift)))
+
+
+def test_log_mean_exp_of_nothing_and_of_infinity():
+    with np.errstate(divide="ignore"):
+        assert ops.log_mean_exp(np.array([-np.inf, -np.inf])) == -np.inf
+    assert ops.log_mean_exp(np.array([0.0, np.inf])) == np.inf and np.isnan(ops.log_mean_exp(np.array([0.0, np.nan])))
+    assert ops.log_mean_exp(np.array([-np.inf, 0.0])) == pytest.approx(-np.log(2))
+
+
+# ---- the ELBO ----------------------------------------------------------------------------------------
+
+
+def test_estimators_a_and_b_agree_in_expectation_with_each_other_and_with_the_exact_elbo():
+    x, model = binary(20), small_vae(1)
+    result = ev.evaluate(model, x, samples=400)
+    (mu, logvar), (eps, weight) = model.encode(x), np.polynomial.hermite_e.hermegauss(120)
+    z = np.repeat(mu, 120, axis=0) + np.exp(np.repeat(logvar, 120, axis=0) / 2) * np.tile(eps, 20)[:, None]
+    out = model.decoder.forward(ops, model.params, z)[-1]
+    nll = ops.bernoulli_nll_forward(out, np.repeat(x, 120, axis=0)).reshape(20, 120) @ (weight / weight.sum())
+    exact = -(nll + ops.gaussian_kl_forward(mu, logvar)).mean()  # Gauss-Hermite: exact to far below the noise
+    for estimate in (result.elbo_a, result.elbo_b):
+        assert abs(estimate.mean - exact) < 4 * estimate.sampling_error < 0.1
+    assert result.elbo == result.elbo_b.mean == pytest.approx(-(result.recon_nll + result.kl))
+
+
+def test_one_sample_is_the_loss_and_says_nothing_of_its_noise():
+    model, x = small_vae(), binary(9)
+    result = ev.evaluate(model, x)
+    assert np.isnan(result.elbo_a.sampling_error) and np.isnan(result.elbo_b.sampling_error)
+    assert result.elbo_b.standard_error == result.standard_error and result.elbo_b.mean == pytest.approx(-result.loss)
+    assert result.elbo_a.each.shape == result.elbo_b.each.shape == (9,)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23])
+def test_samples_do_not_depend_on_the_batches(batch_size):
+    model, x = small_vae(), binary(23)
+    whole, parts = (ev.evaluate(model, x, samples=3, batch_size=size) for size in (500, batch_size))
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-12) == -parts.elbo
+    for one, other in ((whole.elbo_a, parts.elbo_a), (whole.elbo_b, parts.elbo_b)):
+        for field, expected in zip(other, one, strict=True):
+            np.testing.assert_allclose(field, expected, rtol=1e-10)
+
+
+def test_the_sampling_error_is_what_another_seed_changes():
+    model, x = small_vae(), binary(10)
+    runs = [ev.evaluate(model, x, samples=4, seed=seed) for seed in range(200)]
+    bounds = [ev.log_likelihood(model, x, 50, seed=seed, **QUIET).bound for seed in range(200)]
+    for estimates in ([run.elbo_a for run in runs], [run.elbo_b for run in runs], bounds):
+        spread = np.std([estimate.mean for estimate in estimates], ddof=1)
+        claimed = np.sqrt(np.mean([estimate.sampling_error**2 for estimate in estimates]))
+        assert claimed == pytest.approx(spread, rel=0.2)  # a standard deviation from 200 is off by 5 %
+
+
+# ---- log p(x) by importance sampling -----------------------------------------------------------------
+
+
+def test_under_the_exact_posterior_every_weight_is_p(weights):
+    """Orthogonal decoder rows: the posterior is diagonal, so an encoder can be it."""
+    model, log_p, draw = linear_vae(3, noise=0.3, orthogonal=True)
+    x = draw(20)
+    result = ev.log_likelihood(model, x, 50, **QUIET)
+    log_w = np.concatenate([call.reshape(-1, 50) for call in weights])
+    assert log_w.shape == (20, 50)
+    np.testing.assert_allclose(log_w, np.repeat(log_p(x)[:, None], 50, axis=1), rtol=1e-10)
+    np.testing.assert_allclose(result.bound.each, log_p(x), rtol=1e-10)
+    np.testing.assert_allclose(result.effective_samples, 50, rtol=1e-10)
+    assert result.bound.sampling_error < 1e-12
+    elbo = ev.evaluate(model, x, samples=5)
+    assert elbo.elbo_a.mean == pytest.approx(log_p(x).mean(), rel=1e-12) and elbo.elbo_a.sampling_error < 1e-12
+    assert elbo.elbo_b.sampling_error > 0.01  # B is right on average only
+    assert abs(elbo.elbo_b.mean - log_p(x).mean()) < 4 * elbo.elbo_b.sampling_error
+
+
+def test_the_bound_rises_to_log_p_and_stays_below_on_average():
+    model, log_p, draw = linear_vae(2, noise=0.5, orthogonal=True)
+    model.params["encoder_b1"] += [0.4, -0.2, 0.5, 0.3]  # off the posterior, and wider
+    x = np.repeat(draw(1), 3000, axis=0)  # each copy has its own stream
+    exact, last = log_p(x)[0], -np.inf
+    for K in (1, 2, 4, 8, 32, 128):
+        bound = ev.log_likelihood(model, x, K, **QUIET).bound
+        assert last < bound.mean < exact + 3 * bound.standard_error
+        last = bound.mean
+    assert last == pytest.approx(exact, abs=0.02)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_sampler_and_quadrature_agree(latent_dim):
+    model, x = small_vae(latent_dim), binary(6)
+    sampled, exact = ev.log_likelihood(model, x, 20_000, **QUIET), ev.quadrature(model, x, **QUIET)
+    assert exact.change < 1e-6 and sampled.bound.sampling_error < 0.01
+    assert abs(sampled.bound.mean - exact.mean) < 4 * sampled.bound.sampling_error
+    assert sampled.elbo.mean < exact.mean - 0.02  # q is not the posterior, so this could have failed
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
+def test_chunks_change_nothing(dtype, tolerance):
+    model, x = small_vae(dtype=dtype), binary(5)
+    whole = ev.log_likelihood(model, x, 101, pairs=10_000, **QUIET)
+    for pairs in (1, 7, 101, 250):
+        parts = ev.log_likelihood(model, x, 101, pairs=pairs, **QUIET)
+        np.testing.assert_allclose(parts.bound.each, whole.bound.each, rtol=tolerance)
+        np.testing.assert_allclose(parts.elbo.each, whole.elbo.each, rtol=tolerance)
+        np.testing.assert_allclose(parts.effective_samples, whole.effective_samples, rtol=100 * tolerance)
+
+
+def test_an_example_has_its_own_draws_and_more_samples_keep_the_first(weights):
+    model, x = small_vae(), binary(5)
+    ev.log_likelihood(model, x, 6, **QUIET)
+    ev.log_likelihood(model, x[:2], 9, **QUIET)
+    first, second = weights[0].reshape(5, 6), weights[1].reshape(2, 9)
+    np.testing.assert_allclose(second[:, :6], first[:2], rtol=1e-12)
+    assert len(np.unique(first)) == 30
+    weights.clear()
+    ev.log_likelihood(model, x, 6, seed=1, **QUIET)
+    assert not np.isin(weights[0], first).any()
+
+
+def test_no_stream_is_used_twice(monkeypatch):
+    model, seen, draw_noise = small_vae(1), [], VAE.draw_noise
+    monkeypatch.setattr(VAE, "draw_noise", lambda *args: seen.append(draw_noise(*args)) or seen[-1])
+    ev.evaluate(model, binary(4), samples=3)
+    ev.log_likelihood(model, binary(4), 3, **QUIET)
+    training = [np.random.default_rng([0, stream]).standard_normal((4, 1)) for stream in range(3)]  # of fit's Run
+    draws = np.concatenate([np.ravel(array) for array in (*seen, *training)])
+    assert len(draws) == 3 * 4 + 4 * 3 + 3 * 4 and len(np.unique(draws)) == len(draws)
+
+
+@pytest.mark.parametrize("samples, pairs", [(1000, 60), (7, 60), (60, 60)])
+def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
+    model, x, rows = small_vae(), binary(30), []
+    forward = model.decoder.forward
+    monkeypatch.setattr(
+        model.decoder, "forward", lambda ops, params, z: rows.append(len(z)) or forward(ops, params, z)
+    )
+    ev.log_likelihood(model, x, samples, pairs=pairs, **QUIET)
+    assert max(rows) <= pairs and sum(rows) == 30 * samples
+    assert len(rows) == (-(-samples // pairs) * 30 if samples > pairs else -(-30 // (pairs // samples)))
+    rows.clear()
+    ev.quadrature(model, x[:1], pairs=pairs, **QUIET)
+    assert max(rows) == pairs
+
+
+def test_every_evaluation_sees_the_same_binary_images(monkeypatch):
+    seen, binarize_rows = [], ev.binarize_rows
+    monkeypatch.setattr(ev, "binarize_rows", lambda *args: seen.append(binarize_rows(*args)) or seen[-1])
+    model, x, same = small_vae(1), np.full((9, 12), 0.5), {"binarize": "dynamic", "seed": 4}
+    collected = []
+    for call in (
+        lambda: ev.evaluate(model, x, batch_size=4, **same),
+        lambda: ev.log_likelihood(model, x, 3, pairs=6, **same, **QUIET),
+        lambda: ev.quadrature(model, x, **same, **QUIET),
+    ):
+        seen.clear()
+        call()
+        collected.append(np.concatenate(seen))
+    assert set(np.unique(collected[0])) == {0, 1}
+    assert np.array_equal(collected[0], collected[1]) and np.array_equal(collected[0], collected[2])
+
+
+def test_float32_kernels_give_the_same_bound():
+    fast, plain = small_vae(dtype="float32", backend="numba"), small_vae()
+    fast.params.buffer[...] = plain.params.buffer
+    exact = ev.quadrature(plain, binary(3), **QUIET)
+    np.testing.assert_allclose(ev.quadrature(fast, binary(3), **QUIET).each, exact.each, atol=1e-5)
+    bound = ev.log_likelihood(fast, binary(3), 5000, **QUIET).bound
+    assert abs(bound.mean - exact.mean) < 4 * bound.sampling_error
+
+
+# ---- log p(x) by quadrature --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+@pytest.mark.parametrize("noise", [1e-4, 0.3, 50.0])
+def test_quadrature_is_exact_for_the_linear_model(latent_dim, noise):
+    """The encoder is untrained: quadrature does not ask it.  Two data are far out, the noise narrow or wide."""
+    model, log_p, draw = linear_vae(latent_dim, noise)
+    x = draw(4)
+    x[0] += 30 * model.params["decoder_W1"].sum(axis=0)
+    x[1] -= 30 * model.params["decoder_W1"].sum(axis=0)
+    result = ev.quadrature(model, x, **QUIET)
+    np.testing.assert_allclose(result.each, log_p(x), rtol=1e-10)
+    assert abs(result.each - log_p(x)).max() < 1e-6 and result.change < 1e-6
+    assert result.mean == pytest.approx(log_p(x).mean()) and result.standard_error == pytest.approx(
+        log_p(x).std(ddof=1) / 2
+    )
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_quadrature_agrees_with_a_finer_grid(latent_dim):
+    model, x = small_vae(latent_dim, scale=5.0), binary(3)
+    grid = np.linspace(-9, 9, 40_001 if latent_dim == 1 else 601)
+    z = np.stack(np.meshgrid(*[grid] * latent_dim), axis=-1).reshape(-1, latent_dim)
+    p = model.decode(z)
+    log_prior = -(z**2 + np.log(2 * np.pi)).sum(axis=1) / 2
+    expected = [
+        np.log(np.exp(log_prior + (datum * np.log(p) + (1 - datum) * np.log1p(-p)).sum(axis=1)).sum())
+        + latent_dim * np.log(grid[1] - grid[0])
+        for datum in x
+    ]
+    np.testing.assert_allclose(ev.quadrature(model, x, **QUIET).each, expected, atol=1e-6)
+
+
+def test_quadrature_of_a_model_that_is_broken():
+    model = small_vae(1)
+    model.params["decoder_b1"][0] = np.nan
+    with pytest.raises(FloatingPointError, match="parameters finite"):
+        ev.quadrature(model, binary(1), **QUIET)
+
+
+# ---- silent latents ----------------------------------------------------------------------------------
+
+LAMBDA = np.array([4.0, 2.0, 1.0, 0.5])
+
+
+def gaussian_data(n=50):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 4))
+    return np.linalg.qr(x - x.mean(axis=0))[0] * np.sqrt(n * LAMBDA) + 100  # covariance diag(LAMBDA), far from 0
+
+
+def linear_optimum(noise, beta, active, sigma=None, model_class=BetaVAE, **settings):
+    """A linear model with three latents that uses the first directions of gaussian_data, by LIN.4 and LIN.5."""
+    settings = {"beta": beta} if model_class is BetaVAE else settings
+    likelihood = Gaussian(sigma=noise**0.5 if sigma is None else sigma)
+    model = model_class(4, (), 3, likelihood=likelihood, dtype="float64", **settings)
+    tau = beta * noise
+    A, W, logvar = np.zeros((4, 6)), np.zeros((3, 4)), np.zeros(6)
+    for j in range(active):
+        W[j, j], A[j, j] = (np.sqrt(LAMBDA[j] - tau) / d for d in (1, LAMBDA[j]))
+        logvar[3 + j] = np.log(tau / LAMBDA[j])
+    model.params["decoder_W1"], model.params["decoder_b1"] = W, np.full(4, 100.0)
+    model.params["encoder_W1"], model.params["encoder_b1"] = A, logvar - 100 * A.sum(axis=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "noise, beta, sigma, expected",
+    [(0.5, 1, None, 3), (0.5, 3, None, 2), (0.5, 6, None, 1), (0.5, 8.1, None, 0), (1.5 / 1.4, 1.3, "learned", 2)],
+)
+def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta, sigma, expected):
+    x = gaussian_data()
+    for active in range(expected + 1):
+        report = ev.collapse(linear_optimum(noise, beta, active, sigma), x[::-1], batch_size=7)
+        assert report.active == active
+        if active == 3:
+            assert report.right and "no latent is silent" in report.verdict
+        else:
+            assert report.expected == expected and report.right == (active == expected)
+            assert f"uses {expected} of 3" in report.verdict and ("train longer" in report.verdict) != report.right
+    rates = np.maximum(np.log(LAMBDA[:3] / (beta * noise)) / 2, 0)
+    report = ev.collapse(linear_optimum(noise, beta, expected, sigma), x)
+    np.testing.assert_allclose(report.kl_per_latent, rates, atol=1e-12)  # LIN.6
+
+
+def test_the_linear_optimum_without_noise_to_learn_is_not_told():
+    assert ev.linear_optimum(np.array([3.0, 1.0, 0, 0]), 2, beta=1.0) is None
+    x = gaussian_data() * [1, 1, 0, 0]
+    report = ev.collapse(linear_optimum(0.5, 1.0, 2, "learned"), x)
+    assert report.right is None and report.expected is None
+
+
+def silent(model):
+    for name in model.params:
+        if name.startswith("encoder"):
+            model.params[name][...] = 0
+    return model
+
+
+def test_a_total_collapse_of_other_decoders_is_a_fault_where_a_small_use_pays():
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, 2, size=(200, 1))
+    x = np.where(rng.random((200, 12)) < 0.1, 1 - corner, corner).astype(float)  # pixels agree: one hidden bit
+    S = np.cov(x.T, bias=True)
+    threshold = np.linalg.eigvalsh(S / np.outer(*[np.sqrt(np.diag(S))] * 2))[-1]  # of COL.1, S - beta diag(S)
+    for beta, right in ((1.0, False), (0.99 * threshold, False), (1.01 * threshold, None)):
+        report = ev.collapse(silent(BetaVAE(12, (9,), 2, beta=beta)), x)
+        assert report.active == 0 and report.right is right and report.expected is None
+        assert ("fault" in report.verdict) == (right is False)
+    for sigma in (0.1, "learned", "per-pixel"):
+        assert ev.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=sigma))), x).right is False
+    assert ev.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=3.0))), x).right is None
+
+
+def test_what_cannot_be_told_is_not_told():
+    x, model = binary(30), small_vae()
+    model.params["encoder_W2"][:, 1], model.params["encoder_b2"][1] = 0, 0  # one of two latents is silent
+    report = ev.collapse(model, x)
+    assert (report.active, report.right) == (1, None) and "cannot be told" in report.verdict
+    report = ev.collapse(linear_optimum(0.5, 1.0, 1, None, CapacityVAE, gamma=10.0, capacity=1.0), gaussian_data())
+    assert report.right is None and report.expected is None

@@ -1,0 +1,274 @@
+"""Promise: note 12's claims on the errors of the ELBO, on importance weights, quadrature and collapse hold."""
+
+import contextlib
+import importlib.util
+import io
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import BetaVAE, Gaussian, VAE, ops
+
+ROOT = Path(__file__).parents[1] / "derivations"
+NOTE = (ROOT / "12-log-likelihood.md").read_text("utf-8")
+LOG_P, POSTERIOR, WIDE, NARROW = -(np.log(2 * np.pi * 1.25) + 1 / 1.25) / 2, (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
+
+
+def log_normal(value, mean, variance):
+    return -(np.log(2 * np.pi * variance) + (value - mean) ** 2 / variance) / 2
+
+
+def draws(q, n=1_000_000, seed=0):
+    """log p(x|z) at x = 1 and the log weight, for n draws of z from q: the note's example."""
+    z = q[0] + np.sqrt(q[1]) * np.random.default_rng(seed).standard_normal(n)
+    log_x = log_normal(1.0, z, 0.25)
+    return log_x, log_x + log_normal(z, 0, 1) - log_normal(z, *q)
+
+
+def relative_variance(q, posterior=POSTERIOR):
+    """IS.6."""
+    (nu, Sigma), (m, variance) = posterior, q
+    rest = 2 * variance - Sigma
+    return variance / np.sqrt(Sigma * rest) * np.exp((nu - m) ** 2 / rest) - 1
+
+
+def mean_and_error(each):
+    return each.mean(), each.std() / np.sqrt(len(each))
+
+
+def agrees(printed, value, error=0.0):
+    """Is value what is printed, to the digits printed and the error of the simulation?"""
+    decimals = len(printed.partition(".")[2])
+    return abs(float(printed) - value) <= 0.5 * 10.0**-decimals + 1e-9 + error
+
+
+def numbers(pattern):
+    found = re.search(pattern, " ".join(NOTE.split()))
+    assert found, pattern
+    return found.groups()
+
+
+# ---- the two errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("equation", ["ERR.1 ERR.2"])
+def test_the_spread_over_the_data_contains_the_noise_of_the_draws(equation):
+    e, s = np.array([-3.0, 1.0, 0.5, 4.0]), np.array([0.3, 2.0, 0.1, 1.0])
+    outcomes = e + s * np.array(list(itertools.product([-1, 1], repeat=4)))  # all outcomes of noise +-s_n
+    assert outcomes.var(axis=1, ddof=1).mean() == pytest.approx(e.var(ddof=1) + (s**2).mean())
+    assert outcomes.mean(axis=1).var() == pytest.approx((s**2).sum() / 4**2)
+
+
+def test_worked_example_by_hand():
+    x, W = np.array([1.0, 2.0, 3.0]), np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 1.0]])
+    K = np.eye(3) + W.T @ W
+    assert np.linalg.eigvalsh(K) == pytest.approx([1, 3, 4]) and x @ np.linalg.solve(K, x) == pytest.approx(10)
+    V = np.linalg.inv(np.eye(2) + W @ W.T)
+    assert V == pytest.approx(np.diag([1 / 3, 1 / 4])) and x @ W.T @ V == pytest.approx([1, 0.5])
+    log_p, est3 = numbers(r"\\log 12 \+ 10\) = (-[\d.]+)`\$, and EST.3 is.*?= ([\d.]+)`")
+    assert agrees(log_p, -(3 * np.log(2 * np.pi) + np.linalg.slogdet(K)[1] + 10) / 2)
+    variance, mu = np.diag(V), np.array([1, 0.5])
+    assert agrees(est3, ((variance - 1) ** 2 / 2 + mu**2 * variance).sum())
+
+
+# ---- importance sampling -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("equation", ["IS.4"])
+def test_leaving_one_out(equation):
+    w = np.random.default_rng(0).lognormal(size=(1000, 6))
+    without = np.stack([np.delete(w, i, axis=1).mean(axis=1) for i in range(6)], axis=1)
+    assert without.mean(axis=1) == pytest.approx(w.mean(axis=1))
+    assert (np.log(w.mean(axis=1)) >= np.log(without).mean(axis=1)).all()  # for every set of weights
+    bounds = [mean_and_error(ops.log_mean_exp(draws(WIDE)[1].reshape(-1, K)))[0] for K in (1, 2, 4, 5, 8, 10)]
+    assert (np.diff(bounds) > 0).all() and bounds[-1] < LOG_P
+
+
+@pytest.mark.parametrize("equation", ["IS.5"])
+def test_bias_and_noise_of_the_log_of_a_mean(equation):
+    v = relative_variance(WIDE)
+    for K in (50, 200):
+        each = ops.log_mean_exp(draws(WIDE)[1].reshape(-1, K)) - LOG_P
+        assert each.std() == pytest.approx(np.sqrt(v / K), rel=0.05)
+        quiet = each - (np.exp(each) - 1)  # E[w] / p - 1 = 0: the same mean, less noise
+        assert quiet.mean() == pytest.approx(-v / (2 * K), rel=0.1)
+
+
+@pytest.mark.parametrize("equation", ["IS.6"])
+@pytest.mark.parametrize("q", [WIDE, (0.8, 0.2), (1.5, 0.15), (0.0, 2.0)])
+def test_the_variance_of_a_weight(equation, q):
+    z = np.linspace(-30, 30, 200_001)
+    integral = np.exp(2 * log_normal(z, *POSTERIOR) - log_normal(z, *q)).sum() * (z[1] - z[0])
+    assert 1 + relative_variance(q) == pytest.approx(integral, rel=1e-9)
+
+
+def test_a_narrow_q_has_weights_without_variance():
+    for variance, grows in ((0.099, True), (0.101, False)):  # half the posterior's is 0.1
+        tails = [2 * log_normal(z, *POSTERIOR) - log_normal(z, 0.8, variance) for z in (20.0, 40.0)]
+        assert (tails[1] > tails[0]) == grows
+
+
+def test_a_mean_that_is_off():
+    gap = 4.0
+    m = 0.8 - np.sqrt(2 * gap * 0.2)
+    assert np.log1p(relative_variance((m, 0.2))) == pytest.approx(2 * gap)
+    four, eight = numbers(r"`1 \+ v = e\^8 = (\d+)`\$, at 8 nats \$`e\^\{16\} = ([\d.]+) \\cdot 10\^6`")
+    assert agrees(four, np.exp(8)) and agrees(eight, np.exp(16) / 1e6)
+    left = numbers(r"these gaps is ([\d.]+) and ([\d.]+) nats")
+    rng = np.random.default_rng(0)
+    for gap, printed in zip((4.0, 8.0), left, strict=True):
+        log_w = (rng.standard_normal((1000, 5000), np.float32) * np.sqrt(2 * gap, dtype=np.float32)) - np.float32(gap)
+        each, error = mean_and_error(ops.log_mean_exp(log_w))
+        assert agrees(printed, -each, 4 * error)
+        if gap == 4:
+            printed_median, flat = numbers(r"more than (\d+), and \$`K / \(1 \+ v\)`\$ is (\d+\.\d+)")
+            assert agrees(printed_median, np.median(ops.effective_samples(log_w)), 2)  # the median of 1000: +- 1
+            assert agrees(flat, 5000 / np.exp(8))
+
+
+def test_the_table_of_two_encoders():
+    assert agrees(*numbers(r"with \$`v = ([\d.]+)`\$\. Narrow"), relative_variance(WIDE))
+    rows = {
+        name: [cell.strip() for cell in cells.split("|")]
+        for name, cells in re.findall(r"^\| (wide|narrow|\$`-v / \(2K\)`\$|\$`K`\$) \| (.*) \|$", NOTE, re.M)
+    }
+    samples = [int(cell) for cell in rows["$`K`$"]]
+    assert samples == [1, 2, 5, 10, 100]
+    for name, q in (("wide", WIDE), ("narrow", NARROW)):
+        _, log_w = draws(q)
+        for K, printed in zip(samples, rows[name], strict=True):
+            each, error = mean_and_error(ops.log_mean_exp(log_w.reshape(-1, K)) - LOG_P)
+            assert agrees(printed, each, 3 * error), (name, K, each)
+    for K, printed in zip(samples, rows["$`-v / (2K)`$"], strict=True):
+        assert agrees(printed, -relative_variance(WIDE) / (2 * K))
+
+
+@pytest.mark.parametrize("equation", ["IS.7 IS.8"])
+def test_error_and_effective_samples(equation):
+    w = np.random.default_rng(0).lognormal(size=(3, 40))
+    error, effective = ops.log_mean_exp_error(np.log(w)), ops.effective_samples(np.log(w))
+    relative = w / w.mean(axis=1, keepdims=True) - 1
+    assert error == pytest.approx(np.sqrt((relative**2).sum(axis=1) / (40 * 39)))
+    assert effective == pytest.approx(w.sum(axis=1) ** 2 / (w**2).sum(axis=1))
+    assert error**2 == pytest.approx((40 / effective - 1) / 39)
+    assert ops.effective_samples(np.array([0.0, -1000.0])) == pytest.approx(1)
+    equal = np.full(7, 800.0)
+    assert ops.effective_samples(equal) == pytest.approx(7) and ops.log_mean_exp_error(equal) == 0
+
+
+@pytest.mark.parametrize("equation", ["IS.9"])
+def test_the_closed_form_kl_inside_is_no_bound(equation):
+    """The counterexample: it exceeds the exact log p(x), by what the note says."""
+    kl = ops.gaussian_kl_forward(np.array([[0.8]]), np.log(np.array([[0.2]]))).item()
+    limit = log_normal(1, 0.8, 0.45) - kl
+    first, printed_kl, printed, above, at_ten = numbers(
+        r"so the limit is \$`(-[\d.]+) - ([\d.]+) = (-[\d.]+)`\$, ([\d.]+) nats above.*?already ([\d.]+) above"
+    )
+    for number, value in ((first, limit + kl), (printed_kl, kl), (printed, limit), (above, limit - LOG_P)):
+        assert agrees(number, value)
+    log_x, log_w = draws(POSTERIOR)
+    assert np.abs(log_w / LOG_P - 1).max() < 1e-10
+    last = -np.inf
+    for K in (1, 2, 5, 10, 100):
+        wrong, error = mean_and_error(ops.log_mean_exp(log_x.reshape(-1, K)) - kl)
+        assert last < wrong < limit + 4 * error
+        assert wrong > LOG_P + 50 * error if K > 1 else abs(wrong - LOG_P) < 4 * error
+        last = wrong
+        if K == 10:
+            assert agrees(at_ten, wrong - LOG_P, 3 * error)
+
+
+# ---- quadrature --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("equation", ["QUAD.2"])
+@pytest.mark.parametrize("c", [0.0, 0.2, 0.5])
+def test_the_trapezoid_rule_on_a_gaussian(equation, c):
+    s, g, k = 0.7, np.arange(-200, 201), np.arange(1, 20)
+    for ratio in (0.5, 1.0, 1.5, 3.0):  # h / s
+        h = ratio * s
+        total = h * np.exp(log_normal(g * h + c * h, 0, s**2)).sum()
+        series = 2 * (np.exp(-2 * (np.pi * k * s / h) ** 2) * np.cos(2 * np.pi * k * c)).sum()
+        assert total - 1 == pytest.approx(series, abs=1e-14)
+    assert 2 * np.exp(-2 * np.pi**2) == pytest.approx(5e-9, rel=0.1) and 2 * np.exp(-8 * np.pi**2) < 1e-16
+
+
+# ---- silent latents ----------------------------------------------------------------------------------
+
+
+def change_of_loss(model, x, a0, u, delta, beta):
+    """Loss with a = a0 + delta z u and the note's q, minus the loss at delta = 0; over z by Gauss-Hermite."""
+    eps, weight = np.polynomial.hermite_e.hermegauss(40)
+    weight = weight / weight.sum()
+
+    def nll(a):
+        return model.likelihood.forward(ops, model.params, a, np.broadcast_to(x, a.shape))
+
+    ones = np.ones((len(x), 1))
+    g = -model.likelihood.backward(ops, model.params, np.ones(len(x)), ones * a0, x, dict(model.params))
+    mu = delta * g @ u / beta
+    out = [nll(a0 + delta * (mu[:, None] + e) * u) for e in eps]
+    return (weight @ out - nll(ones * a0) + beta * mu**2 / 2).mean()
+
+
+@pytest.mark.parametrize("equation", ["COL.1 COL.2"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", Gaussian(sigma=0.6), Gaussian(sigma="learned")], ids=str)
+def test_a_small_use_of_z_pays_by_the_form_of_the_note(equation, likelihood):
+    rng, beta = np.random.default_rng(0), 1.3
+    hidden = rng.normal(size=(40, 1))
+    x = (hidden + 0.7 * rng.normal(size=(40, 5)) > 0).astype(float)
+    model = VAE(5, (), 1, likelihood=likelihood, dtype="float64", backend="numpy")
+    mean, S = x.mean(axis=0), np.cov(x.T, bias=True)
+    V = model.likelihood.silent_variance(mean, np.diag(S))
+    binary = likelihood == "bernoulli"
+    if likelihood != "bernoulli" and likelihood.sigma == "learned":
+        model.params["x_logvar"][...] = np.log(V[0])
+        assert V == pytest.approx(np.full(5, np.trace(S) / 5))
+    if binary:
+        assert V == pytest.approx(np.diag(S)) and np.trace(S - np.diag(V)) == pytest.approx(0, abs=1e-14)
+    a0 = np.log(mean / (1 - mean)) if binary else mean
+    values, vectors = np.linalg.eigh(S - beta * np.diag(V))
+    assert values[0] < -0.01 and values[-1] > 0.01  # both signs are seen
+    for value, direction in zip(values, vectors.T, strict=True):
+        u, delta = direction if binary else V * direction, 1e-3
+        found = change_of_loss(model, x, a0, u, delta, beta)
+        assert found == pytest.approx(-(delta**2) * value / (2 * beta), rel=1e-3, abs=1e-12)
+
+
+def test_at_the_threshold_of_fixed_noise_this_is_the_linear_one():
+    x = np.random.default_rng(0).normal(size=(50, 4)) * [2, 1, 1, 0.5]
+    S, noise = np.cov(x.T, bias=True), 0.5
+    model = BetaVAE(4, (3,), 2, beta=1.0, likelihood=Gaussian(sigma=noise**0.5))
+    V = model.likelihood.silent_variance(x.mean(axis=0), np.diag(S))
+    beta = np.linalg.eigvalsh(S)[-1] / noise  # LIN.8
+    assert np.linalg.eigvalsh(S - beta * np.diag(V))[-1] == pytest.approx(0, abs=1e-12)
+
+
+# ---- figure, and predict, then run -------------------------------------------------------------------
+
+
+def test_the_figure_draws_the_note():
+    spec = importlib.util.spec_from_file_location("note_12", ROOT / "figures" / "note_12.py")
+    figure = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figure)
+    assert figure.LOG_P == pytest.approx(LOG_P) and (figure.WIDE, figure.NARROW) == (WIDE, NARROW)
+    assert figure.relative_variance(WIDE) == pytest.approx(relative_variance(WIDE))
+    assert figure.relative_variance(NARROW) == np.inf
+
+
+def test_the_command():
+    (command,) = re.findall(r"python -c '\n(.*?)\n'\n", NOTE, re.S)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(command, {})
+    first, second, third = out.getvalue().splitlines()
+    bound, off, claimed, effective = numbers(
+        r"becomes about (-[\d.]+) at .*?By \$`-\\log 2 = (-[\d.]+)`.*?claims ([\d.]+), with .*? of ([\d,]+) of 5,000"
+    )
+    assert agrees("-1.431", float(first.split()[-1])) and agrees(bound, float(second.split()[-1]), 0.01)
+    found = [float(number) for number in re.findall(r"-?\d+\.?\d*", third)]
+    assert agrees(off, -np.log(2)) and found[0] == pytest.approx(-np.log(2), abs=0.01)
+    assert agrees(claimed, found[1]) and found[2] == pytest.approx(float(effective.replace(",", "")), abs=50)
