@@ -1,7 +1,7 @@
 """What a large beta does to two factors: the Gaussian blobs of Burgess et al. 2018, Figure 2.  About two minutes.
 
 One blob at 32 x 32 places, ten latents.  With beta = 1 place is spread over more latents than it has coordinates;
-with beta = 150 two latents carry it, one coordinate each.  Three seeds each; the figure shows seed 0.
+with beta = 150 two latents carry it.  Three seeds each; the figure shows seed 0.
 Run: python examples/beta_blobs.py                 (--quick: seconds, on 8 x 8 images)
 """
 
@@ -11,7 +11,7 @@ from runner import Results, options, save_figure, train
 
 from vae_from_scratch import Adam, BetaVAE, datasets, evaluation, plots
 
-BETAS, SEEDS, SHOWN = (1, 150), (0, 1, 2), 5  # SHOWN: how many latents the figure has for each beta
+BETAS, SEEDS, SHOWN = (1, 150), (0, 1, 2), 4  # SHOWN: how many latents the figure has for each beta
 FULL = {"size": 64, "positions": 32, "hidden": (200, 200), "epochs": 150}
 QUICK = {"size": 8, "positions": 8, "hidden": (20,), "epochs": 30}
 
@@ -19,19 +19,20 @@ QUICK = {"size": 8, "positions": 8, "hidden": (20,), "epochs": 30}
 def draw(models, data, kls):
     """For each beta the latents with most KL: where the blob must be for which mean of q, and the traversal."""
     places = data.sizes
-    figure = Figure(figsize=(11, 6.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     for part, (beta, model), kl in zip(figure.subfigures(1, len(models), wspace=0.05), models.items(), kls):
         most = np.argsort(-kl)[:SHOWN]
         mu, _ = model.encode(data[:])
         centre, _ = model.encode(data.images(np.array([[places[0] // 2, places[1] // 2]])))
-        rows = plots.traversal_rows(model, centre[0], most, steps=7)
-        part.suptitle(f"beta = {beta}: {kl.sum():.2f} nats")
-        axes = part.subplots(SHOWN, 2, width_ratios=(1, 6))
+        rows = plots.traversal_rows(model, centre[0], most, steps=5)
+        part.suptitle(f"beta = {beta}: KL {kl.sum():.2f} nats")
+        axes = part.subplots(SHOWN, 2, width_ratios=(1, 4.6))
         for (left, right), j, row in zip(axes, most, rows):
             left.imshow(mu[:, j].reshape(places), cmap="RdBu", vmin=-3, vmax=3)
-            left.set(xticks=[], yticks=[], ylabel=f"z{j}\n{kl[j]:.2f} nats")
+            left.set(xticks=[], yticks=[])
+            left.set_ylabel(f"z{j}: {kl[j]:.2f} nats", fontsize="small")
             plots.show_grid(right, [row], data.image_shape)
-        axes[0, 0].set_title("mean of q by\nplace of the blob", fontsize="medium")
+        axes[0, 0].set_title("mean of q\nby place", fontsize="medium")
         axes[0, 1].set_title("E[x|z], this latent from -3 to 3,\nthe others as for a blob in the middle", fontsize="medium")
         axes[-1, 0].set_xlabel("red -3, blue 3", fontsize="small")
     return figure

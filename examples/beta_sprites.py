@@ -39,7 +39,7 @@ def draw(results, watch, factor_names):
     )  # fmt: skip
     plots.show_kl_per_latent(right, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
     right.set(title=f"KL of each latent, beta = {SHOWN}", xlabel="training images seen, thousands")
-    right.set(ylim=(0, 1.6 * watch.kl_per_latent().max()))  # room for the legend
+    right.set(ylim=(0, 1.9 * watch.kl_per_latent().max()))  # room for the legend
     right.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
     return figure
 
