@@ -1,7 +1,8 @@
 """The capacity schedule of Burgess et al. 2018, Figure 3, on 32 x 32 sprites: which factor comes when.  About two minutes.
 
-loss = recon_nll + 1000 |KL - C| while C grows from 0 to 25 nats: the KL of each latent, and the nats that follow each
-factor, as C grows; at the end the traversals.  A dense network and 34,560 steps; the paper's was convolutional, 100,000.
+loss = recon_nll + 1000 |KL - C| while C grows from 0 to 25 nats: the KL of each latent, and the nats that follow one
+factor alone, as C grows; at the end the traversals.  A dense network and 34,560 steps; the paper's was convolutional and
+took 100,000.
 Run: python examples/beta_capacity.py                 (--quick: seconds, on 16 x 16 sprites)
 """
 
@@ -27,8 +28,8 @@ def draw(watch, data):
     left.set(title="KL of each latent", xlabel="capacity C, nats")
     for f, name in enumerate(data.factor_names):
         right.plot(capacity, (kl * shares[:, :, f]).sum(axis=1), color=plots.COLOURS[f], label=name)
-    right.plot(capacity, watch.column("kl"), color="black", linewidth=1, linestyle=":", label="all")
-    right.set(title="nats that follow each factor", xlabel="capacity C, nats", ylabel="nats", ylim=(0, None))
+    right.plot(capacity, watch.column("kl"), color="black", linewidth=1, linestyle=":", label="KL, all")
+    right.set(title="nats that follow one factor alone: KL times share", xlabel="capacity C, nats", ylabel="nats", ylim=(0, None))
     right.legend(frameon=False)
     return figure
 
@@ -49,7 +50,7 @@ def main(arguments=None):
     )  # fmt: skip
     save_figure(draw(watch, data), chosen.out / "beta_capacity.png")
     start = model.encode(data.images(np.array([[2, 5, 0, 16, 16]])))[0][0]  # the largest heart, upright, in the middle
-    figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape)
+    figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape, most=5)
     save_figure(figure, chosen.out / "beta_capacity_traversals.png")
     for name, kl in zip(watch.names(data.factor_names), watch.kl_per_latent()[-1]):
         print(f"{kl:.2f} nats, {name}")

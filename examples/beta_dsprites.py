@@ -27,7 +27,7 @@ FULL = {
     "watched": 2000, "points": 10_000, "raw_points": 2500, "draws": 3,
 }  # fmt: skip
 QUICK = {
-    "size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 960, "watched": 500, "points": 100,
+    "size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 1900, "watched": 500, "points": 100,
     "raw_points": 100, "draws": 1,
 }  # fmt: skip
 

@@ -13,9 +13,8 @@ from runner import Results, options, save_figure, train
 from vae_from_scratch import Adam, BetaVAE, datasets, plots
 
 BETAS, SHOWN = (1, 2, 4, 8, 16), 4
-FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000}
-QUICK = {"size": 16, "hidden": (32,), "images": 4000, "batch": 64, "watched": 1000}
-MARKS = 40
+FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000, "marks": 40}
+QUICK = {"size": 16, "hidden": (32,), "images": 2000, "batch": 64, "watched": 500, "marks": 5}
 
 
 def draw(results, watch, factor_names):
@@ -57,7 +56,7 @@ def main(arguments=None):
         watch = Watch(folder / "watch.csv", data, setting["watched"])
         train(
             folder, model, x, Adam(lr=1e-3), setting["batch"], 1, x_valid=watch.some, callback=watch,
-            callback_at=[len(x) * k // MARKS for k in range(1, MARKS + 1)], progress=False,
+            callback_at=[len(x) * k // setting["marks"] for k in range(1, setting["marks"] + 1)], progress=False,
         )  # fmt: skip
         row = watch.results.rows[-1]
         kl = watch.kl_per_latent()[-1]
