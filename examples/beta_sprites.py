@@ -1,7 +1,7 @@
 """Rate against distortion as beta grows, and what the latents hold, on 32 x 32 sprites.  About two minutes.
 
-Ten latents, beta from 1 to 16, every image seen once: rate, distortion and active units at the end; for one beta the
-KL of each latent during training, the factor it follows, and its traversal.
+Ten latents, beta from 1 to 16, every image seen once: rate, distortion, active units and how well one latent follows each
+factor at the end; for one beta the KL of each latent during training, the factors it follows, and its traversal.
 Run: python examples/beta_sprites.py                 (--quick: seconds, on 16 x 16 sprites)
 """
 
@@ -60,8 +60,10 @@ def main(arguments=None):
         )  # fmt: skip
         row = watch.results.rows[-1]
         kl = watch.kl_per_latent()[-1]
+        best = watch.shares()[-1][kl > 0.01].max(axis=0, initial=0)  # of the latents that say something
         results.add(
             **{name: row[name] for name in ("beta", "recon_nll", "kl", "active_units")},
+            **{f"best_{name}": share for name, share in zip(data.factor_names, best)},
             **{f"kl_{rank}": value for rank, value in enumerate(np.sort(kl)[::-1])},
         )  # fmt: skip
         print(f"beta {beta}: reconstruction {row['recon_nll']:.1f}, KL {row['kl']:.2f} nats, {row['active_units']} active")
