@@ -68,5 +68,5 @@ class Watch:
         texts = []
         for j, shares in enumerate(self.shares()[-1]):
             order = [f for f in np.argsort(-shares) if shares[f] > 0.25]
-            texts.append(f"z{j}: " + (", ".join(f"{factor_names[f]} {100 * shares[f]:.0f} %" for f in order) or "no factor"))
+            texts.append(f"z{j}: " + (", ".join(f"{factor_names[f]} {100 * shares[f]:.0f} %" for f in order) or "none alone"))
         return texts
