@@ -23,11 +23,11 @@ RAISED_AFTER = 2  # epochs of the third network at beta = 1
 PUBLISHED = {"raw pixels": 0.4575, "PCA": 0.849, "untrained": 0.4414, "beta = 1": 0.6158, "beta = 4": 0.9923}  # Figure 6
 FULL = {
     "size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 128, "look": 25_600,
-    "watched": 2000, "points": 10_000, "draws": 3,
+    "watched": 2000, "points": 10_000, "votes": 800, "draws": 3,
 }  # fmt: skip
 QUICK = {
     "size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 1900, "watched": 500, "points": 100,
-    "draws": 1,
+    "votes": 50, "draws": 1,
 }  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def score(results, code, encode, data, setting, **about):
     """Score a function from images to codes, and add a row for each draw to results, unless they are there."""
     points, draws = setting["points"], setting["draws"]
     variational = isinstance(encode(data[:1]), tuple)
-    as_given = {} if variational else {"least_variance": 0}  # codes on a scale of their own
+    for_factor = {"votes": setting["votes"], "test_votes": setting["votes"], "progress": False}
+    for_factor |= {} if variational else {"least_variance": 0}  # codes on a scale of their own
     if code == "raw pixels":  # 4,096 codes take their time, and a table of them 12 GB: one draw
         draws = 1
     if len(results.where(code=code, **about)) == draws:
@@ -77,7 +78,7 @@ def score(results, code, encode, data, setting, **about):
         five, four = beta_vae_scores(encode, data, rng, sets, points=points, test_points=points // 2, progress=False)
         row = {"published": PUBLISHED[code]} if code in PUBLISHED else {}
         row |= {"beta_vae_5": five.score, "beta_vae_4": four.score}
-        row["factor_vae"] = factor_vae_score(encode, data, rng, progress=False, **as_given).score
+        row["factor_vae"] = factor_vae_score(encode, data, rng, **for_factor).score
         row["mig_histogram"] = mig_histogram(encode, data, rng, points=points, progress=False).score
         if variational and draw == 0:  # over all images: no draw about it
             row["mig_chen"] = mig_chen(encode, data, rng, progress=False).score
