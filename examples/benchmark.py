@@ -1,4 +1,4 @@
-"""The same training step by our code, PyTorch, JAX and autograd, side by side.  Half an hour; with --quick, seconds.
+"""The same training step by our code, PyTorch, JAX and autograd, side by side.  Ten minutes; with --quick, seconds.
 
 Every contender does the same in float32: draw eps, loss and gradients of a VAE with Bernoulli pixels, a step of Adam,
 and the loss read back as a Python float.  The floor does the matrix products of that step and nothing else.
@@ -77,6 +77,7 @@ class Ours:
         noise = self.model.draw_noise(len(x), self.rng) if eps is None else (eps,)
         terms, grads = self.model.loss_and_grads(x, *noise)
         self.adam.step(self.model.params, grads, self.state, self.model.ops)
+        self.model.params.recycle(grads)  # as fit does
         return float(terms.loss)
 
     def params(self):
@@ -131,7 +132,9 @@ class Torch:
 
     Tried, its time over that of what is here: Adam foreach 1.2, a loop of single updates 1.2 to 1.5 (tiny); weights
     (inputs, outputs) 1.0 to 1.1; a compiled loss with the eager Adam 1.05 (mnist), 2 (tiny); without cpp_wrapper 1.2
-    (tiny); max_autotune, or randn inside the graph, 1.0; one flat vector of parameters 0.9 (tiny), 1.03 (mnist).
+    (tiny); max_autotune, or randn inside the graph, 1.0; one flat vector of parameters 0.9 (tiny), 1.03 (mnist).  Its
+    MKL keeps to AVX2 on AMD (115 Gflop/s here, OpenBLAS 254): MKL_ENABLE_INSTRUCTIONS=AVX512, MKL_CBWR=AVX512,
+    MKL_DEBUG_CPU_TYPE=5, ATEN_CPU_CAPABILITY=avx2 move the first product of mnist by 4 % at most, either way.
     """
 
     def __init__(self, arguments, batch_size, compiled):
@@ -212,7 +215,8 @@ class Jax:
 
     Tried, its time over that of what is here: state not donated 1.05 to 1.2 (mnist); one flat vector of parameters 0.8
     (tiny), 1.04 (mnist), 2 (dsprites), so it is used where the numbers are few; asynchronous dispatch 1.15 (tiny); the
-    epoch as a loop of jitted steps 1.08; the generator "rbg" 1.0, 5 to binarise; fast math, oneDNN, wider vectors 1.0.
+    epoch as a loop of jitted steps 1.08; the generator "rbg" 1.0, 5 to binarise; fast math, oneDNN, wider vectors 1.0;
+    for the products of mnist alone, xla_cpu_max_isa, XNNPACK, YNNPACK 1.0 (220 Gflop/s: AVX-512 without being told).
     """
 
     def __init__(self, arguments, batch_size):
@@ -466,9 +470,11 @@ def machine():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{package} {importlib.metadata.version(package)}")
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    verbose = {"env": {**os.environ, "OPENBLAS_VERBOSE": "2"}, "capture_output": True, "text": True}
+    said = subprocess.run([sys.executable, "-c", "import numpy"], **verbose).stderr.strip()  # "Core: ..." by OpenBLAS
     return (
         f"{name}, {len(cores())} cores, {platform.system()} {platform.machine()}; Python {platform.python_version()}, "
-        f"{', '.join(versions)}; NumPy's BLAS: {blas['name']} {blas['version']}."
+        f"{', '.join(versions)}; NumPy's BLAS: {blas['name']} {blas['version']} {said}".rstrip() + "."
     )
 
 
@@ -476,16 +482,36 @@ def where(threads):
     return "one thread on one core" if threads == "1" else "all cores"
 
 
+def overview(results, threads):
+    """One table: a row per workload; ms per step of ours and of the floor, everyone else as a multiple of ours."""
+    rows = {workload: summarise(seconds) for (t, workload), (seconds, _) in results.items() if t == threads}
+    ours = base(next(iter(rows.values())))
+    others = [name for name in CONTENDERS if name not in (ours, FLOOR) and any(name in row for row in rows.values())]
+    lines = [f"| {where(threads)} | {ours}: ms | the floor: ms | {ours}: times the floor "]
+    lines[0] += "".join(f"| {name}: times {ours} " for name in others) + "|"
+    lines += ["|---" * (4 + len(others)) + "|"]
+    for workload, row in rows.items():
+        cells = [f"{WORKLOADS[workload][0]}", f"{row[ours][0][0]:.3g}", f"{row[FLOOR][0][0]:.3g}", spread(row[ours][2])]
+        lines.append(f"| {' | '.join(cells + [spread(row[name][1]) if name in row else '' for name in others])} |")
+    return lines
+
+
+def spread(quartiles):
+    median, low, high = quartiles
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
+
+
 def markdown(results, notes):
-    """A table per workload, fastest contender first."""
-    lines = [machine(), *notes, "Medians; in brackets quartiles over the rounds."]
+    """An overview for each number of threads, then a table per workload, fastest contender first."""
+    lines = [machine(), *notes, "Medians; in brackets quartiles over the rounds, of ratios taken within a round."]
+    for threads in dict.fromkeys(threads for threads, _ in results):
+        lines += ["", *overview(results, threads)]
     for (threads, workload), (seconds, data) in results.items():
         rounds = f"{len(seconds[FLOOR])} rounds" + (f", {data}" if data else "")
         lines += ["", f"### {workload}, {where(threads)}: {WORKLOADS[workload][0]}", ""]
         lines += [f"| {rounds} | ms per step | times {base(seconds)} | times the floor |", "|---|---|---|---|"]
         for name, (ms, *ratios) in sorted(summarise(seconds).items(), key=lambda row: row[1]):
-            cells = [f"{median:.2f} ({low:.2f} to {high:.2f})" for median, low, high in ratios]
-            lines.append(f"| {name} | {ms[0]:.3g} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {ms[0]:.3g} | {' | '.join(map(spread, ratios))} |")
     return "\n".join([*lines, ""])
 
 
@@ -525,7 +551,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--threads", nargs="+", choices=("1", "all"), default=["1", "all"])
-    parser.add_argument("--rounds", type=int, default=21, help="of each workload; a third as many epochs")
+    parser.add_argument("--rounds", type=int, default=9, help="of each workload; a third as many epochs")
     parser.add_argument("--quick", action="store_true", help="tiny, one thread, three rounds, no peers")
     parser.add_argument("--out", default=".", help="a folder, or the figure to write; the tables go beside it")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)

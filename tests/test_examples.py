@@ -7,6 +7,7 @@ import runpy
 import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -14,14 +15,16 @@ SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
-REPRODUCTIONS = {  # those that share the runner: name: further options of the quick form
-    "beta_blobs": [],
-    "beta_capacity": [],
-    "beta_dsprites": [],
-    "beta_sprites": [],
-    "exact_answers": [],
-    "kingma_welling_2013": [],
-}
+REPRODUCTIONS = [  # they share the runner
+    "beta_blobs",
+    "beta_capacity",
+    "beta_dsprites",
+    "beta_sprites",
+    "burda_2015",
+    "exact_answers",
+    "gradient_variance",
+    "kingma_welling_2013",
+]
 HELPERS = ("latents", "runner")  # imported by examples, none itself
 
 
@@ -44,9 +47,9 @@ def test_example(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", REPRODUCTIONS)
 def test_reproduction(name, tmp_path, capsys, monkeypatch):
-    """Its quick form leaves results and figures in one folder; called again it finds its runs done, and the same numbers."""
+    """Its quick form leaves results and figures in one folder; called again it finds its runs done, the numbers stay."""
     monkeypatch.syspath_prepend(ROOT / "examples")
-    arguments = [*REPRODUCTIONS[name], "--quick", "--out", str(tmp_path)]
+    arguments = ["--quick", "--out", str(tmp_path)]
     load(ROOT / "examples" / f"{name}.py").main(arguments)
     results, figures = (tmp_path / "results.csv").read_bytes(), sorted(tmp_path.glob("*.png"))
     assert figures and capsys.readouterr().out.count("wrote") >= len(figures)
@@ -68,6 +71,7 @@ def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
     for source in (path, *path.parent.parent.glob(f"{number}-*.md")):
         shutil.copy(source, tmp_path / source.relative_to(path.parent.parent))
     runpy.run_path(str(tmp_path / "figures" / path.name), run_name="__main__")
+    plt.close("all")  # or Matplotlib warns of the twenty-first
     folders = (tmp_path / "figures", path.parent)
     drawn, kept = (sorted(png.name for png in folder.glob(f"{number}-*.png")) for folder in folders)
     assert drawn == kept != []
@@ -101,6 +105,6 @@ def test_readme_counts_the_core_about_right():
 
 
 def test_readme_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "derivations").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "derivations").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", page.read_text("utf-8"))):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -189,13 +189,18 @@ def test_a_training_step_agrees_across_backends(activation):
         assert_close(fast_grads[name], plain_grads[name], np.float32)
 
 
-def test_every_call_returns_gradients_of_its_own():
+def test_every_call_returns_gradients_of_its_own_unless_some_are_given_back():
     model, rng = VAE(7, hidden=(5,), latent_dim=2), np.random.default_rng(0)
     batches = [(rng.uniform(size=(4, 7)), *model.draw_noise(4, rng)) for _ in range(2)]
     _, first = model.loss_and_grads(*batches[0])
     kept = first.buffer.copy()
     _, second = model.loss_and_grads(*batches[1])
     assert np.array_equal(first.buffer, kept) and not np.shares_memory(first.buffer, second.buffer)
+    model.params.recycle(first)
+    _, third = model.loss_and_grads(*batches[1])
+    _, fourth = model.loss_and_grads(*batches[1])
+    assert third is first and fourth is not first
+    assert np.array_equal(third.buffer, second.buffer) and np.array_equal(fourth.buffer, second.buffer)
 
 
 # ---- where Numba cannot compile, and while it does ------------------------------------------------------

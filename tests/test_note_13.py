@@ -150,6 +150,25 @@ def test_products_of_a_step():
     assert f"{found['product flops'] / found['product bytes']:.0f} flops per byte" in NOTE
 
 
+def test_what_the_table_of_times_says_is_said():
+    """The times were measured; that the figures beside them follow from them is checked."""
+    rows = re.findall(r"^\| ([^|]+) \|(.+µs.+)$", NOTE, re.M)
+    times = {name: [float(t) for t in re.findall(r"([\d.]+) µs", row)] for name, row in rows}
+    large = VAE(4096, (1200, 1200), 10, decoder_hidden=(1200,) * 3).params.buffer.nbytes
+    rates = [7 * nbytes / (1e3 * t) for nbytes, t in zip((4 * PARAMETERS, large), times["Adam"][1:])]
+    assert f"make {rates[0]:.0f} GB/s" in NOTE and f"(23 MB), {rates[1]:.0f} GB/s" in NOTE, rates
+    assert f"{7 * large / 1e6:.0f} MB)" in NOTE and f"are {large / 1e6:.0f} MB" in NOTE
+    assert round(410 / times["products"][1] * 1e3, -1) == 240 and "240 billion flops per second" in NOTE
+    assert round(56 - sum(row[0] for row in times.values())) == 19 and "56 µs, 19 of them" in NOTE
+
+
+@pytest.mark.parametrize("k", [0, 1, 100, 254])
+def test_a_byte_at_a_time_decides_a_pixel(k):
+    """P(first byte of u that is not k is below k) = k / 255, exactly."""
+    assert Fraction(k, 256) / (1 - Fraction(1, 256)) == Fraction(k, 255)
+    assert sum(Fraction(k, 256**i) for i in range(1, 9)) + Fraction(k, 255 * 256**8) == Fraction(k, 255)
+
+
 def test_calls_of_a_step_do_not_depend_on_its_size():
     (large, _), (tiny, model) = step(D, H, 20, N), step(64, 64, 2, 64)
     assert large["other calls"] == tiny["other calls"] == 61 and "more than 60 calls" in NOTE

@@ -1,11 +1,12 @@
 """Promise: the loop weights every example alike, repeats bit for bit, and looking never changes what it does."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, training
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, ops, training
 from vae_from_scratch.batches import binarize_rows
 from vae_from_scratch.evaluation import evaluate
 
@@ -222,3 +223,24 @@ def test_training_lowers_the_loss_on_data_it_has_not_seen():
         progress=False,
     )
     assert history["valid_loss"][-1] < history["valid_loss"][0] - 3
+
+
+def test_a_run_asks_for_no_more_memory_than_its_arrays():
+    """Parameters, gradients, Adam's two moments, one forward pass, and at most a fifth more; the images stay bytes."""
+    n, widths = 100, (784, 500, 40, 20, 500, 784, 784)  # x, then what the layers, eps and the likelihood see
+    images = np.random.default_rng(0).integers(0, 256, (3000, 784), np.uint8)
+    data = datasets.dataset.Dataset("noise", images, (28, 28), scale=255)
+    run = dict(batch_size=n, epochs=1, binarize="dynamic", progress=False)
+    if (warm := VAE(784)).ops is ops:
+        pytest.skip("NumPy's Adam needs arrays of its own")
+    fit(warm, data.subset(slice(n)), Adam(), **run)  # kernels are compiled or read
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        m = VAE(784)
+        tracemalloc.reset_peak()
+        fit(m, data, Adam(), **run)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 1.2 * (4 * m.params.buffer.nbytes + 4 * n * sum(widths))

@@ -106,8 +106,9 @@ def data(name, x, dim, unit_interval):
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")
     rows(name, head, dim, np.float32)
-    for start in range(0, 1 if getattr(x, "trusted", False) else n, 1000):
-        part = np.asarray(x[np.arange(start, min(start + 1000, n))])
+    trusted = getattr(x, "trusted", False)
+    for start in range(0, 1 if trusted else n, 1000):
+        part = head if trusted else np.asarray(x[np.arange(start, min(start + 1000, n))])
         if not np.isfinite(part).all():
             raise ValueError(
                 f"{name} holds NaN or infinity (within rows {start} to {start + len(part) - 1}); remove those rows"

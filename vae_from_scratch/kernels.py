@@ -171,7 +171,7 @@ ACT_KERNELS = {"linear": (add_bias, None), "tanh": (add_bias_tanh, tanh_da), "re
 def dense_act_forward(x, W, b, activation):
     if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32 and b.shape == W.shape[1:]):
         return ops.dense_act_forward(x, W, b, activation)
-    h = x @ W
+    h = x.dot(W)  # as x @ W, with a shorter way to BLAS
     ACT_KERNELS[activation][0](h, b)
     return h
 
@@ -181,8 +181,8 @@ def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
         return ops.dense_act_backward(dh, x, W, h, activation, out)
     da, dW, db = _da_dW_db(dh, x, h, activation, out)
     if 4 * len(da) <= len(W):  # for a batch much smaller than the layer, BLAS is quicker at W da^T, turned back
-        return np.ascontiguousarray((W @ da.T).T), dW, db
-    return da @ W.T, dW, db
+        return np.ascontiguousarray(W.dot(da.T).T), dW, db
+    return da.dot(W.T), dW, db
 
 
 def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
@@ -199,7 +199,7 @@ def _da_dW_db(dh, x, h, activation, out):
     else:
         da = np.empty(h.shape, F32)
         ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
-    return da, np.matmul(x.T, da, out=out[0]), db
+    return da, x.T.dot(da, out=out[0]), db
 
 
 # ---- the Bernoulli loss -------------------------------------------------------------------------------
@@ -346,6 +346,8 @@ def _flat(*arrays):
 
 @fast
 def adam_entries(param, grad, m, v, rate, beta1, rest1, beta2, rest2, v_scale, adam_eps):
+    rate, v_scale, adam_eps = np.float32(rate), np.float32(v_scale), np.float32(adam_eps)  # or all became float64
+    beta1, rest1, beta2, rest2 = np.float32(beta1), np.float32(rest1), np.float32(beta2), np.float32(rest2)
     for i in range(param.size):
         g = grad[i]
         m_new, v_new = beta1 * m[i] + rest1 * g, beta2 * v[i] + rest2 * g * g
@@ -355,6 +357,7 @@ def adam_entries(param, grad, m, v, rate, beta1, rest1, beta2, rest2, v_scale, a
 
 @fast
 def adagrad_entries(param, grad, g2, lr, adagrad_eps):
+    lr, adagrad_eps = np.float32(lr), np.float32(adagrad_eps)
     for i in range(param.size):
         g = grad[i]
         g2_new = g2[i] + g * g
@@ -368,15 +371,14 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
         return optimizers.adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps)
     rate, v_scale = lr / (1 - beta1**t), 1 / (1 - beta2**t)
     # 1 - beta2 is taken before rounding: in float32 it is off by 1.3e-5, Eq. FAST.12
-    scalars = rate, beta1, 1 - beta1, beta2, 1 - beta2, v_scale, adam_eps
-    adam_entries(*vectors, *map(np.float32, scalars))  # float32 times a Python float is float64 in a kernel
+    adam_entries(*vectors, rate, beta1, 1 - beta1, beta2, 1 - beta2, v_scale, adam_eps)
 
 
 def adagrad_update(param, grad, g2, lr, adagrad_eps):
     vectors = _flat(param, grad, g2)
     if vectors is None:
         return optimizers.adagrad_update(param, grad, g2, lr, adagrad_eps)
-    adagrad_entries(*vectors, np.float32(lr), np.float32(adagrad_eps))
+    adagrad_entries(*vectors, lr, adagrad_eps)
 
 
 # ---- drawing: the twin of fill_polygons in datasets/dsprites.py ------------------------------------------

@@ -11,6 +11,8 @@ class FlatDict(dict):
     Setting an item copies into its view: the names, the shapes and the buffer stay.
     """
 
+    spare = None  # what recycle was given
+
     def __init__(self, arrays, buffer=None):
         self.buffer = np.concatenate([np.ravel(array) for array in arrays.values()]) if buffer is None else buffer
         start = 0
@@ -19,8 +21,13 @@ class FlatDict(dict):
             start += array.size
 
     def empty_like(self):
-        """The same names and shapes on a buffer of its own, to be filled in."""
-        return FlatDict(self, np.empty_like(self.buffer))
+        """The same names and shapes on a buffer of its own, to be filled in: the recycled one, if there is one."""
+        spare, self.spare = self.spare, None
+        return FlatDict(self, np.empty_like(self.buffer)) if spare is None else spare
+
+    def recycle(self, like):
+        """Give back what empty_like returned, once nobody needs its values: new memory costs time at its first use."""
+        self.spare = like
 
     def __setitem__(self, name, value):
         self[name][...] = value

@@ -1,10 +1,12 @@
 """One training loop for every model; it knows no model's inside and holds no mathematics."""
 
+import functools
+
 import numpy as np
 from tqdm import tqdm
 
 from . import checks
-from .batches import BINARIZE, binarize_rows
+from .batches import BINARIZE, FirstRows, binarize_rows
 from .checkpoints import Keeper, Run, settings_of
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
@@ -114,8 +116,9 @@ def fit(
     )  # fmt: skip
     keeper = Keeper(run, checkpoint, checkpoint_every, checkpoint_steps, settings)
     epochs = keeper.start(resume)
-    some = x[np.arange(min(GLIMPSE, n))]
+    some = FirstRows(x, min(GLIMPSE, n))
     glimpse = some if x_valid is None else x_valid
+    look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
     bar = tqdm(total=epochs * -(-n // batch_size), initial=run.step, unit="step", disable=not progress)
     with bar, keeper, np.errstate(all="ignore"):  # keeper looks for what is not finite, so NumPy need not warn
         upcoming = sorted(at for at in callback_at if at > run.examples)
@@ -126,13 +129,13 @@ def fit(
                 if schedule is not None:
                     model.set(**checks.settings(schedule(run.step)))
                 if run.limit is None:
-                    run.expect(evaluate(model, some, binarize=binarize, seed=seed).loss)
+                    run.expect(look(some).loss)
                 terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), run.rngs["noise"]))
                 keeper.judge(batch, terms, grads)
                 if weight_decay:
                     prior_gradient(model.params, grads, n)
                 optimizer.step(model.params, grads, run.state, model.ops)
-                del grads  # or there were two sets of them in the next step
+                model.params.recycle(grads)  # for the next step
                 run.position += len(batch)
                 run.sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
                 while upcoming and run.examples >= upcoming[0]:
@@ -141,8 +144,8 @@ def fit(
                 keeper.after_step()
             row = {"epoch": run.epoch, "steps": run.step, "examples": run.examples, "seconds": run.seconds}
             row.update(zip(("loss", "recon_nll", "kl"), map(float, run.sums / n)))
-            seen = evaluate(model, glimpse, binarize=binarize, seed=seed)
-            keeper.judge(some, seen, {})
+            seen = look(glimpse)
+            keeper.judge(some[np.arange(min(batch_size, len(some)))], seen, {})
             if x_valid is not None:
                 row.update(valid_loss=seen.loss, valid_recon_nll=seen.recon_nll, valid_kl=seen.kl)
             if seen.kl_per_latent is not None:

@@ -1,0 +1,191 @@
+"""Promise: the numbers on examples/README.md, published and ours, are those of the CSV files; the estimators agree."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import VAE
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+README = (EXAMPLES / "README.md").read_text("utf-8")
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Import an example by name, with the runner beside it."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    yield importlib.import_module
+    for path in EXAMPLES.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture
+def rows(example):
+    """The rows of a CSV file in examples/results that have these values."""
+
+    def find(name, **values):
+        return example("runner").Results(EXAMPLES / "results" / f"{name}.csv", ()).where(**values)
+
+    return find
+
+
+def table(heading):
+    """The rows of the first table below a heading, without its head: lists of cells."""
+    lines = f"\n{README}".split(f"\n{heading}\n", 1)[1].split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    end = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 : end]]
+
+
+def numbers(cell):
+    return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*", cell)]
+
+
+@pytest.fixture
+def drawn(example, rows):
+    """The row of Figure 2's curve at a number of samples: seed 0, the step that README names for these latents."""
+
+    def find(data, latents, samples):
+        lr = {latents: lr for latents, lr, *_ in reversed(example("kingma_welling_2013").RUNS[data])}[latents]
+        (row,) = rows("kingma_welling_2013", data=data, latents=latents, lr=lr, seed=0, samples=samples)
+        return row
+
+    return find
+
+
+@pytest.fixture
+def published(rows):
+    """The paper's number."""
+
+    def find(**values):
+        (row,) = rows("published", **values)
+        return row["value"]
+
+    return find
+
+
+def test_main_table(drawn, published, rows):
+    """Paper, ours and minutes in the table at the top; its other rows have tests of their own."""
+    checked = 0
+    for what, paper, ours, _, minutes, _ in table("# Published numbers, and ours beside them"):
+        if found := re.search(r"Figure 2: (MNIST|Frey faces), (\d+) latents", what):
+            data, latents = {"MNIST": "mnist", "Frey faces": "frey"}[found[1]], int(found[2])
+            row, digits = drawn(data, latents, 10**7), 2 if data == "mnist" else 1
+            there = published(data=data, latent_dim=latents, samples=10**7, split="test")
+            expected = [there], [round(row["test"], digits)], [round(row["minutes"])]
+        elif "test NLL" in what:
+            row, there = rows("burda_2015")[-1], published(quantity="nll")
+            expected = [there], [round(row["nll"], 2)], [round(row["minutes"])]
+        elif "active units" in what:
+            expected = [published(quantity="active_units")], [rows("burda_2015")[-1]["active_units"]], []
+        else:
+            continue
+        assert tuple(map(numbers, (paper, ours, minutes))) == expected
+        checked += 1
+    assert checked == 8
+
+
+def test_figure_2(drawn, published):
+    """Paper, ours and the difference at each number of samples."""
+    for data, digits in (("mnist", 2), ("frey", 1)):
+        cells = table(f"### Figure 2, {'MNIST' if data == 'mnist' else 'Frey faces'}")
+        assert len(cells) == 3
+        for latents, *columns in cells:
+            for samples, cell in zip((10**6, 2 * 10**6, 5 * 10**6, 10**7), columns, strict=True):
+                paper = published(data=data, latent_dim=int(latents), samples=samples, split="test")
+                ours = round(drawn(data, int(latents), samples)["test"], digits)
+                off = ours - paper if data == "mnist" else 100 * (ours / paper - 1)
+                assert numbers(cell) == [paper, ours, pytest.approx(off, abs=0.006 if data == "mnist" else 0.06)]
+
+
+def test_seeds_and_steps(rows):
+    """Seeds 0, 1 and 2 at the step of the curve, then the paper's three steps; a run that diverged has no row."""
+    for latents, *columns in table("### Seeds and steps"):
+        found = {
+            (row["lr"], row["seed"]): round(row["test"], 2)
+            for row in rows("kingma_welling_2013", data="mnist", latents=int(latents), samples=10**6)
+        }
+        of_seeds = [found.get(({3: 0.1}.get(int(latents), 0.02), seed)) for seed in (0, 1, 2)]
+        ran = [test for test in of_seeds if test is not None]
+        assert columns[:3] == [str(test or "diverges") for test in of_seeds]
+        assert columns[3] == (f"{max(ran) - min(ran):.2f}" if len(ran) > 1 else "")
+        assert columns[4:] == [str(found.get((lr, 0), "diverges")) for lr in (0.01, 0.02, 0.1)]
+
+
+def test_overfitting_gap(drawn, published):
+    for latents, *columns in table("### Overfitting on Frey faces"):
+        for samples, cell in zip((10**6, 10**7), columns, strict=True):
+            row = drawn("frey", int(latents), samples)
+            where = {"data": "frey", "latent_dim": int(latents), "samples": samples}
+            paper = [published(split=split, **where) for split in ("train", "test")]
+            assert numbers(cell) == pytest.approx([paper[0] - paper[1], row["train"] - row["test"]], abs=0.051)
+
+
+def test_burda(rows):
+    cells = table("## Burda, Grosse and Salakhutdinov 2015")
+    stages = rows("burda_2015")
+    assert len(cells) == len(stages)
+    for row, found in zip(cells, stages):
+        assert [numbers(cell)[0] for cell in row] == [
+            found["passes"], found["importance_samples"], round(-found["elbo"], 2), round(found["nll"], 2),
+            found["active_units"],
+        ]  # fmt: skip
+
+
+def test_gradient_variance(rows):
+    for latents, *columns in table("## Two gradient estimators"):
+        last = max(row["samples"] for row in rows("gradient_variance"))
+        ratios = {
+            row["estimator"]: row["variance"] for row in rows("gradient_variance", latents=int(latents), samples=last)
+        }
+        pathwise = ratios.pop("pathwise")
+        assert [numbers(cell)[0] for cell in columns] == [
+            pytest.approx(ratios[name] / pathwise, rel=0.006) for name in ("score function", "with a baseline")
+        ]
+
+
+def test_the_two_estimators_have_one_mean(example):
+    """(PW.4): many draws of the score function, with and without baseline, average to what the pathwise draws do."""
+    model = VAE(6, hidden=(4,), latent_dim=2, seed=1, dtype="float64")
+    x = (np.random.default_rng(3).random((3, 6)) < 0.5).astype(float)
+    draws = 2000
+    found = example("gradient_variance").measure(model, x, draws)
+    for name in ("score function", "with a baseline"):
+        for key, (mean, variance) in found[name].items():
+            other, other_variance = found["pathwise"][key]
+            error = np.sqrt((variance + other_variance) / draws)
+            assert np.all(np.abs(mean - other) <= 5 * error), key
+            assert np.abs(other).max() > 0
+
+def test_exact_answers(rows):
+    """Three tables, each cell to the digits printed."""
+    section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"(?:^\|.*\n)+", section, re.M)
+    optimum, turned, beta = ([line.strip("|\n ").split(" | ") for line in b.splitlines()[2:]] for b in blocks)
+    kept = rows("exact_optimum")
+    for row, cells in zip(kept, optimum, strict=True):
+        parts = [row[f"{part}_gap"] for part in ("decoder", "approximation", "amortisation")]
+        names = "latents", "optimum", "elbo", "gap"
+        tail = [row[name] for name in ("subspace_degrees", "noise_formula", "noise", "minutes")]
+        agree(cells, [*(row[name] for name in names), *parts, *tail])
+    for latents, *cells in turned:
+        (row,) = rows("exact_turned", partner=int(numbers(latents)[1]), degrees=45)
+        agree(cells, [row["elbo_drop_formula"], row["elbo_drop"], abs(row["log_likelihood_change"])])
+    for noise, at, active, *cells in beta:
+        mine = rows("exact_beta", noise=noise, beta=float(at))
+        assert int(active) == sum(row["active"] for row in mine)
+        kl = [row[name] for name in ("kl_formula", "kl") for row in mine]
+        agree(cells, [*kl, mine[0]["sigma2_formula"], mine[0]["sigma2"]])
+
+
+def agree(cells, values):
+    """The numbers in these cells are the values, to the digits printed."""
+    printed = re.findall(r"[\d.]+(?:e-\d+)?", " ".join(cells))
+    for text, value in zip(printed, values, strict=True):
+        mantissa, _, exponent = text.partition("e")
+        step = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+        assert abs(float(text) - value) <= 0.501 * step, (text, value)
