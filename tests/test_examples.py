@@ -16,12 +16,16 @@ SMALL = {  # example: what makes it small
     "benchmark": ["--quick"],
 }
 REPRODUCTIONS = [  # they share the runner
+    "beta_blobs",
+    "beta_capacity",
+    "beta_dsprites",
+    "beta_sprites",
     "burda_2015",
     "exact_answers",
     "gradient_variance",
     "kingma_welling_2013",
 ]
-HELPERS = ("runner",)  # imported by examples, none itself
+HELPERS = ("latents", "runner")  # imported by examples, none itself
 
 
 def load(path):
@@ -53,11 +57,10 @@ def test_reproduction(name, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "results.csv").read_bytes() == results
 
 
-def test_the_runner_does_what_its_docstring_shows(monkeypatch):
+@pytest.mark.parametrize("name", HELPERS)
+def test_what_examples_share_does_what_its_docstring_shows(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    import runner
-
-    failed, tried = doctest.testmod(runner)
+    failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
 
 

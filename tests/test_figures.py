@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, datasets, fit, plots
 
@@ -48,6 +49,22 @@ def test_scatter_and_traversals_name_what_they_show(trained):
     )
     ax = plots.traversals(model, mu[0], np.array([0.5, 2.0]), (8, 8)).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["z1: 2.00 nats", "z0: 0.50 nats"]
+
+
+def test_latents_are_drawn_by_rank_and_those_that_say_nothing_have_no_name():
+    kl = np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
+    ax = Figure().subplots()
+    plots.show_kl_per_latent(ax, [10, 20], kl, names=["first", "second", "third"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["second", "third"]
+    for line, j in zip(ax.lines, (1, 2, 0), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), kl[:, j])
+
+
+def test_a_traversal_row_moves_one_latent_from_minus_span_to_span():
+    model = VAE(2, hidden=(), latent_dim=2, likelihood="gaussian", dtype="float64")
+    model.params["decoder_W1"][...] = np.eye(2)
+    (row,) = plots.traversal_rows(model, np.array([5.0, 7.0]), [1], span=2, steps=3)
+    np.testing.assert_allclose(row, [[5, -2], [5, 0], [5, 2]])
 
 
 def test_manifold_has_z0_to_the_right_and_z1_upward():

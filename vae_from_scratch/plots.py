@@ -22,15 +22,24 @@ def learning_curves(history):
         ax.set(title=title, xlabel="epoch", ylabel="nats per example")
     axes[0].legend(frameon=False)
     if latent:
-        kl = np.array(history["kl_per_latent"])
-        for rank, j in enumerate(np.argsort(-kl[-1])):
-            named = rank < 6 and kl[-1, j] > 0.01  # a legend of the largest
-            label = f"z{j}" if named else None
-            axes[-1].plot(history["epoch"], kl[:, j], marker, color=COLOURS[rank % 10], label=label)
-        axes[-1].set(title="KL of each latent", xlabel="epoch", ylabel="nats", ylim=(0, 1.3 * kl.max() + 1e-3))
-        if kl[-1].max() > 0.01:
-            axes[-1].legend(frameon=False, loc="upper right", ncols=3)
+        show_kl_per_latent(axes[-1], history["epoch"], history["kl_per_latent"])
+        axes[-1].set(xlabel="epoch")
     return figure
+
+
+def show_kl_per_latent(ax, at, kl_per_latent, names=None):
+    """Draw the KL of every latent, in nats, on an axes.  at (T,); kl_per_latent (T, Z); names: "z0", "z1", ... unless given.
+
+    Colours go by rank at the end; the legend names the six largest.
+    """
+    kl = np.array(kl_per_latent)
+    for rank, j in enumerate(np.argsort(-kl[-1])):
+        named = rank < 6 and kl[-1, j] > 0.01
+        label = (names[j] if names else f"z{j}") if named else None
+        ax.plot(at, kl[:, j], "." if len(kl) == 1 else "-", color=COLOURS[rank % 10], label=label)
+    ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.3 * kl.max() + 1e-3))
+    if kl[-1].max() > 0.01:
+        ax.legend(frameon=False, loc="upper right", ncols=1 if names else 3)
 
 
 def show_grid(ax, rows, image_shape):
@@ -118,21 +127,24 @@ def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10
 
     Of the latents that say nothing (below 0.01 nats), whose rows do not change, the first stands for all.
     """
-    ticks, rows, names = np.linspace(-span, span, steps), [], []
     speaking = int((kl_per_latent > 0.01).sum())
-    for j in np.argsort(-kl_per_latent)[: min(most, speaking + 1)]:
-        codes = np.tile(z, (steps, 1))
-        codes[:, j] = ticks
-        rows.append(model.decode(codes))
-        names.append(f"z{j}: {kl_per_latent[j]:.2f} nats")
-    labels = [f"{tick:.1f}" if k % 5 == 0 else "" for k, tick in enumerate(ticks)]
+    latents = np.argsort(-kl_per_latent)[: min(most, speaking + 1)]
+    labels = [f"{tick:.1f}" if k % 5 == 0 else "" for k, tick in enumerate(np.linspace(-span, span, steps))]
     return image_grid(
-        rows,
+        traversal_rows(model, z, latents, span, steps),
         image_shape,
-        row_labels=names,
+        row_labels=[f"z{j}: {kl_per_latent[j]:.2f} nats" for j in latents],
         column_labels=labels,
         title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image",
     )
+
+
+def traversal_rows(model, z, latents, span=3.0, steps=11):
+    """The rows of traversals for these latents: a list of arrays (steps, D)."""
+    codes = np.tile(z, (len(latents), steps, 1))
+    for row, j in zip(codes, latents):
+        row[:, j] = np.linspace(-span, span, steps)
+    return [model.decode(row) for row in codes]
 
 
 def factor_matrices(panels):

@@ -1,0 +1,146 @@
+"""Higgins et al. 2017, Figure 6: the dense network on all of dSprites, beta = 1 and 4, trained and scored.  About two hours.
+
+The network of the paper (ReLU 4096-1200-1200-10, tanh 10-1200-1200-1200-4096, Bernoulli), Adam 5e-4, batches of 128 (the
+paper: Adagrad 0.01 until convergence), one training seed, four epochs: beta = 1; beta = 4; and a third network, beta = 1 for
+two epochs, then 4 for one.  Then the scores, three draws each, of these, of the untrained network, PCA, a random projection
+and raw pixels (one draw); traversals, the KL of each latent during training, and the factors it follows.
+Run: python examples/beta_dsprites.py             (--quick: seconds, few sprites of 16 x 16 and a small network)
+"""
+
+import numpy as np
+from latents import Watch
+from matplotlib.figure import Figure
+from runner import Results, options, save_figure, train
+
+from vae_from_scratch import Adam, BetaVAE, datasets, files, plots
+from vae_from_scratch.datasets.factors import FactorDataset
+from vae_from_scratch.disentanglement import (
+    baselines, beta_vae_scores, encode_all, factor_vae_score, mig_chen, mig_histogram
+)  # fmt: skip
+
+SEED = 0
+RAISED_AFTER = 2  # epochs of the third network at beta = 1
+PUBLISHED = {"raw pixels": 0.4575, "PCA": 0.849, "untrained": 0.4414, "beta = 1": 0.6158, "beta = 4": 0.9923}  # Figure 6
+FULL = {
+    "size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 128, "look": 25_600,
+    "watched": 2000, "points": 10_000, "votes": 800, "draws": 3,
+}  # fmt: skip
+QUICK = {
+    "size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 1900, "watched": 500, "points": 100,
+    "votes": 50, "draws": 1,
+}  # fmt: skip
+
+
+def sprites(size, quick):
+    """All sprites; for a quick look every second scale, every eighth orientation, every fourth place."""
+    data = datasets.dsprites(size=size)
+    if not quick:
+        return data
+    steps = np.array([1, 2, 8, 4, 4])
+    sizes = tuple(int(n) for n in data.sizes // steps)
+    return FactorDataset(data.name, lambda factors: data.images(factors * steps), data.factor_names, sizes, data.image_shape)
+
+
+def run(name, beta, data, setting, epochs, out, start=None):
+    """Train one model, watching its latents every so many images; returns it and what was seen.  start: its first params."""
+    model = BetaVAE(
+        data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=SEED, decoder_hidden=setting["decoder_hidden"],
+        decoder_activation="tanh",
+    )  # fmt: skip
+    if start is not None:
+        model.params.buffer[...] = start.params.buffer
+    folder = out / name
+    folder.mkdir(exist_ok=True)
+    watch = Watch(folder / "watch.csv", data, setting["watched"])
+    marks = range(setting["look"], epochs * len(data) + 1, setting["look"])
+    train(
+        folder, model, data, Adam(lr=5e-4), setting["batch"], epochs, SEED, watch.some, callback=watch,
+        callback_at=list(marks), checkpoint_steps=500, progress=False,
+    )  # fmt: skip
+    return model, watch
+
+
+def score(results, code, encode, data, setting, **about):
+    """Score a function from images to codes, and add a row for each draw to results, unless they are there."""
+    points, draws = setting["points"], setting["draws"]
+    variational = isinstance(encode(data[:1]), tuple)
+    for_factor = {"votes": setting["votes"], "test_votes": setting["votes"], "progress": False}
+    for_factor |= {} if variational else {"least_variance": 0}  # codes on a scale of their own
+    if code == "raw pixels":  # 4,096 codes take their time, and a table of them 12 GB: one draw
+        draws = 1
+    if len(results.where(code=code, **about)) == draws:
+        return
+    if code != "raw pixels":
+        encode, data = encode_all(encode, data, progress=False)
+    for draw in range(draws):
+        rng = np.random.default_rng([SEED, draw])
+        sets = [data.factor_names, data.factor_names[1:]]  # with the shape, and without
+        five, four = beta_vae_scores(encode, data, rng, sets, points=points, test_points=points // 2, progress=False)
+        row = {"published": PUBLISHED[code]} if code in PUBLISHED else {}
+        row |= {"beta_vae_5": five.score, "beta_vae_4": four.score}
+        row["factor_vae"] = factor_vae_score(encode, data, rng, **for_factor).score
+        row["mig_histogram"] = mig_histogram(encode, data, rng, points=points, progress=False).score
+        if variational and draw == 0:  # over all images: no draw about it
+            row["mig_chen"] = mig_chen(encode, data, rng, progress=False).score
+        results.add(code=code, draw=draw, **about, **row)
+        print(f"{code}, draw {draw}:", ", ".join(f"{name} {value:.4f}" for name, value in row.items()), flush=True)
+
+
+def about(watch):
+    """What a row says of a trained model beside its scores: on the images watched, after the last look."""
+    last = watch.results.rows[-1]
+    return {name: last[name] for name in ("beta", "images", "recon_nll", "kl", "active_units")}
+
+
+def draw_kl(watches, factor_names):
+    """The KL of each latent against the images seen, one panel for each model."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    for ax, (code, watch) in zip(figure.subplots(1, len(watches), sharey=True), watches.items()):
+        plots.show_kl_per_latent(ax, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
+        ax.set(title=code, xlabel=f"training images seen{' at beta = 4' * ('then' in code)}, thousands")
+        ax.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
+    top = max(watch.kl_per_latent().max() for watch in watches.values())
+    ax.set(ylim=(0, 1.9 * top))  # of both: room for the legends
+    return figure
+
+
+def train_all(data, setting, epochs, out):
+    """The models and what was seen of them, by name: (model, Watch)."""
+    start = None
+    if not files.has_checkpoint(out / "beta-1-then-4"):
+        start, _ = run("beta-1", 1, data, setting, RAISED_AFTER, out)
+    raised = run("beta-1-then-4", 4, data, setting, 1, out, start)
+    runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, out) for beta in (1, 4)}
+    return {**runs, "beta = 1, then 4": raised}
+
+
+def main(arguments=None):
+    chosen = options(__file__, __doc__, arguments, epochs=4)
+    setting = QUICK if chosen.quick else FULL
+    data, rng = sprites(setting["size"], chosen.quick), np.random.default_rng(SEED)
+    results = Results(chosen.out / "results.csv", keys=("code", "draw"))
+    trained = train_all(data, setting, chosen.epochs, chosen.out)
+    score(results, "PCA", baselines.pca(data, rng), data, setting)
+    score(results, "random projection", baselines.random_projection(data.data_dim, rng), data, setting)
+    score(results, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting)
+    for code, (model, watch) in trained.items():
+        score(results, code, model.encode, data, setting, **about(watch))
+    score(results, "raw pixels", baselines.raw_pixels(), data, setting)
+
+    watches = {code: watch for code, (_, watch) in trained.items()}
+    save_figure(draw_kl(watches, data.factor_names), chosen.out / "beta_dsprites_kl.png")
+    panels = []
+    for code, watch in watches.items():
+        says = watch.kl_per_latent()[-1] > 0.01  # of the others' means there is nothing to explain
+        shares = np.where(says[:, None], watch.shares()[-1].round(2) + 0, np.nan)
+        panels.append((f"{code}: what each factor explains of each latent's mean", shares.T, data.factor_names, "share of variance"))
+    save_figure(plots.factor_matrices(panels), chosen.out / "beta_dsprites_factors.png")
+    heart = np.array([[2, data.sizes[1] - 1, 0, data.sizes[3] // 2, data.sizes[4] // 2]])  # large, upright, in the middle
+    for (model, watch), name in zip(trained.values(), ("1", "4", "1_then_4")):
+        start = model.encode(data.images(heart))[0][0]
+        figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape)
+        save_figure(figure, chosen.out / f"beta_dsprites_traversals_{name}.png")
+
+
+if __name__ == "__main__":
+    main()
