@@ -161,6 +161,32 @@ def test_the_two_estimators_have_one_mean(example):
             assert np.all(np.abs(mean - other) <= 5 * error), key
             assert np.abs(other).max() > 0
 
+def test_scores_on_dsprites(rows):
+    """Percent over the draws of each score; the two MIGs as they are."""
+    for code, paper, *cells in table("## What beta does to sprites"):
+        mine = rows("beta_dsprites", code=code)
+        assert numbers(paper) == [pytest.approx(100 * row["published"]) for row in mine[:1] if "published" in row]
+        for name, cell in zip(("beta_vae_5", "beta_vae_4", "factor_vae"), cells[:3], strict=True):
+            values = np.array([100 * row[name] for row in mine])
+            expected = [values.mean(), values.std(ddof=1)] if len(values) > 1 else [values[0]]
+            assert numbers(cell) == pytest.approx(expected, abs=0.0501), (code, name)
+        for name, cell in zip(("mig_histogram", "mig_chen"), cells[3:], strict=True):
+            values = [row[name] for row in mine if name in row]
+            assert numbers(cell) == pytest.approx([np.mean(values)] if values else [], abs=0.000501), (code, name)
+
+
+def test_rate_and_distortion_of_small_sprites(rows):
+    names = "beta", "recon_nll", "kl", "active_units", "best_posX", "best_posY", "best_scale"
+    for row, cells in zip(rows("beta_sprites"), table("### Small sprites"), strict=True):
+        agree(cells, [row[name] for name in names])
+
+
+def test_latents_that_blobs_use(rows):
+    for beta, *cells in table("### Blobs"):
+        mine = [rows("beta_blobs", beta=int(beta), seed=seed)[0] for seed in (0, 1, 2)]
+        assert cells == [str(row["above_tenth_nat"]) for row in mine]
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]
