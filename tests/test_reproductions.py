@@ -215,3 +215,10 @@ def agree(cells, values):
         mantissa, _, exponent = text.partition("e")
         step = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
         assert abs(float(text) - value) <= 0.501 * step, (text, value)
+
+
+def test_the_front_page_shows_no_other_numbers():
+    front = (EXAMPLES.parent / "README.md").read_text("utf-8")
+    section = front.split("\n## Published numbers, and ours beside them\n", 1)[1].split("\n## ", 1)[0]
+    shown = re.findall(r"-?\d+\.\d+", section)
+    assert len(shown) >= 20 and set(shown) <= set(re.findall(r"-?\d+\.\d+", README))
