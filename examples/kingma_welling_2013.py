@@ -21,13 +21,16 @@ MOST, PICTURES, OTHERS = 10**7, 5 * 10**6, 10**6  # samples: for curves; for Fig
 BATCH = 100
 MARKS = sorted(int(m) * 10**k for m in (1, 2, 3, 5, 7) for k in (5, 6, 7) if m * 10**k <= MOST)  # samples seen
 DRAWN = ((3, 0.1), (20, 0.02), (10, 0.02))  # MNIST's curves: latents, Adagrad's step, one of the paper's three
+FURTHER = ((20, 0.01), (3, 0.02))  # on the paper's other side
 RUNS = {  # data: (latents, step, seed, samples); the first of each number of latents is drawn
     "mnist": [(latents, lr, 0, MOST) for latents, lr in DRAWN]
     + [(latents, lr, seed, OTHERS) for latents, lr in DRAWN for seed in (1, 2)]
     + [(2, 0.02, 0, PICTURES), (5, 0.02, 0, PICTURES)]
-    + [(latents, lr, 0, OTHERS) for latents in (20, 10, 3) for lr in (0.01, 0.02, 0.1) if (latents, lr) not in DRAWN],
+    + [(latents, lr, 0, MOST) for latents, lr in FURTHER]
+    + [(latents, lr, 0, OTHERS) for latents in (20, 10, 3) for lr in (0.01, 0.02, 0.1)
+       if (latents, lr) not in DRAWN + FURTHER],
     "frey": [(20, 0.01, 0, MOST), (10, 0.01, 0, MOST), (2, 0.01, 0, MOST), (20, 0.02, 0, OTHERS)],
-}
+}  # fmt: skip
 SHOWN = {"mnist": (3, 10, 20), "frey": (2, 10, 20)}  # in Figure 2
 QUICK = {"mnist": "digits", "frey": "blobs"}
 
