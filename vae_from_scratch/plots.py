@@ -162,6 +162,6 @@ def factor_matrices(panels):
             for (k, j), value in np.ndenumerate(matrix):
                 if np.isfinite(value):
                     dark = value > 0.6 * max(1, np.nanmax(matrix))
-                    ax.text(j, k, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
+                    ax.text(j, k, f"{round(value, 2) + 0:.2f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
         figure.colorbar(shown, ax=ax, label=meaning)
     return figure
