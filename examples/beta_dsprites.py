@@ -108,7 +108,7 @@ def train_all(data, setting, epochs, out):
     """The models and what was seen of them, by name: (model, Watch)."""
     start = None
     if not files.has_checkpoint(out / "beta-1-then-4"):
-        start, _ = run("beta-1", 1, data, setting, RAISED_AFTER, out)
+        start, _ = run("beta-1", 1, data, setting, min(RAISED_AFTER, epochs), out)
     raised = run("beta-1-then-4", 4, data, setting, 1, out, start)
     runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, out) for beta in (1, 4)}
     return {**runs, "beta = 1, then 4": raised}

@@ -309,8 +309,9 @@ def main(arguments=None):
         print(f"{Z} latents: ELBO {row['elbo']:.3f}, optimum {row['optimum']:.3f} nats", flush=True)
 
     costs = Results(out / "turned.csv", keys=("latents", "partner", "degrees"))
-    if not costs.rows:
-        turn(model, x, data, (2, 3, 5) if quick else (2, 10, 20), costs)
+    partners = (2, 3, 5) if quick else (2, 10, 20)
+    if not costs.where(partner=partners[-1], degrees=90):  # the last row
+        turn(model, x, data, partners, costs)
     save_figure(figure_of_axes(model, data, x.image_shape, optimum.rows, costs.rows), out / "axes.png")
 
     fours = digits[np.flatnonzero(digits.labels == 4)].astype(np.float64)

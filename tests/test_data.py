@@ -105,6 +105,7 @@ def test_factors_and_indices_are_two_names_of_an_image():
     "call, error, words",
     [
         (lambda data: data[[64]], IndexError, "has 64 images"),
+        (lambda data: data[np.ones(10, bool)], IndexError, "boolean"),
         (lambda data: data.images(np.zeros((1, 3), int)), ValueError, "whole numbers \\(N, 2\\) for row, column"),
         (lambda data: data.images(np.zeros((1, 2))), ValueError, "whole numbers"),
         (lambda data: data.images(np.array([[0, 8]])), ValueError, "column must be 0 .. 7; got values from 8 to 8"),

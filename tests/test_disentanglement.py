@@ -357,3 +357,33 @@ def test_bad_input(what):
     with pytest.raises((ValueError, TypeError), match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+TRUTH = FactorDataset("truth", lambda factors: factors / [3.0, 5.0], ("shape", "x"), (4, 6), (1, 2))
+
+
+def test_a_constant_latent_is_nobodys_match():
+    """Up to rounding: it names no factor, wins no vote and takes nothing from the gap."""
+    rng, few = np.random.default_rng(0), {"points": 50, "test_points": 50, "progress": False}
+    zero_first = d.beta_vae_score(lambda x: np.hstack([0 * x[:, :1], x]), TRUTH, rng, **few)
+    assert zero_first.latents.tolist() == [1, 2]
+
+    def nearly(x):
+        return np.hstack([x, 1e-8 * rng.random((len(x), 1))])
+
+    plain, more = (d.mig_histogram(e, TRUTH, np.random.default_rng(0)).score for e in (lambda x: x, nearly))
+    assert more == plain
+    votes = d.factor_vae_score(nearly, TRUTH, rng, least_variance=0.0, progress=False)
+    assert votes.active.tolist() == [True, True, False]
+
+
+def test_a_factor_of_one_value_is_refused():
+    one = FactorDataset("one", lambda factors: factors / [3.0, 5.0], ("a", "b"), (1, 6), (1, 2))
+    for score in (d.beta_vae_score, d.factor_vae_score, d.mig_histogram):
+        with pytest.raises(ValueError, match="a has only one value"):
+            score(lambda x: x, one, np.random.default_rng(0))
+
+
+def test_shape_and_one_other_factor_can_be_scored():
+    found = d.all_scores(lambda x: (x, x - 5), TRUTH, repeats=1, points=100, progress=False)
+    assert [name.split(" (")[0] for name in found] == ["beta-VAE score", "FactorVAE score", "MIG, 20-bin histogram of means"]

@@ -8,6 +8,7 @@ import pytest
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, ops, training
 from vae_from_scratch.batches import binarize_rows
+from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.evaluation import evaluate
 
 
@@ -244,3 +245,21 @@ def test_a_run_asks_for_no_more_memory_than_its_arrays():
     finally:
         tracemalloc.stop()
     assert peak - before < 1.2 * (4 * m.params.buffer.nbytes + 4 * n * sum(widths))
+
+
+def test_gradients_that_others_may_hold_are_not_written_over():
+    class Kept(VAE):
+        def loss_and_grads(self, x, *noise):
+            terms, grads = super().loss_and_grads(x, *noise)
+            kept.append(grads)
+            return terms, {name: np.clip(grad, -1, 1).astype(np.float64) for name, grad in grads.items()}
+
+    kept = []
+    fit(Kept(64, hidden=(8,), latent_dim=2), datasets.digits(), epochs=1, progress=False)
+    assert len({id(grads.buffer) for grads in kept}) == len(kept) == 15
+
+
+def test_a_drawn_data_set_is_looked_at_from_end_to_end():
+    bright = FactorDataset("bright", lambda f: np.repeat(f[:, :1] * 1.0, 9, axis=1), ("brightness", "x"), (4, 200), (3, 3))
+    with pytest.raises(ValueError, match="from 0 to 3"):
+        fit(VAE(9, hidden=(8,), latent_dim=2), bright, epochs=1, progress=False)

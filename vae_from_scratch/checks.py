@@ -98,7 +98,7 @@ def data(name, x, dim, unit_interval):
     Every row is read, unless x says that its values can be trusted (x.trusted: whole numbers scaled, or drawn images).
     """
     try:
-        n, head = len(x), np.asarray(x[np.arange(min(100, len(x)))])
+        n, head = len(x), np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))])
     except (TypeError, IndexError, KeyError) as error:
         raise TypeError(
             f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}"
@@ -110,9 +110,8 @@ def data(name, x, dim, unit_interval):
     for start in range(0, 1 if trusted else n, 1000):
         part = head if trusted else np.asarray(x[np.arange(start, min(start + 1000, n))])
         if not np.isfinite(part).all():
-            raise ValueError(
-                f"{name} holds NaN or infinity (within rows {start} to {start + len(part) - 1}); remove those rows"
-            )
+            where = "" if trusted else f" (within rows {start} to {start + len(part) - 1})"
+            raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
         if unit_interval and (part.min() < 0 or part.max() > 1):
             raise ValueError(
                 f"{name} has values from {part.min():g} to {part.max():g}, but a Bernoulli likelihood needs [0, 1]; "

@@ -445,8 +445,9 @@ def traverse_run(options):
 def score_run(options):
     model, config, data = open_run(options)
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
+    own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
     names = options.score.split(",")
-    results = disentanglement.all_scores(model.encode, data, names, **draw)
+    results = disentanglement.all_scores(model.encode, data, names, **draw, **own)
     for title, drawn in results.items():
         print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
         each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
@@ -469,7 +470,7 @@ def score_run(options):
             "pixels": others.raw_pixels(),
         }.items():
             print(name)
-            scale = {} if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
+            scale = own if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
             for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
                 print(f"    {title}: {spread(drawn)}")
     from . import plots

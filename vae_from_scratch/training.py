@@ -6,10 +6,11 @@ import numpy as np
 from tqdm import tqdm
 
 from . import checks
+from .base import EncoderDecoder
 from .batches import BINARIZE, FirstRows, binarize_rows
 from .checkpoints import Keeper, Run, settings_of
 from .evaluation import evaluate
-from .optimizers import Adam, prior_gradient
+from .optimizers import OPTIMIZERS, Adam, prior_gradient
 
 GLIMPSE = 1000  # without x_valid, the per-epoch KL per latent is measured on at most this many examples of x
 
@@ -119,6 +120,8 @@ def fit(
     some = FirstRows(x, min(GLIMPSE, n))
     glimpse = some if x_valid is None else x_valid
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
+    # where nothing of the user's own has seen the gradients, nobody can hold them
+    own = type(model).loss_and_grads is EncoderDecoder.loss_and_grads and type(optimizer) in OPTIMIZERS.values()
     bar = tqdm(total=epochs * -(-n // batch_size), initial=run.step, unit="step", disable=not progress)
     with bar, keeper, np.errstate(all="ignore"):  # keeper looks for what is not finite, so NumPy need not warn
         upcoming = sorted(at for at in callback_at if at > run.examples)
@@ -135,7 +138,9 @@ def fit(
                 if weight_decay:
                     prior_gradient(model.params, grads, n)
                 optimizer.step(model.params, grads, run.state, model.ops)
-                model.params.recycle(grads)  # for the next step
+                if own:
+                    model.params.recycle(grads)  # for the next step
+                del grads  # or there were two sets of them in the next step
                 run.position += len(batch)
                 run.sums += np.array([terms.loss, terms.recon_nll, terms.kl], np.float64) * len(batch)
                 while upcoming and run.examples >= upcoming[0]:

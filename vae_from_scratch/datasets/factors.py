@@ -32,7 +32,7 @@ class FactorDataset(Dataset):
     def factors(self, indices):
         """The combinations (N, F) behind these indices (integers, a slice or a mask)."""
         indices = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
-        indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        indices = np.arange(len(self))[indices] if indices.dtype == bool else indices
         if ((indices < -len(self)) | (indices >= len(self))).any():
             raise IndexError(f"{self.name} has {len(self)} images; got indices from {indices.min()} to {indices.max()}")
         return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)

@@ -119,7 +119,8 @@ def judge(z_diff, labels, points, factor_names):
         factor_names=factor_names,
         confusion=tested / np.maximum(tested.sum(axis=1, keepdims=True), 1),
         differences=np.array([z_diff[mine].mean(axis=0) if mine.any() else 0 * mean for mine in each])
-        / np.where(z_diff.mean(axis=0) > 0, z_diff.mean(axis=0), 1),
+        / np.where(z_diff.mean(axis=0) > 0, z_diff.mean(axis=0), 1)
+        + (z_diff.mean(axis=0) == 0),  # a constant latent matches nothing: 1
     )
 
 

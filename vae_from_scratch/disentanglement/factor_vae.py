@@ -66,7 +66,7 @@ def factor_vae_score(
     checks.number("least_variance", least_variance, least=0)
     codes = codes_of(encode, data, L * (votes + test_votes), progress)
     scale = codes(data.draw_factors(10_000, rng)).var(axis=0, ddof=1)
-    active = scale > np.maximum(least_variance, 1e-20)  # a constant's variance is rounding, or 0
+    active = scale > np.maximum(least_variance, 1e-12 * scale.max())  # a constant's variance is rounding, or 0
     fixed, relative = rng.integers(len(chosen), size=votes + test_votes), []
     for k in tqdm(fixed, desc="FactorVAE score", disable=not progress, leave=False):
         spread = codes(data.draw_fixed(L, rng, chosen[k])).var(axis=0, ddof=1)

@@ -48,7 +48,8 @@ def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, pr
     values, outputs = _encode(encode, data, rng, points, progress)
     codes, values = outputs[0], values[:, chosen]
     low, high = codes.min(axis=0), codes.max(axis=0)
-    width = np.where(high > low, (high - low) / bins, 1)
+    varies = high - low > 1e-6 * (high - low).max()  # what is left of a constant is float32's rounding
+    width = np.where(varies, (high - low) / bins, np.inf)  # a constant has one bin
     bin_of = np.minimum((codes - low) / width, bins - 1).astype(int)  # the largest belongs to the last bin
     information, entropies = np.zeros((len(chosen), codes.shape[1])), np.zeros(len(chosen))
     for k, factor in enumerate(chosen):

@@ -32,7 +32,7 @@ def all_scores(
     if table_fits(encode, data):
         encode, data = encode_all(encode, data, progress)
     without_shape = tuple(name for name in data.factor_names if name != "shape")
-    sets = [data.factor_names] + [without_shape] * (len(without_shape) < len(data.factor_names))
+    sets = [data.factor_names] + [without_shape] * (1 < len(without_shape) < len(data.factor_names))
     results = {}
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
@@ -46,7 +46,7 @@ def all_scores(
         if "mig" in names:
             result = mig_histogram(encode, data, rng, progress=progress)
             results.setdefault("MIG, 20-bin histogram of means (Locatello et al.)", []).append(result)
-            if variational and repeat == 0:
+            if variational and repeat == 0 and len(without_shape) > 1:
                 result = mig_chen(encode, data, rng, progress=progress)
                 results[f"MIG, samples of q(z|x) (Chen et al.; {', '.join(result.factor_names)})"] = [result]
     return results
