@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -99,6 +100,11 @@ def test_factors_and_indices_are_two_names_of_an_image():
     fixed = data.draw_fixed(200, rng, 2)
     assert len(set(fixed[:, 2])) == 1 and len(set(fixed[:, 0])) == 3 and len(set(fixed[:, 1])) == 4
     assert (fixed < data.sizes).all() and (data.draw_factors(500, rng).max(axis=0) == (2, 3, 4)).all()
+
+
+@pytest.mark.parametrize("data", [datasets.blobs("train"), datasets.dsprites(size=16)], ids=["blobs", "dsprites"])
+def test_drawn_data_can_be_sent_to_another_process(data):
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data))[40:50], data[40:50])
 
 
 @pytest.mark.parametrize(

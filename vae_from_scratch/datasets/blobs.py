@@ -1,5 +1,7 @@
 """Gaussian blobs: the toy of Burgess et al. 2018, Figure 2, with two known factors, drawn when asked for."""
 
+import functools
+
 import numpy as np
 
 from .. import checks
@@ -16,10 +18,12 @@ def blobs(split="all", size=16, positions=32, width=0.08):
     size, positions = checks.whole("size", size), checks.whole("positions", positions)
     width = checks.number("width", width, above=0)
     pixels, places = (np.arange(size) + 0.5) / size, np.linspace(0.2, 0.8, positions)
-
-    def draw(factors):
-        rows, columns = (np.exp(-((pixels - places[factors[:, [k]]]) ** 2) / (2 * width**2)) for k in (0, 1))
-        return (rows[:, :, None] * columns[:, None, :]).reshape(-1, size * size)
-
-    data = FactorDataset("blobs", draw, ("row", "column"), (positions, positions), (size, size))
+    data = FactorDataset(
+        "blobs", functools.partial(_draw, pixels, places, width), ("row", "column"), (positions, positions), (size, size)
+    )
     return data if split == "all" else every_tenth(data, split)
+
+
+def _draw(pixels, places, width, factors):
+    rows, columns = (np.exp(-((pixels - places[factors[:, [k]]]) ** 2) / (2 * width**2)) for k in (0, 1))
+    return (rows[:, :, None] * columns[:, None, :]).reshape(-1, len(pixels) ** 2)

@@ -1,5 +1,6 @@
 """dSprites (Matthey et al. 2017), drawn when asked for: five known factors, nothing stored."""
 
+import functools
 import math
 
 import numpy as np
@@ -63,7 +64,7 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
     if checks.choice("source", source, SOURCES) == "file":
         draw = _from_file(size)
     else:
-        draw = _drawn(size, getattr(BACKENDS[backend](), "fill_polygons", fill_polygons))
+        draw = functools.partial(_draw, size, getattr(BACKENDS[backend](), "fill_polygons", fill_polygons))
     data = FactorDataset("dsprites", draw, FACTORS, SIZES, (size, size), binary=True)
     if split == "all":
         return data
@@ -73,15 +74,12 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
     return part
 
 
-def _drawn(size, fill):
-    def draw(factors):
-        images = np.zeros((len(factors), size, size), np.float32)
-        for start in range(0, len(factors), BLOCK):
-            part = slice(start, start + BLOCK)
-            fill(outlines(factors[part], size), images[part])
-        return images.reshape(-1, size * size)
-
-    return draw
+def _draw(size, fill, factors):
+    images = np.zeros((len(factors), size, size), np.float32)
+    for start in range(0, len(factors), BLOCK):
+        part = slice(start, start + BLOCK)
+        fill(outlines(factors[part], size), images[part])
+    return images.reshape(-1, size * size)
 
 
 def _from_file(size):
