@@ -171,7 +171,8 @@ ACT_KERNELS = {"linear": (add_bias, None), "tanh": (add_bias_tanh, tanh_da), "re
 def dense_act_forward(x, W, b, activation):
     if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32 and b.shape == W.shape[1:]):
         return ops.dense_act_forward(x, W, b, activation)
-    h = x.dot(W)  # as x @ W, with a shorter way to BLAS
+    # as x @ W with a shorter way to BLAS, which some NumPys do not take for what is not contiguous: those sum as ops does
+    h = x.dot(W) if x.flags.c_contiguous else x @ W
     ACT_KERNELS[activation][0](h, b)
     return h
 
@@ -199,7 +200,8 @@ def _da_dW_db(dh, x, h, activation, out):
     else:
         da = np.empty(h.shape, F32)
         ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
-    return da, x.T.dot(da, out=out[0]), db
+    dW = x.T.dot(da, out=out[0]) if x.flags.c_contiguous else np.matmul(x.T, da, out=out[0])
+    return da, dW, db
 
 
 # ---- the Bernoulli loss -------------------------------------------------------------------------------
