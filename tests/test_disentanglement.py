@@ -387,3 +387,15 @@ def test_a_factor_of_one_value_is_refused():
 def test_shape_and_one_other_factor_can_be_scored():
     found = d.all_scores(lambda x: (x, x - 5), TRUTH, repeats=1, points=100, progress=False)
     assert [name.split(" (")[0] for name in found] == ["beta-VAE score", "FactorVAE score", "MIG, 20-bin histogram of means"]
+
+
+def test_a_latent_that_holds_every_factor_has_a_full_gap():
+    """What note 11 says of one line: MIG does not ask whether a latent speaks of one factor, FactorVAE's score does."""
+    line = FactorDataset("line", lambda f: 2.0 * f[:, :1] + f[:, 1:] - 1.5, ("a", "b"), (2, 2), (1, 1))
+
+    def encode(x):
+        return np.hstack([x, 0 * x]), np.tile(2 * np.log([0.25, 1.0]), (len(x), 1))
+
+    assert d.mig_histogram(encode, line, np.random.default_rng(0), **QUIET).score == pytest.approx(1, abs=0.005)
+    assert d.mig_chen(encode, line, np.random.default_rng(0), **QUIET).score == pytest.approx(0.91, abs=0.005)
+    assert d.factor_vae_score(encode, line, np.random.default_rng(0), **QUIET).score == pytest.approx(0.5, abs=0.06)
