@@ -12,7 +12,8 @@ from latents import Watch
 from matplotlib.figure import Figure
 from runner import Results, options, save_figure, train
 
-from vae_from_scratch import Adam, BetaVAE, datasets, files, plots
+from vae_from_scratch import Adam, BetaVAE, datasets, plots
+from vae_from_scratch.engine import files
 from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.disentanglement import (
     baselines, beta_vae_scores, encode_all, factor_vae_score, mig_chen, mig_histogram

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from runner import Results, options, save_figure, train
 
 from vae_from_scratch import Adam, BetaVAE, Gaussian, datasets, ops, plots
-from vae_from_scratch.batches import in_order
-from vae_from_scratch.evaluation import ACTIVE_VARIANCE, linear_optimum
+from vae_from_scratch.engine.batches import in_order
+from vae_from_scratch.evaluation import ACTIVE_VARIANCE
+from vae_from_scratch.exact import linear_optimum
 
 FIXED, LATENTS = 0.05, 3  # of the beta-VAEs: sigma_x^2 where it is fixed, and Z
 BETAS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 10.3, 11.5, 14.0, 16.0, 18.0)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_from_scratch import files, fit
+from vae_from_scratch import fit
+from vae_from_scratch.engine import files
 
 RESULTS = Path(__file__).with_name("results")  # the numbers that examples/README.md shows, and the published ones
 

@@ -12,21 +12,8 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import (
-    SGD,
-    VAE,
-    Adagrad,
-    Adam,
-    Autoencoder,
-    BetaVAE,
-    CapacityVAE,
-    Gaussian,
-    checkpoints,
-    cli,
-    files,
-    fit,
-    training,
-)
+from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, cli, fit, training
+from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
 

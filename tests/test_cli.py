@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_from_scratch import cli, gradcheck, load, ops
+from vae_from_scratch import cli, load, ops
+from vae_from_scratch.engine import gradient_table
 
 QUICK = ["--epochs", "2", "--quiet"]
 
@@ -41,7 +42,7 @@ def test_train_with_no_options_is_a_beta_vae_on_digits(here, capsys):
     ]
     assert figures(folder) == ["latents", "learning_curves", "reconstructions", "samples", "traversals"]
     config = json.loads((folder / "config.json").read_text())
-    assert list(config) == [option.name for option in cli.OPTIONS]
+    assert list(config) == [option.name for option in cli.options.OPTIONS]
     assert (config["model"], config["data"], config["likelihood"], config["binarize"]) == (
         "beta-vae",
         "digits",
@@ -163,19 +164,19 @@ def test_help_explains_every_option(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", "--help"])
     words = capsys.readouterr().out
-    assert stop.value.code == 0 and all("--" + option.name.replace("_", "-") in words for option in cli.OPTIONS)
+    assert stop.value.code == 0 and all("--" + option.name.replace("_", "-") in words for option in cli.options.OPTIONS)
 
 
 def test_gradcheck_prints_a_row_for_everything(capsys, monkeypatch):
-    few = [case for case in gradcheck.models() if "CapacityVAE" in case.name]
-    monkeypatch.setattr(gradcheck, "models", lambda dtype: few)
+    few = [case for case in gradient_table.models() if "CapacityVAE" in case.name]
+    monkeypatch.setattr(gradient_table, "models", lambda dtype: few)
     run("gradcheck")
     printed = capsys.readouterr().out
-    assert all(row.name in printed for row in [*gradcheck.PAIRS, *few]) and "WRONG" not in printed
+    assert all(row.name in printed for row in [*gradient_table.PAIRS, *few]) and "WRONG" not in printed
 
 
 def test_gradcheck_fails_on_a_wrong_gradient(capsys, monkeypatch):
-    monkeypatch.setattr(gradcheck, "models", lambda dtype: [])
+    monkeypatch.setattr(gradient_table, "models", lambda dtype: [])
     monkeypatch.setattr(ops, "tanh_backward", lambda dh, h: dh * (1 - h))
     assert cli.main(["gradcheck"]) == 1
     assert len(re.findall("WRONG: a.*backward .* differences", capsys.readouterr().out)) == 1

@@ -13,7 +13,8 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, datasets, files, fit
+from vae_from_scratch import VAE, datasets, fit
+from vae_from_scratch.engine import files
 from vae_from_scratch.datasets.dataset import find, folders
 from vae_from_scratch.datasets.factors import FactorDataset
 
@@ -277,7 +278,7 @@ def test_a_download_without_end_is_given_up(cache, monkeypatch):
 def test_two_processes_may_fill_the_cache_at_once(tmp_path, cache):
     content = bytes(range(256)) * 4096
     (tmp_path / "source").write_bytes(content)
-    code = "import sys; from vae_from_scratch import files; [files.download(*sys.argv[1:]) for _ in range(20)]"
+    code = "import sys; from vae_from_scratch.engine import files; [files.download(*sys.argv[1:]) for _ in range(20)]"
     arguments = [(tmp_path / "source").as_uri(), str(cache / "f" / "a"), hashlib.sha256(content).hexdigest()]
     processes = [
         subprocess.Popen(

@@ -10,7 +10,7 @@ import pytest
 STEP = """
 import sys
 import numpy as np
-from vae_from_scratch import Adam, VAE, fit
+from vae_from_scratch import VAE, Adam, fit
 x = np.random.default_rng(0).uniform(size=(200, 784)).astype(np.float32)
 model = VAE(784, hidden=(500,), latent_dim=20)
 terms, grads = model.loss_and_grads(x[:100], *model.draw_noise(100, np.random.default_rng(1)))

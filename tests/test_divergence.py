@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, files, fit
-from vae_from_scratch.checkpoints import Run
+from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, fit
+from vae_from_scratch.engine import files
+from vae_from_scratch.engine.checkpoints import Run
 from vae_from_scratch.datasets.dataset import folders
 
 X = np.random.default_rng(0).uniform(size=(40, 7))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from test_data import need
 
-from vae_from_scratch import VAE, datasets, files, fit
+from vae_from_scratch import VAE, datasets, fit
+from vae_from_scratch.engine import files
 
 try:
     from vae_from_scratch import kernels

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import vae_from_scratch
-from vae_from_scratch import gradcheck, ops
+from vae_from_scratch.engine import gradient_table
+from vae_from_scratch import ops
 
 NOTES = Path(__file__).parents[1] / "derivations"
 TAG = r"[A-Z]+\.\d+"
@@ -104,5 +105,5 @@ def test_every_backward_is_checked_under_its_own_tags():
         name: function for name, function in vars(ops).items() if re.fullmatch(r"[a-z]\w*_backward(_params)?", name)
     }
     cited = {(name, tag) for name, function in backwards.items() for tag in re.findall(TAG, function.__doc__)}
-    checked = {(row.backward, tag) for row in gradcheck.PAIRS for tag in row.tags.split()}
+    checked = {(row.backward, tag) for row in gradient_table.PAIRS for tag in row.tags.split()}
     assert cited == checked

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_from_scratch import VAE, BetaVAE, CapacityVAE, Gaussian, ops
-from vae_from_scratch import evaluation as ev
+from vae_from_scratch import evaluation as ev, exact
 
 QUIET = {"progress": False}
 
@@ -96,9 +96,9 @@ def test_estimators_a_and_b_agree_in_expectation_with_each_other_and_with_the_ex
     z = np.repeat(mu, 120, axis=0) + np.exp(np.repeat(logvar, 120, axis=0) / 2) * np.tile(eps, 20)[:, None]
     out = model.decoder.forward(ops, model.params, z)[-1]
     nll = ops.bernoulli_nll_forward(out, np.repeat(x, 120, axis=0)).reshape(20, 120) @ (weight / weight.sum())
-    exact = -(nll + ops.gaussian_kl_forward(mu, logvar)).mean()  # Gauss-Hermite: exact to far below the noise
+    integral = -(nll + ops.gaussian_kl_forward(mu, logvar)).mean()  # Gauss-Hermite: exact to far below the noise
     for estimate in (result.elbo_a, result.elbo_b):
-        assert abs(estimate.mean - exact) < 4 * estimate.sampling_error < 0.1
+        assert abs(estimate.mean - integral) < 4 * estimate.sampling_error < 0.1
     assert result.elbo == result.elbo_b.mean == pytest.approx(-(result.recon_nll + result.kl))
 
 
@@ -154,21 +154,21 @@ def test_the_bound_rises_to_log_p_and_stays_below_on_average():
     model, log_p, draw = linear_vae(2, noise=0.5, orthogonal=True)
     model.params["encoder_b1"] += [0.4, -0.2, 0.5, 0.3]  # off the posterior, and wider
     x = np.repeat(draw(1), 3000, axis=0)  # each copy has its own stream
-    exact, last = log_p(x)[0], -np.inf
+    integral, last = log_p(x)[0], -np.inf
     for K in (1, 2, 4, 8, 32, 128):
         bound = ev.log_likelihood(model, x, K, **QUIET).bound
-        assert last < bound.mean < exact + 3 * bound.standard_error
+        assert last < bound.mean < integral + 3 * bound.standard_error
         last = bound.mean
-    assert last == pytest.approx(exact, abs=0.02)
+    assert last == pytest.approx(integral, abs=0.02)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_sampler_and_quadrature_agree(latent_dim):
     model, x = small_vae(latent_dim), binary(6)
-    sampled, exact = ev.log_likelihood(model, x, 20_000, **QUIET), ev.quadrature(model, x, **QUIET)
-    assert exact.change < 1e-6 and sampled.bound.sampling_error < 0.01
-    assert abs(sampled.bound.mean - exact.mean) < 4 * sampled.bound.sampling_error
-    assert sampled.elbo.mean < exact.mean - 0.02  # q is not the posterior, so this could have failed
+    sampled, integral = ev.log_likelihood(model, x, 20_000, **QUIET), exact.quadrature(model, x, **QUIET)
+    assert integral.change < 1e-6 and sampled.bound.sampling_error < 0.01
+    assert abs(sampled.bound.mean - integral.mean) < 4 * sampled.bound.sampling_error
+    assert sampled.elbo.mean < integral.mean - 0.02  # q is not the posterior, so this could have failed
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
@@ -215,7 +215,7 @@ def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
     assert max(rows) <= pairs and sum(rows) == 30 * samples
     assert len(rows) == (-(-samples // pairs) * 30 if samples > pairs else -(-30 // (pairs // samples)))
     rows.clear()
-    ev.quadrature(model, x[:1], pairs=pairs, **QUIET)
+    exact.quadrature(model, x[:1], pairs=pairs, **QUIET)
     assert max(rows) == pairs
 
 
@@ -227,7 +227,7 @@ def test_every_evaluation_sees_the_same_binary_images(monkeypatch):
     for call in (
         lambda: ev.evaluate(model, x, batch_size=4, **same),
         lambda: ev.log_likelihood(model, x, 3, pairs=6, **same, **QUIET),
-        lambda: ev.quadrature(model, x, **same, **QUIET),
+        lambda: exact.quadrature(model, x, **same, **QUIET),
     ):
         seen.clear()
         call()
@@ -239,10 +239,10 @@ def test_every_evaluation_sees_the_same_binary_images(monkeypatch):
 def test_float32_kernels_give_the_same_bound():
     fast, plain = small_vae(dtype="float32", backend="numba"), small_vae()
     fast.params.buffer[...] = plain.params.buffer
-    exact = ev.quadrature(plain, binary(3), **QUIET)
-    np.testing.assert_allclose(ev.quadrature(fast, binary(3), **QUIET).each, exact.each, atol=1e-5)
+    integral = exact.quadrature(plain, binary(3), **QUIET)
+    np.testing.assert_allclose(exact.quadrature(fast, binary(3), **QUIET).each, integral.each, atol=1e-5)
     bound = ev.log_likelihood(fast, binary(3), 5000, **QUIET).bound
-    assert abs(bound.mean - exact.mean) < 4 * bound.sampling_error
+    assert abs(bound.mean - integral.mean) < 4 * bound.sampling_error
 
 
 # ---- log p(x) by quadrature --------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_quadrature_is_exact_for_the_linear_model(latent_dim, noise):
     x = draw(4)
     x[0] += 30 * model.params["decoder_W1"].sum(axis=0)
     x[1] -= 30 * model.params["decoder_W1"].sum(axis=0)
-    result = ev.quadrature(model, x, **QUIET)
+    result = exact.quadrature(model, x, **QUIET)
     np.testing.assert_allclose(result.each, log_p(x), rtol=1e-10)
     assert abs(result.each - log_p(x)).max() < 1e-6 and result.change < 1e-6
     assert result.mean == pytest.approx(log_p(x).mean()) and result.standard_error == pytest.approx(
@@ -276,14 +276,14 @@ def test_quadrature_agrees_with_a_finer_grid(latent_dim):
         + latent_dim * np.log(grid[1] - grid[0])
         for datum in x
     ]
-    np.testing.assert_allclose(ev.quadrature(model, x, **QUIET).each, expected, atol=1e-6)
+    np.testing.assert_allclose(exact.quadrature(model, x, **QUIET).each, expected, atol=1e-6)
 
 
 def test_quadrature_of_a_model_that_is_broken():
     model = small_vae(1)
     model.params["decoder_b1"][0] = np.nan
     with pytest.raises(FloatingPointError, match="parameters finite"):
-        ev.quadrature(model, binary(1), **QUIET)
+        exact.quadrature(model, binary(1), **QUIET)
 
 
 # ---- silent latents ----------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def linear_optimum(noise, beta, active, sigma=None, model_class=BetaVAE, **setti
 def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta, sigma, expected):
     x = gaussian_data()
     for active in range(expected + 1):
-        report = ev.collapse(linear_optimum(noise, beta, active, sigma), x[::-1], batch_size=7)
+        report = exact.collapse(linear_optimum(noise, beta, active, sigma), x[::-1], batch_size=7)
         assert report.active == active
         if active == 3:
             assert report.right and "no latent is silent" in report.verdict
@@ -327,14 +327,14 @@ def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta,
             assert report.expected == expected and report.right == (active == expected)
             assert f"uses {expected} of 3" in report.verdict and ("train longer" in report.verdict) != report.right
     rates = np.maximum(np.log(LAMBDA[:3] / (beta * noise)) / 2, 0)
-    report = ev.collapse(linear_optimum(noise, beta, expected, sigma), x)
+    report = exact.collapse(linear_optimum(noise, beta, expected, sigma), x)
     np.testing.assert_allclose(report.kl_per_latent, rates, atol=1e-12)  # LIN.6
 
 
 def test_the_linear_optimum_without_noise_to_learn_is_not_told():
-    assert ev.linear_optimum(np.array([3.0, 1.0, 0, 0]), 2, beta=1.0) is None
+    assert exact.linear_optimum(np.array([3.0, 1.0, 0, 0]), 2, beta=1.0) is None
     x = gaussian_data() * [1, 1, 0, 0]
-    report = ev.collapse(linear_optimum(0.5, 1.0, 2, "learned"), x)
+    report = exact.collapse(linear_optimum(0.5, 1.0, 2, "learned"), x)
     assert report.right is None and report.expected is None
 
 
@@ -352,18 +352,18 @@ def test_a_total_collapse_of_other_decoders_is_a_fault_where_a_small_use_pays():
     S = np.cov(x.T, bias=True)
     threshold = np.linalg.eigvalsh(S / np.outer(*[np.sqrt(np.diag(S))] * 2))[-1]  # of COL.1, S - beta diag(S)
     for beta, right in ((1.0, False), (0.99 * threshold, False), (1.01 * threshold, None)):
-        report = ev.collapse(silent(BetaVAE(12, (9,), 2, beta=beta)), x)
+        report = exact.collapse(silent(BetaVAE(12, (9,), 2, beta=beta)), x)
         assert report.active == 0 and report.right is right and report.expected is None
         assert ("fault" in report.verdict) == (right is False)
     for sigma in (0.1, "learned", "per-pixel"):
-        assert ev.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=sigma))), x).right is False
-    assert ev.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=3.0))), x).right is None
+        assert exact.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=sigma))), x).right is False
+    assert exact.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=3.0))), x).right is None
 
 
 def test_what_cannot_be_told_is_not_told():
     x, model = binary(30), small_vae()
     model.params["encoder_W2"][:, 1], model.params["encoder_b2"][1] = 0, 0  # one of two latents is silent
-    report = ev.collapse(model, x)
+    report = exact.collapse(model, x)
     assert (report.active, report.right) == (1, None) and "cannot be told" in report.verdict
-    report = ev.collapse(linear_optimum(0.5, 1.0, 1, None, CapacityVAE, gamma=10.0, capacity=1.0), gaussian_data())
+    report = exact.collapse(linear_optimum(0.5, 1.0, 1, None, CapacityVAE, gamma=10.0, capacity=1.0), gaussian_data())
     assert report.right is None and report.expected is None

@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, files, load, save
+from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, load, save
+from vae_from_scratch.engine import files
 
 MODELS = [
     Autoencoder(7, hidden=(), latent_dim=2, likelihood="squared-error"),

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import gradcheck, likelihoods, ops
 from vae_from_scratch.vae import VAE
 
@@ -25,24 +26,24 @@ def failures(checks):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: f"{row.name} {row.tags}")
+@pytest.mark.parametrize("row", gradient_table.PAIRS, ids=lambda row: f"{row.name} {row.tags}")
 def test_pair(row, dtype):
     assert not failures(row.check(np.dtype(dtype)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [case.name for case in gradcheck.models()])
+@pytest.mark.parametrize("name", [case.name for case in gradient_table.models()])
 def test_model(name, dtype):
     assert not failures(cases(dtype)[name].check())
 
 
 @functools.cache
 def cases(dtype):
-    return {case.name: case for case in gradcheck.models(dtype)}
+    return {case.name: case for case in gradient_table.models(dtype)}
 
 
 def test_every_likelihood_is_in_the_table():
-    assert {likelihood.config["name"] for likelihood in gradcheck.LIKELIHOODS.values()} == set(likelihoods.NAMES)
+    assert {likelihood.config["name"] for likelihood in gradient_table.LIKELIHOODS.values()} == set(likelihoods.NAMES)
 
 
 # ---- the checker itself can fail ---------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_random_upstream_sees_what_ones_would_not():
 
 
 def test_a_backward_that_returns_too_little_is_refused():
-    row = next(row for row in gradcheck.PAIRS if row.backward == "dense_backward")
+    row = next(row for row in gradient_table.PAIRS if row.backward == "dense_backward")
 
     class Forgetful:
         dense_forward = staticmethod(ops.dense_forward)
@@ -116,7 +117,7 @@ def test_checker_reports_the_worst_entry_by_name():
 
 @pytest.mark.parametrize("name", ["encoder_W1", "encoder_b2", "decoder_W3", "x_logvar"])
 def test_model_checker_rejects_one_wrong_parameter(name):
-    model, x, noise = gradcheck.small_case(VAE, "float64", "tanh", gradcheck.LIKELIHOODS["gaussian learned"])
+    model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", gradient_table.LIKELIHOODS["gaussian learned"])
     grads = model.loss_and_grads(x, *noise)[1]
     grads[name] = 1.001 * grads[name]
     wrong = [check.name for check in gradcheck.check_model(model, x, *noise, grads=grads) if not check.ok]
@@ -124,7 +125,7 @@ def test_model_checker_rejects_one_wrong_parameter(name):
 
 
 def test_model_checker_refuses_missing_gradients():
-    model, x, noise = gradcheck.small_case(VAE, "float64", "tanh", "bernoulli")
+    model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
     with pytest.raises(ValueError, match="encoder_W1"):
         gradcheck.check_model(model, x, *noise, grads={})
 

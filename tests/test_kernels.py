@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, gradcheck, ops, optimizers
+from vae_from_scratch.engine import gradient_table
+from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, ops, optimizers
 
 try:
     from vae_from_scratch import kernels
@@ -24,7 +25,7 @@ TWINS = [
 SIZES = {"as in the table": None, "one example": 1, "many": 37}
 CASES = {  # the rows of the table, and those with twins of their own at other sizes
     f"{row.name}, {size}": (row, n)
-    for row in gradcheck.PAIRS
+    for row in gradient_table.PAIRS
     for size, n in SIZES.items()
     if n is None or row.backward in TWINS
 }
@@ -91,7 +92,7 @@ def test_twins_agree(row, n, dtype, contiguous):
         assert_close(twin[name], plain[name], dtype)
 
 
-@pytest.mark.parametrize("row", [row for row in gradcheck.PAIRS if row.backward in TWINS], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in gradient_table.PAIRS if row.backward in TWINS], ids=lambda row: row.name)
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, 88.3, 200, 800, -800, 0.0])
 def test_twins_agree_at_the_edges_of_float32(row, poison):
     inputs = {name: np.array(value, np.float32) for name, value in row.inputs(np.random.default_rng(0)).items()}
@@ -105,7 +106,7 @@ def test_twins_agree_at_the_edges_of_float32(row, poison):
             np.testing.assert_allclose(twin[key], plain[key], rtol=2e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", gradient_table.PAIRS, ids=lambda row: row.name)
 def test_gradients_of_the_kernels_namespace(row):
     assert all(check.ok for check in row.check(np.float64, namespace=kernels))
 

@@ -6,7 +6,19 @@ import pickle
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adam, Autoencoder, Bernoulli, BetaVAE, CapacityVAE, Gaussian, datasets, fit, ops
+from vae_from_scratch import (
+    SGD,
+    VAE,
+    Adam,
+    Autoencoder,
+    Bernoulli,
+    BetaVAE,
+    CapacityVAE,
+    Gaussian,
+    datasets,
+    fit,
+    ops,
+)
 from vae_from_scratch.evaluation import evaluate
 
 SMALL = {"data_dim": 7, "hidden": (6, 5), "latent_dim": 3}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import gradcheck, mlp, ops, optimizers
 from vae_from_scratch.vae import VAE
 
@@ -125,7 +126,7 @@ def test_adam_with_t_in_epochs(equation):
 @pytest.mark.parametrize("equation", ["OPT.9", "PRIOR.1"])
 def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
     rng = np.random.default_rng(0)
-    model, x, noise = gradcheck.small_case(VAE, "float64", "tanh", "bernoulli")
+    model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
     n_train = len(x)  # the batch is the whole training set
 
     def objective():  # -(log p(theta) + sum of ELBOs) / n_train, without the prior's constant

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_from_scratch import BetaVAE, Gaussian, VAE, ops
+from vae_from_scratch import VAE, BetaVAE, Gaussian, ops
 
 ROOT = Path(__file__).parents[1] / "derivations"
 NOTE = (ROOT / "12-log-likelihood.md").read_text("utf-8")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, ops, training
-from vae_from_scratch.batches import binarize_rows
+from vae_from_scratch.engine.batches import binarize_rows
 from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.evaluation import evaluate
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import VAE, BetaVAE, Gaussian, gradcheck, ops
 from vae_from_scratch.optimizers import Adam
 
@@ -123,7 +124,7 @@ def test_a_density_can_exceed_one_so_its_nll_can_be_negative():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("row", gradcheck.PAIRS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", gradient_table.PAIRS, ids=lambda row: row.name)
 def test_pairs_keep_the_dtype_and_their_arguments(row, dtype):
     inputs = {name: np.asarray(value, dtype) for name, value in row.inputs(np.random.default_rng(0)).items()}
     before = {name: value.copy() for name, value in inputs.items()}
@@ -175,7 +176,7 @@ def test_nan_and_infinity_are_not_swallowed(poison):
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 def test_terms_are_what_the_parts_say_far_from_the_start(beta):
     """A clamp on mu, logvar or logits in forward alone would show here: the heads put out large numbers."""
-    model, x, (eps,) = gradcheck.small_case(BetaVAE, "float64", "tanh", "bernoulli", beta=beta)
+    model, x, (eps,) = gradient_table.small_case(BetaVAE, "float64", "tanh", "bernoulli", beta=beta)
     model.params["encoder_b3"][...] = [-30.0, 25.0, -30.0, 25.0]
     model.params["decoder_b3"][...] = [-40.0, 60.0, 35.0, -35.0, 100.0]
     mu, logvar = model.encode(x)

@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ["datasets", "disentanglement", "evaluation", "gradcheck", "ops"]
+MODULES = ["datasets", "disentanglement", "evaluation", "exact", "gradcheck", "ops"]
 HOMES = {  # name: the module it comes from, imported when the name is first asked for (cli.py sets threads before NumPy)
     "Autoencoder": "autoencoder",
     "VAE": "vae",
@@ -14,8 +14,8 @@ HOMES = {  # name: the module it comes from, imported when the name is first ask
     "Adagrad": "optimizers",
     "Adam": "optimizers",
     "fit": "training",
-    "load": "files",
-    "save": "files",
+    "load": "engine.files",
+    "save": "engine.files",
 }
 __all__ = [*HOMES, *MODULES]
 

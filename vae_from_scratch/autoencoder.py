@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import checks
+from .engine import require
 from .base import EncoderDecoder, Terms
 
 
@@ -46,7 +46,7 @@ class Autoencoder(EncoderDecoder):
 
     def encode(self, x):
         """The code of x (N, D): z (N, Z)."""
-        x = checks.rows("x", x, self.data_dim, self.dtype)
+        x = require.rows("x", x, self.data_dim, self.dtype)
         return self.encoder.forward(self.ops, self.params, x)[-1]
 
     def reconstruct(self, x):

@@ -1,29 +1,13 @@
 """What the models share and no mathematics needs repeating: construction, decoding, settings."""
 
-import functools
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from . import checks, likelihoods, ops
+from . import likelihoods, ops
+from .engine import require
+from .engine.backends import BACKENDS
 from .mlp import INITS, MLP, FlatDict
-
-
-@functools.cache
-def numba_or_ops():
-    """kernels; where Numba cannot compile, ops, and a warning, once."""
-    try:
-        from . import kernels  # Numba is imported only when it is asked for
-    except ImportError as error:
-        warnings.warn(
-            f"{error}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3
-        )
-        return ops
-    return kernels
-
-
-BACKENDS = {"numba": numba_or_ops, "numpy": lambda: ops}  # name: what gives the namespace that holds the pairs
 
 
 class Terms(NamedTuple):
@@ -87,28 +71,28 @@ class EncoderDecoder:
         decoder_activation=None,
         init="glorot",
     ):
-        self.data_dim = checks.whole("data_dim", data_dim)
-        self.hidden = checks.widths("hidden", hidden)
-        self.latent_dim = checks.whole("latent_dim", latent_dim)
-        self.activation = checks.choice("activation", activation, ops.ACTIVATIONS)
+        self.data_dim = require.whole("data_dim", data_dim)
+        self.hidden = require.widths("hidden", hidden)
+        self.latent_dim = require.whole("latent_dim", latent_dim)
+        self.activation = require.choice("activation", activation, ops.ACTIVATIONS)
         self.likelihood = likelihoods.from_config(likelihood)
         if self.variational and not self.likelihood.is_density:
             raise ValueError(
                 f"likelihood {self.likelihood.config['name']!r} is no density, so there is no ELBO to maximise; "
                 "Gaussian(sigma=1.0) is the squared error with its constant"
             )
-        self.seed = checks.seed(seed)
-        self.dtype = checks.dtype(dtype)
-        self.backend = checks.choice("backend", backend, BACKENDS)
+        self.seed = require.seed(seed)
+        self.dtype = require.dtype(dtype)
+        self.backend = require.choice("backend", backend, BACKENDS)
         self.decoder_hidden = (
-            self.hidden[::-1] if decoder_hidden is None else checks.widths("decoder_hidden", decoder_hidden)
+            self.hidden[::-1] if decoder_hidden is None else require.widths("decoder_hidden", decoder_hidden)
         )
         self.decoder_activation = (
             self.activation
             if decoder_activation is None
-            else checks.choice("decoder_activation", decoder_activation, ops.ACTIVATIONS)
+            else require.choice("decoder_activation", decoder_activation, ops.ACTIVATIONS)
         )
-        self.init = checks.choice("init", init, INITS)
+        self.init = require.choice("init", init, INITS)
 
         self.ops = BACKENDS[self.backend]()
         outputs, likelihood_params = self.likelihood.init(self.data_dim, self.dtype)
@@ -134,7 +118,7 @@ class EncoderDecoder:
             "hidden": list(self.hidden),
             "decoder_hidden": list(self.decoder_hidden),
             "likelihood": self.likelihood.config,
-            "dtype": next(name for name in checks.DTYPES if np.dtype(name) == self.dtype),
+            "dtype": next(name for name in require.DTYPES if np.dtype(name) == self.dtype),
         }
 
     def set(self, **values):
@@ -144,7 +128,7 @@ class EncoderDecoder:
                 raise ValueError(
                     f"{type(self).__name__} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}"
                 )
-            setattr(self, name, checks.number(name, value, least=self.settings[name]))
+            setattr(self, name, require.number(name, value, least=self.settings[name]))
 
     def loss(self, x, *noise):
         """Forward only.  x (N, D), noise from draw_noise.  Returns Terms."""
@@ -164,12 +148,12 @@ class EncoderDecoder:
 
     def decode(self, z):
         """E[x|z]: z (N, Z), returns (N, D)."""
-        z = checks.rows("z", z, self.latent_dim, self.dtype)
+        z = require.rows("z", z, self.latent_dim, self.dtype)
         out = self.decoder.forward(self.ops, self.params, z)[-1]
         return self.likelihood.mean(self.ops, self.params, out)
 
     def _batch(self, x, noise):
-        x = checks.rows("x", x, self.data_dim, self.dtype)
+        x = require.rows("x", x, self.data_dim, self.dtype)
         expected = [(len(x), self.latent_dim)] * self.noise_arrays
         if [np.shape(array) for array in noise] != expected:
             raise ValueError(

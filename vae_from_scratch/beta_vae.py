@@ -1,6 +1,6 @@
 """beta-VAE (Higgins et al. 2017) and its capacity form (Burgess et al. 2018).  derivations/10-beta-vae.md."""
 
-from . import checks
+from .engine import require
 from .vae import VAE
 
 
@@ -17,7 +17,7 @@ class BetaVAE(VAE):
 
     def __init__(self, data_dim, *args, beta=4.0, **kwargs):
         super().__init__(data_dim, *args, **kwargs)
-        self.beta = checks.number("beta", beta, least=0)
+        self.beta = require.number("beta", beta, least=0)
 
     def penalty_forward(self, kl):
         """beta * kl, Eq. (BETA.1)."""
@@ -41,8 +41,8 @@ class CapacityVAE(VAE):
 
     def __init__(self, data_dim, *args, gamma=1000.0, capacity=0.0, **kwargs):
         super().__init__(data_dim, *args, **kwargs)
-        self.gamma = checks.number("gamma", gamma, least=0)
-        self.capacity = checks.number("capacity", capacity, least=0)
+        self.gamma = require.number("gamma", gamma, least=0)
+        self.capacity = require.number("capacity", capacity, least=0)
 
     def penalty_forward(self, kl):
         """gamma * |kl - C|, Eq. (CAP.1)."""

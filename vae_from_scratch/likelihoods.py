@@ -1,12 +1,12 @@
 """p(x|z): how many numbers the decoder puts out, the negative log likelihood of x under them, and the mean of x.
 
-To add one: a pair in ops.py, its equation in derivations/, its row in gradcheck.PAIRS, a Likelihood here with
-the four methods of Bernoulli, and its name in NAMES and in gradcheck.LIKELIHOODS.
+To add one: a pair in ops.py, its equation in derivations/, its row in gradient_table.PAIRS, a Likelihood here with
+the four methods of Bernoulli, and its name in NAMES and in gradient_table.LIKELIHOODS.
 """
 
 import numpy as np
 
-from . import checks
+from .engine import require
 
 
 class Likelihood:
@@ -58,11 +58,11 @@ class Gaussian(Likelihood):
 
     def __init__(self, sigma=1.0, mean="linear"):
         self.sigma = (
-            checks.choice("sigma", sigma, ("learned", "per-pixel"))
+            require.choice("sigma", sigma, ("learned", "per-pixel"))
             if isinstance(sigma, str)
-            else checks.number("sigma", sigma, above=0)
+            else require.number("sigma", sigma, above=0)
         )
-        self.mean_activation = checks.choice("mean", mean, ("linear", "sigmoid"))
+        self.mean_activation = require.choice("mean", mean, ("linear", "sigmoid"))
 
     @property
     def advice(self):
@@ -143,7 +143,7 @@ def from_config(spec):
         spec = {"name": spec}
     if isinstance(spec, dict):
         options = dict(spec)
-        return NAMES[checks.choice("likelihood", options.pop("name", None), NAMES)](**options)
+        return NAMES[require.choice("likelihood", options.pop("name", None), NAMES)](**options)
     if not isinstance(spec, Likelihood):
         raise TypeError(
             f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}"

@@ -6,7 +6,7 @@ one optimizer may serve many models and a state can be saved.  Updates happen in
 
 import numpy as np
 
-from . import checks
+from .engine import require
 from .mlp import FlatDict
 
 
@@ -56,7 +56,7 @@ class _Optimizer:
         """One update of every parameter, in place on params and state; by the rule's twin if kernels has one."""
         lr = self.lr
         if callable(lr):  # the first step asks for lr(0)
-            lr = checks.number(f"lr({state['t']})", lr(state["t"]), least=0)
+            lr = require.number(f"lr({state['t']})", lr(state["t"]), least=0)
         state["t"] += 1
         stores = [params, grads, *(state[slot] for slot in self.slots)]
         if all(isinstance(store, FlatDict) for store in stores):  # entry by entry alike, so all at once
@@ -72,7 +72,7 @@ class SGD(_Optimizer):
     slots = {"velocity": 0.0}
 
     def __init__(self, lr=0.01, momentum=0.0):
-        self.lr, self.momentum = _rate(lr), checks.number("momentum", momentum, least=0, below=1)
+        self.lr, self.momentum = _rate(lr), require.number("momentum", momentum, least=0, below=1)
 
     def update(self, param, grad, velocity, t, lr, kernels):
         sgd_update(param, grad, velocity, lr, self.momentum)
@@ -82,8 +82,8 @@ class Adagrad(_Optimizer):
     """lr: a number > 0 or a function of the step; adagrad_eps >= 0; initial: where the sum of squares starts."""
 
     def __init__(self, lr=0.01, adagrad_eps=1e-10, initial=0.0):
-        self.lr, self.adagrad_eps = _rate(lr), checks.number("adagrad_eps", adagrad_eps, least=0)
-        self.slots = {"g2": checks.number("initial", initial, least=0)}
+        self.lr, self.adagrad_eps = _rate(lr), require.number("adagrad_eps", adagrad_eps, least=0)
+        self.slots = {"g2": require.number("initial", initial, least=0)}
 
     def update(self, param, grad, g2, t, lr, kernels):
         rule = getattr(kernels, "adagrad_update", adagrad_update)
@@ -96,10 +96,10 @@ class Adam(_Optimizer):
     slots = {"m": 0.0, "v": 0.0}
 
     def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, adam_eps=1e-8):
-        self.lr, self.adam_eps = _rate(lr), checks.number("adam_eps", adam_eps, above=0)
+        self.lr, self.adam_eps = _rate(lr), require.number("adam_eps", adam_eps, above=0)
         self.beta1, self.beta2 = (
-            checks.number("beta1", beta1, least=0, below=1),
-            checks.number("beta2", beta2, least=0, below=1),
+            require.number("beta1", beta1, least=0, below=1),
+            require.number("beta2", beta2, least=0, below=1),
         )
 
     def update(self, param, grad, m, v, t, lr, kernels):
@@ -108,7 +108,7 @@ class Adam(_Optimizer):
 
 
 def _rate(lr):
-    return lr if callable(lr) else checks.number("lr", lr, above=0)
+    return lr if callable(lr) else require.number("lr", lr, above=0)
 
 
 OPTIMIZERS = {"adam": Adam, "adagrad": Adagrad, "sgd": SGD}

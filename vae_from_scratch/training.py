@@ -5,10 +5,10 @@ import functools
 import numpy as np
 from tqdm import tqdm
 
-from . import checks
+from .engine import require
 from .base import EncoderDecoder
-from .batches import BINARIZE, FirstRows, binarize_rows
-from .checkpoints import Keeper, Run, settings_of
+from .engine.batches import BINARIZE, FirstRows, binarize_rows
+from .engine.checkpoints import Keeper, Run, settings_of
 from .evaluation import evaluate
 from .optimizers import OPTIMIZERS, Adam, prior_gradient
 
@@ -94,18 +94,18 @@ def fit(
     True
     """
     optimizer = Adam() if optimizer is None else optimizer
-    checks.model(model)
-    checks.training(optimizer, schedule, callback, callback_at)
-    batch_size, seed = checks.whole("batch_size", batch_size), checks.seed(seed)
+    require.model(model)
+    require.training(optimizer, schedule, callback, callback_at)
+    batch_size, seed = require.whole("batch_size", batch_size), require.seed(seed)
     if epochs is not None or not resume:
-        epochs = checks.whole("epochs", epochs)
-    checks.choice("binarize", binarize, BINARIZE)
-    checks.flag("weight_decay", weight_decay)
-    checks.checkpointing(checkpoint, checkpoint_every, checkpoint_steps, resume)
+        epochs = require.whole("epochs", epochs)
+    require.choice("binarize", binarize, BINARIZE)
+    require.flag("weight_decay", weight_decay)
+    require.checkpointing(checkpoint, checkpoint_every, checkpoint_steps, resume)
     unit_interval = model.likelihood.unit_interval or binarize != "none"
-    checks.data("x", x, model.data_dim, unit_interval)
+    require.data("x", x, model.data_dim, unit_interval)
     if x_valid is not None:
-        checks.data("x_valid", x_valid, model.data_dim, unit_interval)
+        require.data("x_valid", x_valid, model.data_dim, unit_interval)
     n = len(x)
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
@@ -130,7 +130,7 @@ def fit(
             for first in range(run.position, n, batch_size):
                 batch = binarize_rows(x[order[first : first + batch_size]], binarize, run.rngs["binarize"])
                 if schedule is not None:
-                    model.set(**checks.settings(schedule(run.step)))
+                    model.set(**require.settings(schedule(run.step)))
                 if run.limit is None:
                     run.expect(look(some).loss)
                 terms, grads = model.loss_and_grads(batch, *model.draw_noise(len(batch), run.rngs["noise"]))

@@ -5,7 +5,7 @@ Diff this file against autoencoder.py: what differs is what the mathematics adds
 
 import numpy as np
 
-from . import checks
+from .engine import require
 from .base import EncoderDecoder, Terms
 
 
@@ -27,7 +27,7 @@ class VAE(EncoderDecoder):
 
     def draw_noise(self, n, rng):
         """(eps,) with eps ~ N(0, I), (n, Z): the only randomness there is."""
-        eps = checks.rng(rng).standard_normal(
+        eps = require.rng(rng).standard_normal(
             (n, self.latent_dim), np.float32 if self.dtype == np.float32 else np.float64
         )
         return (eps.astype(self.dtype, copy=False),)
@@ -71,7 +71,7 @@ class VAE(EncoderDecoder):
 
     def encode(self, x):
         """q(z|x) of x (N, D): mu, logvar, both (N, Z)."""
-        x = checks.rows("x", x, self.data_dim, self.dtype)
+        x = require.rows("x", x, self.data_dim, self.dtype)
         out = self.encoder.forward(self.ops, self.params, x)[-1]
         return out[:, : self.latent_dim], out[:, self.latent_dim :]
 
@@ -82,5 +82,5 @@ class VAE(EncoderDecoder):
 
     def sample(self, n, rng):
         """E[x|z] for n draws of z from the prior N(0, I): (n, D)."""
-        n, rng = checks.whole("n", n), checks.rng(rng)
+        n, rng = require.whole("n", n), require.rng(rng)
         return self.decode(rng.standard_normal((n, self.latent_dim)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_from_scratch import VAE, Adam
-from vae_from_scratch.checkpoints import Keeper, Run
+from vae_from_scratch.engine.checkpoints import Keeper, Run
 
 
 def clock(call):

@@ -23,8 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-from vae_from_scratch import files
+from vae_from_scratch.engine import files
 
 COMMON = "--seed 3 --quiet --out run"
 SETTINGS = {  # name: options of train; "large" spends most of its time writing checkpoints of 9 MB
@@ -35,7 +34,7 @@ SETTINGS = {  # name: options of train; "large" spends most of its time writing 
 
 
 def start(folder, arguments):
-    command = [sys.executable, "-m", "vae_from_scratch.cli", "train", *arguments.split()]
+    command = [sys.executable, "-m", "vae_from_scratch", "train", *arguments.split()]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     with open(folder / "errors", "w") as errors:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=errors)

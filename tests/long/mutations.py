@@ -27,7 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_from_scratch import Adam, BetaVAE, Gaussian, VAE, checkpoints, cli, files, fit, save
+from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, cli, fit, save
+from vae_from_scratch.engine import checkpoints, files
 
 SIZES = [0, 1, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63, 2**64 - 1]
 WORDS = [
@@ -144,7 +145,7 @@ def readers(folder):
     idx = b"\0\0\x08\x03" + np.array([20, 4, 3], ">u4").tobytes() + (255 * x).astype(np.uint8).tobytes()
     (folder / "idx").write_bytes(idx)
     (folder / "idx.gz").write_bytes(gzip.compress(idx, mtime=0))
-    config = {option.name: option.default for option in cli.OPTIONS}
+    config = {option.name: option.default for option in cli.options.OPTIONS}
     files.write_json(folder / "config.json", config)
     return {
         "load": ("model.npz", files.load, [inside_zip, lambda *a: inside_config("config", *a)], True),
@@ -153,7 +154,7 @@ def readers(folder):
         "read_npy": ("data.npy", files.read_npy, [], False),
         "read_idx": ("idx", files.read_idx, [], False),
         "read_idx of gzip": ("idx.gz", files.read_idx, [inside_gzip], True),
-        "read_config": ("config.json", lambda path: cli.read_config(path.parent), [], False),
+        "read_config": ("config.json", lambda path: cli.train.read_config(path.parent), [], False),
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
+from ..engine import files
 from .blobs import blobs
 from .dataset import SPLITS, Dataset, every_tenth
 from .digits import digits

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from .. import checks
+from ..engine import require
 from .dataset import every_tenth
 from .factors import FactorDataset
 
@@ -15,8 +15,8 @@ def blobs(split="all", size=16, positions=32, width=0.08):
     size: pixels a side; width: the blob's standard deviation as a fraction of the side.  Centres run over
     [0.2, 0.8] of the side.  split "all" (a FactorDataset), or "train" and "test" (every tenth image).
     """
-    size, positions = checks.whole("size", size), checks.whole("positions", positions)
-    width = checks.number("width", width, above=0)
+    size, positions = require.whole("size", size), require.whole("positions", positions)
+    width = require.number("width", width, above=0)
     pixels, places = (np.arange(size) + 0.5) / size, np.linspace(0.2, 0.8, positions)
     data = FactorDataset(
         "blobs", functools.partial(_draw, pixels, places, width), ("row", "column"), (positions, positions), (size, size)

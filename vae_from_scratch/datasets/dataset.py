@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checks, files
+from ..engine import files, require
 
 SPLITS = ("train", "test")
 
@@ -53,7 +53,7 @@ class Dataset:
 def every_tenth(data, split):
     """A split for data that come without one: rows 9, 19, 29, ... are the test split, the others train."""
     is_test = np.arange(len(data)) % 10 == 9
-    return data.subset(np.flatnonzero(is_test if checks.choice("split", split, SPLITS) == "test" else ~is_test))
+    return data.subset(np.flatnonzero(is_test if require.choice("split", split, SPLITS) == "test" else ~is_test))
 
 
 def folders():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .. import checks, files
+from ..engine import files, require
 from .dataset import SPLITS, Dataset
 
 TEST = 297  # the last ones, written by other people than the first
@@ -14,7 +14,7 @@ def digits(split="train"):
     Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak (1998), UCI Machine Learning
     Repository, test part; CC BY 4.0.  Pixels were counts 0..16 and are divided by 16.
     """
-    checks.choice("split", split, SPLITS)
+    require.choice("split", split, SPLITS)
     arrays = files.read_npz(Path(__file__).with_name("digits.npz"))
     rows = slice(None, -TEST) if split == "train" else slice(-TEST, None)
     return Dataset("digits", arrays["images"][rows], (8, 8), scale=16, labels=arrays["labels"][rows])

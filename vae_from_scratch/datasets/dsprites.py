@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from .. import checks, files
-from ..base import BACKENDS
+from ..engine import files, require
+from ..engine.backends import BACKENDS
 from .dataset import find
 from .factors import FactorDataset
 
@@ -58,10 +58,10 @@ def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
     >>> int(data.images([[2, 5, 0, 0, 0]]).sum())  # the pixels of the largest heart
     222
     """
-    checks.choice("split", split, SPLITS)
-    size = checks.whole("size", size, least=8)
-    checks.choice("backend", backend, BACKENDS)
-    if checks.choice("source", source, SOURCES) == "file":
+    require.choice("split", split, SPLITS)
+    size = require.whole("size", size, least=8)
+    require.choice("backend", backend, BACKENDS)
+    if require.choice("source", source, SOURCES) == "file":
         draw = _from_file(size)
     else:
         draw = functools.partial(_draw, size, getattr(BACKENDS[backend](), "fill_polygons", fill_polygons))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .. import checks
+from ..engine import require
 from .dataset import Dataset
 
 
@@ -59,7 +59,7 @@ class FactorDataset(Dataset):
 
     def draw_factors(self, n, rng):
         """n combinations (n, F), each factor uniform."""
-        return checks.rng(rng).integers(0, self.sizes, size=(checks.whole("n", n), len(self.sizes)))
+        return require.rng(rng).integers(0, self.sizes, size=(require.whole("n", n), len(self.sizes)))
 
     def draw_pairs(self, n, rng, factor):
         """Two arrays of n combinations (n, F) that share one factor pair by pair; the others are drawn apart."""
@@ -76,7 +76,7 @@ class FactorDataset(Dataset):
         return factors
 
     def _check(self, factor):
-        if checks.whole("factor", factor, 0) >= len(self.sizes):
+        if require.whole("factor", factor, 0) >= len(self.sizes):
             raise ValueError(f"factor must be 0 .. {len(self.sizes) - 1}, got {factor}")
 
     def subset(self, rows):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import checks, files
+from ..engine import files, require
 from .dataset import SPLITS, Dataset, find
 
 TEST = 393  # a fifth
@@ -14,10 +14,10 @@ def frey(split="train", seed=0):
     Read from frey/frey_faces.npz (images (1965, 28, 20) uint8); pixels 0..255 are divided by 255.  A random
     fifth is the test split (seed says which); neighbouring frames are near-duplicates, so it flatters a model.
     """
-    checks.choice("split", split, SPLITS)
+    require.choice("split", split, SPLITS)
     images = files.read_npz(find("frey/frey_faces.npz")).get("images")
     if images is None or images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError("frey_faces.npz should hold images, an array (n, rows, columns) of uint8")
-    order = np.random.default_rng(checks.seed(seed)).permutation(len(images))
+    order = np.random.default_rng(require.seed(seed)).permutation(len(images))
     rows = np.sort(order[TEST:] if split == "train" else order[:TEST])
     return Dataset("frey", images[rows].reshape(len(rows), -1), images.shape[1:], scale=255)

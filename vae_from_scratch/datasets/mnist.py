@@ -1,6 +1,6 @@
 """The MNIST family: 28 x 28 grey images with labels, 60,000 train and 10,000 test, from IDX files."""
 
-from .. import checks, files
+from ..engine import files, require
 from .dataset import SPLITS, Dataset, find
 
 FILES = {  # (split, what): name of the file
@@ -50,7 +50,7 @@ def kmnist(split="train"):
 
 
 def _family(name, split):
-    checks.choice("split", split, SPLITS)
+    require.choice("split", split, SPLITS)
     url, *checksums = FAMILY[name]
     arrays = {
         what: files.read_idx(find(f"{name}/{file}", url + file, checksum))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import checks
+from ..engine import require
 
 
 def raw_pixels():
@@ -12,9 +12,9 @@ def raw_pixels():
 
 def pca(data, rng, latents=10, images=5_000):
     """The leading principal components of some images, drawn at random, by SVD.  Z = latents, not rescaled."""
-    latents = checks.whole("latents", latents)
-    images = checks.whole("images", images, latents + 1)
-    sample = data[checks.rng(rng).integers(len(data), size=images)].astype(np.float64)
+    latents = require.whole("latents", latents)
+    images = require.whole("images", images, latents + 1)
+    sample = data[require.rng(rng).integers(len(data), size=images)].astype(np.float64)
     mean = sample.mean(axis=0)
     directions = np.linalg.svd(sample - mean, full_matrices=False)[2][:latents].T
     if directions.shape[1] < latents:
@@ -24,12 +24,12 @@ def pca(data, rng, latents=10, images=5_000):
 
 def random_projection(data_dim, rng, latents=10):
     """Directions drawn from N(0, I / D).  Z = latents."""
-    shape = (checks.whole("data_dim", data_dim), checks.whole("latents", latents))
-    directions = checks.rng(rng).standard_normal(shape) / np.sqrt(data_dim)
+    shape = (require.whole("data_dim", data_dim), require.whole("latents", latents))
+    directions = require.rng(rng).standard_normal(shape) / np.sqrt(data_dim)
     return lambda images: images @ directions
 
 
 def untrained(model, seed=None):
     """The encoder of a model as it started (its own seed), or as it would have from another."""
-    config = {**model.config, "seed": model.config["seed"] if seed is None else checks.seed(seed)}
+    config = {**model.config, "seed": model.config["seed"] if seed is None else require.seed(seed)}
     return type(model)(**config).encode

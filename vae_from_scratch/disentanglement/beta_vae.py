@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import checks, ops
-from ..batches import in_order
+from .. import ops
+from ..engine import require
+from ..engine.batches import in_order
 from ..optimizers import Adam
 from .codes import codes_of, known_factors, named_factors
 
@@ -71,14 +72,14 @@ def beta_vae_scores(encode, data, rng, factor_sets, *, points=10_000, test_point
     Factors are drawn from the union of the sets until each set has its points.  Those of a set are what drawing from
     it alone would have given: uniform over it, independent.
     """
-    data, rng = known_factors(data), checks.rng(rng)
+    data, rng = known_factors(data), require.rng(rng)
     sets = [named_factors(data, names) for names in factor_sets]
-    wanted = checks.whole("points", points, 10) + checks.whole("test_points", test_points, 10)
+    wanted = require.whole("points", points, 10) + require.whole("test_points", test_points, 10)
     union, shared = sorted(set().union(*sets)), np.empty(0, int)
     while any(np.isin(shared, chosen).sum() < wanted for chosen in sets):
         shared = np.append(shared, rng.choice(union, size=wanted))
     shared = shared[: max(np.flatnonzero(np.isin(shared, chosen))[wanted - 1] for chosen in sets) + 1]
-    z_diff = differences(encode, data, rng, shared, checks.whole("L", L), progress)
+    z_diff = differences(encode, data, rng, shared, require.whole("L", L), progress)
     results = []
     for chosen in sets:
         mine = np.flatnonzero(np.isin(shared, chosen))[:wanted]

@@ -3,8 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
-from .. import checks
-from ..batches import in_order
+from ..engine import require
+from ..engine.batches import in_order
 from ..datasets.factors import FactorDataset
 
 BATCH = 1024  # images encoded at once
@@ -26,7 +26,7 @@ def named_factors(data, names):
     """The positions of factors by their names; all if None.  ValueError if one is unknown, or if there are not two."""
     names = data.factor_names if names is None else tuple(names)
     for name in names:
-        checks.choice("each of factors", name, data.factor_names)
+        require.choice("each of factors", name, data.factor_names)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ValueError(f"factors must be two or more of {', '.join(data.factor_names)}, each once; got {names}")
     fixed = [name for name in names if data.sizes[data.factor_names.index(name)] < 2]
@@ -48,7 +48,7 @@ def encode_checked(encode, images):
             "encode must return floats (N, Z), or mu and logvar, both (N, Z); "
             f"for images {images.shape} it gave {found}"
         )
-    if not checks.finite(outputs):
+    if not require.finite(outputs):
         raise ValueError("encode returned NaN or infinity; a model that makes none is needed for a score")
     return [output.astype(np.float64) for output in outputs]
 

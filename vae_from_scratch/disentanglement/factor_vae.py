@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import checks
+from ..engine import require
 from ..evaluation import ACTIVE_VARIANCE
 from .codes import codes_of, known_factors, named_factors
 
@@ -59,11 +59,11 @@ def factor_vae_score(
     ValueError, TypeError
         If data has no known factors, or encode gives NaN or another shape.
     """
-    data, rng = known_factors(data), checks.rng(rng)
+    data, rng = known_factors(data), require.rng(rng)
     chosen = named_factors(data, factors)
-    votes, test_votes = checks.whole("votes", votes, 10), checks.whole("test_votes", test_votes, 10)
-    checks.whole("L", L, 2)
-    checks.number("least_variance", least_variance, least=0)
+    votes, test_votes = require.whole("votes", votes, 10), require.whole("test_votes", test_votes, 10)
+    require.whole("L", L, 2)
+    require.number("least_variance", least_variance, least=0)
     codes = codes_of(encode, data, L * (votes + test_votes), progress)
     scale = codes(data.draw_factors(10_000, rng)).var(axis=0, ddof=1)
     active = scale > np.maximum(least_variance, 1e-12 * scale.max())  # a constant's variance is rounding, or 0

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import checks
-from ..batches import in_order
+from ..engine import require
+from ..engine.batches import in_order
 from .codes import BATCH, encode_checked, known_factors, named_factors
 from .mixtures import cells, grid, kl_rows
 
@@ -43,7 +43,7 @@ def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, pr
     error: what noise would seem to say, about (bins - 1) (values - 1) / (2 points) nats, the largest of the factors.
     Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
     """
-    data, rng, bins = known_factors(data), checks.rng(rng), checks.whole("bins", bins, 2)
+    data, rng, bins = known_factors(data), require.rng(rng), require.whole("bins", bins, 2)
     chosen = named_factors(data, factors)
     values, outputs = _encode(encode, data, rng, points, progress)
     codes, values = outputs[0], values[:, chosen]
@@ -73,7 +73,7 @@ def mig_chen(encode, data, rng, *, factors=None, points=None, progress=True):
     grid, which is the limit of ever more samples and cannot become negative.
     Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
     """
-    data, rng = known_factors(data), checks.rng(rng)
+    data, rng = known_factors(data), require.rng(rng)
     factors = tuple(name for name in data.factor_names if name != "shape") if factors is None else factors
     chosen = named_factors(data, factors)
     values, outputs = _encode(encode, data, rng, points, progress)
@@ -104,7 +104,7 @@ def _encode(encode, data, rng, points, progress):
     if points is None:
         factors = data.factors(np.arange(len(data)))
     else:
-        factors = data.draw_factors(checks.whole("points", points, 100), rng)
+        factors = data.draw_factors(require.whole("points", points, 100), rng)
     batches = tqdm(list(in_order(len(factors), BATCH)), desc="MIG: encoding", disable=not progress, leave=False)
     outputs = [encode_checked(encode, data.images(factors[rows])) for rows in batches]
     return factors, [np.concatenate(part) for part in zip(*outputs)]

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import checks, ops
+from .. import ops
+from ..engine import require
 from .mixtures import cells, grid, kl_rows
 
 
@@ -32,9 +33,9 @@ def kl_parts(mu, logvar, rng, *, samples=1000):
     mu, logvar = np.asarray(mu, np.float64), np.asarray(logvar, np.float64)
     if mu.ndim != 2 or mu.shape != logvar.shape or mu.size == 0:
         raise ValueError(f"mu and logvar must both have shape (N, Z), got {mu.shape} and {logvar.shape}")
-    if not checks.finite([mu, logvar]):
+    if not require.finite([mu, logvar]):
         raise ValueError("mu or logvar holds NaN or infinity")
-    rng, samples, n = checks.rng(rng), checks.whole("samples", samples, 2), len(mu)
+    rng, samples, n = require.rng(rng), require.whole("samples", samples, 2), len(mu)
     std, kl = np.exp(logvar / 2), float(ops.gaussian_kl_forward(mu, logvar).mean())
     origin = rng.integers(n, size=samples)
     z = ops.reparameterize_forward(mu[origin], logvar[origin], rng.standard_normal((samples, mu.shape[1])))

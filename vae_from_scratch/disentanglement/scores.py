@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import checks
+from ..engine import require
 from ..evaluation import ACTIVE_VARIANCE
 from .beta_vae import beta_vae_scores
 from .codes import encode_all, encode_checked, known_factors, table_fits
@@ -25,9 +25,9 @@ def all_scores(
     MIG of Chen et al. needs mu and logvar; it is taken over all images, so it is computed once.
     Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
     """
-    names = [checks.choice("each score", name, NAMES) for name in names]
-    data, points = known_factors(data), checks.whole("points", points, 100)
-    checks.seed(seed), checks.whole("repeats", repeats)
+    names = [require.choice("each score", name, NAMES) for name in names]
+    data, points = known_factors(data), require.whole("points", points, 100)
+    require.seed(seed), require.whole("repeats", repeats)
     variational = len(encode_checked(encode, data[np.arange(1)])) == 2
     if table_fits(encode, data):
         encode, data = encode_all(encode, data, progress)

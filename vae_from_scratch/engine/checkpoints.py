@@ -8,8 +8,8 @@ import zlib
 
 import numpy as np
 
-from . import checks, files
-from .mlp import FlatDict
+from ..mlp import FlatDict
+from . import files, require
 
 MINUTE = 60  # seconds between checkpoints, if nothing else is asked for
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -81,10 +81,10 @@ class Run:
             then, rngs = dict(about["settings"]), {name: np.random.default_rng() for name in self.rngs}
             for name, rng in rngs.items():
                 rng.bit_generator.state = about["rngs"][name]
-            checks.whole("epochs", then["epochs"])
-            epoch, position = checks.whole("epoch", about["epoch"]), checks.whole("position", about["position"], 0)
-            earlier, limit = checks.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
-            of_model = {name: checks.number(name, value, 0) for name, value in about["of_model"].items()}
+            require.whole("epochs", then["epochs"])
+            epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
+            earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
+            of_model = {name: require.number(name, value, 0) for name, value in about["of_model"].items()}
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
             wrong = [
                 name
@@ -195,7 +195,7 @@ class Keeper:
 
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
-        if not checks.finite(self.run.arrays().values()):
+        if not require.finite(self.run.arrays().values()):
             raise self.diverged(f"after step {self.run.step}: the parameters or the optimizer's state are not finite")
         if self.folder is not None:
             self.run.save(self.folder, self.settings, last)
@@ -204,7 +204,7 @@ class Keeper:
     def judge(self, batch, terms, grads):
         """Stop a run whose loss or gradient (of the next step; {} after an epoch) is not finite or far too large."""
         arrays = [grads.buffer] if isinstance(grads, FlatDict) else grads.values()  # one pass if they lie together
-        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and checks.finite(arrays):
+        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and require.finite(arrays):
             return
         model, where = self.run.model, f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
         wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))]

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checks
-from .autoencoder import Autoencoder
-from .beta_vae import BetaVAE, CapacityVAE
-from .vae import VAE
+from ..autoencoder import Autoencoder
+from ..beta_vae import BetaVAE, CapacityVAE
+from ..vae import VAE
+from . import require
 
 MODELS = {"autoencoder": Autoencoder, "vae": VAE, "beta-vae": BetaVAE, "capacity-vae": CapacityVAE}
 FORMAT = 1
@@ -113,7 +113,7 @@ def load(path):
     try:
         widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
         weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
-        if weights * checks.dtype(config["dtype"]).itemsize > sum(array.nbytes for array in arrays.values()):
+        if weights * require.dtype(config["dtype"]).itemsize > sum(array.nbytes for array in arrays.values()):
             raise ValueError(f"it has {weights} weights or more, the file holds less")
         model = MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

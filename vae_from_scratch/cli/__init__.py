@@ -1,0 +1,40 @@
+"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck."""
+
+import os
+
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):  # read when NumPy is imported, below
+    os.environ.setdefault(name, "1")  # the matrices are small: on a busy machine a second thread is mostly waited for
+
+import sys
+import warnings
+
+from .derivatives import run_gradcheck
+from .look import evaluate_run, sample_run, score_run, traverse_run
+from .options import build_parser
+from .train import train_run
+
+
+def main(arguments=None):
+    """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted)."""
+    options = build_parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+        try:
+            return COMMANDS[options.command](options) or 0
+        except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+            words = str(error) or "not enough memory"
+            print(f"vae-from-scratch {options.command}: error: {words}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as stop:
+            print(str(stop) or "interrupted", file=sys.stderr)
+            return 130
+
+
+COMMANDS = {
+    "train": train_run,
+    "evaluate": evaluate_run,
+    "sample": sample_run,
+    "traverse": traverse_run,
+    "score": score_run,
+    "gradcheck": run_gradcheck,
+}

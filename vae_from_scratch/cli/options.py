@@ -1,0 +1,161 @@
+"""The command line's options: one table feeds the parser, the help and config.json."""
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .. import datasets, disentanglement, likelihoods, mlp, ops
+from ..engine import backends, batches, files
+from ..optimizers import OPTIMIZERS
+
+
+class Option(NamedTuple):
+    """One row of the table: its name with underscores, its default, how its text is read, and its help."""
+
+    name: str
+    default: object
+    kind: Callable
+    help: str
+    choices: tuple | None = None
+
+
+def widths(text):
+    """'500,500' -> (500, 500); 'none' -> ()."""
+    return () if text == "none" else tuple(int(width) for width in text.split(","))
+
+
+def sigma(text):
+    """A number, or one of the names that Gaussian takes."""
+    return text if text in ("learned", "per-pixel") else float(text)
+
+
+OPTIONS = [
+    Option("model", "beta-vae", str, "what to train", tuple(files.MODELS)),
+    Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
+    Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
+    Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
+    Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
+    Option("activation", "tanh", str, "of the hidden layers", tuple(ops.ACTIVATIONS)),
+    Option("decoder_hidden", None, widths, "the decoder's widths, if they are not the encoder's mirrored"),
+    Option(
+        "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
+    ),
+    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
+    Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
+    Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
+    Option("beta", None, float, "weight of the KL in a beta-vae (1.5 if not given; 1 is the VAE)"),
+    Option("gamma", None, float, "capacity-vae: weight of |KL - capacity| (1000 if not given)"),
+    Option("capacity", None, float, "capacity-vae: the KL to hold, in nats (5 if not given)"),
+    Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
+    Option("batch_size", 100, int, "examples per step"),
+    Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),
+    Option("lr", 0.002, float, "learning rate"),
+    Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
+    Option("init", "glorot", str, "how weights start", mlp.INITS),
+    Option(
+        "binarize",
+        None,
+        str,
+        "grey pixels to 0 and 1 (dynamic for bernoulli, none elsewhere, if not given)",
+        batches.BINARIZE,
+    ),
+    Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
+    Option(
+        "checkpoint_every",
+        None,
+        int,
+        "epochs between checkpoints (if neither this nor the next is given: one a minute)",
+    ),
+    Option("checkpoint_steps", None, int, "steps between checkpoints, for long epochs"),
+    Option("dtype", "float32", str, "precision", ("float32", "float64")),
+    Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(backends.BACKENDS)),
+]
+SETTINGS = {"beta-vae": {"beta": 1.5}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser():
+    """The parser; train's options come from OPTIONS, and are absent from what it returns unless they were given."""
+    parser = Parser(
+        prog="vae-from-scratch",
+        description="Train and look at autoencoders, VAEs and beta-VAEs written in NumPy, every backward pass by hand.",
+        epilog="Start with: vae-from-scratch train.  Then open the figures it names, and derivations/ for the mathematics.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser(
+        "train",
+        help="train a model; with no options, a beta-VAE on the bundled digits, in under a minute",
+        description="Train a model and leave model.npz, history.csv, config.json, checkpoint.npz and figures/ in a "
+        "new folder.  All losses are in nats per example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  vae-from-scratch train\n"
+        "  vae-from-scratch train --latent-dim 2 --beta 1\n"
+        "  vae-from-scratch train --model vae --data mnist --hidden 500 --latent-dim 20 --epochs 10\n"
+        "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned\n"
+        "  vae-from-scratch train --resume runs/001",
+    )
+    for option in OPTIONS:
+        flag = "--" + option.name.replace("_", "-")
+        if option.kind is bool:
+            train.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=option.help)
+            continue
+        shown = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
+        train.add_argument(
+            flag,
+            type=option.kind,
+            default=argparse.SUPPRESS,
+            choices=option.choices,
+            metavar=None if option.choices else option.name.upper(),
+            help=option.help if option.default is None else f"{option.help} (default: {shown})",
+        )
+    train.add_argument(
+        "--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)"
+    )
+    words = "go on with the run in DIR, interrupted or finished; of all options only a larger --epochs may be added"
+    train.add_argument("--resume", metavar="DIR", help=words)
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    for name, words in (
+        ("evaluate", "print the ELBO, the KL of each latent, the active units and log p(x) of a trained model"),
+        ("sample", "draw images from a trained model's prior"),
+        ("traverse", "draw what each latent of a trained model does"),
+    ):
+        command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
+        command.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+        command.add_argument("--data", help="instead of the run's own data")
+        if name == "evaluate":
+            command.add_argument(
+                "--samples", type=int, default=1, metavar="L", help="draws of z per example for the ELBO (default: 1)"
+            )
+            words = "also estimate log p(x) from K draws of z per example (Burda et al. 2015: 5000)"
+            command.add_argument("--importance-samples", type=int, metavar="K", help=words)
+            words = "also integrate log p(x) over a grid of z, for one or two latents"
+            command.add_argument("--quadrature", action="store_true", help=words)
+            command.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name == "sample":
+            command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
+        else:
+            command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
+        if name != "evaluate":
+            command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
+    words = "score a trained model's codes against the known factors of its data"
+    score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
+    score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
+    score.add_argument("--score", default=",".join(disentanglement.NAMES), help="which, with commas (default: %(default)s)")
+    score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+    score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
+    words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
+    score.add_argument("--points", type=int, default=10_000, help=words)
+    words = "score the pixels, PCA, a random projection and the network before training as well"
+    score.add_argument("--baselines", action="store_true", help=words)
+    score.add_argument("--quiet", action="store_true", help="no progress bar")
+    words = "check every hand-written derivative against differences of its forward"
+    commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
+    return parser

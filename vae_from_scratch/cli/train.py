@@ -1,0 +1,199 @@
+"""vae-from-scratch train: a run folder from its options to its figures."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from .. import datasets, likelihoods
+from ..engine import files, require
+from ..evaluation import evaluate
+from ..optimizers import OPTIMIZERS
+from ..training import fit
+from .options import OPTIONS, SETTINGS
+
+
+
+def train_run(options):
+    given = {option.name: getattr(options, option.name) for option in OPTIONS if hasattr(options, option.name)}
+    if options.resume is None:
+        config = resolve({option.name: given.get(option.name, option.default) for option in OPTIONS})
+        folder, resume = new_folder(options.out), False
+    else:
+        config, resume = config_to_resume(options, given)
+        folder = contextlib.nullcontext(Path(options.resume))
+    data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], config["split"])
+    model = build(config, data.data_dim)
+    optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
+    if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
+        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
+    with folder as out:
+        if not resume:
+            files.write_json(out / "config.json", config)
+        print(
+            f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
+            f"{len(data)} examples of {data.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
+        )
+        try:
+            history = fit(
+                model,
+                data,
+                optimizer,
+                batch_size=config["batch_size"],
+                epochs=config["epochs"],
+                seed=config["seed"],
+                x_valid=test,
+                binarize=config["binarize"],
+                progress=not options.quiet,
+                weight_decay=config["weight_decay"],
+                checkpoint=out,
+                checkpoint_every=config["checkpoint_every"],
+                checkpoint_steps=config["checkpoint_steps"],
+                resume=resume,
+            )
+        except KeyboardInterrupt as stop:
+            way = f"; go on with: vae-from-scratch train --resume {out}" if files.has_checkpoint(out) else ""
+            raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
+        config["epochs"] = history["epoch"][-1]
+        files.save(model, out / "model.npz")
+        files.write_history(out / "history.csv", history)
+        files.write_json(out / "config.json", config)
+        result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
+        draw_figures(model, test, history, result, out / "figures", config["seed"])
+    print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
+    report(model, result, f"{data.name} {config['split']}")
+    print(f"figures: {out / 'figures'}")
+
+
+def config_to_resume(options, given):
+    """The config of the run to go on with, and whether it has a checkpoint yet (if not, it begins again)."""
+    others = sorted(set(given) - {"epochs"} | ({"out"} if options.out else set()))
+    if others:
+        flags = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise ValueError(f"--resume takes everything but --epochs from {options.resume}; leave out {flags}")
+    folder = Path(options.resume)
+    config, resume = read_config(folder), files.has_checkpoint(folder)
+    config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
+    files.sweep(folder)
+    return config, resume
+
+
+def read_config(folder):
+    """config.json of a run folder: the options of this version, those with choices one of them."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no config.json; name a folder that vae-from-scratch train has left")
+    config = {**{option.name: None for option in OPTIONS if option.default is None}, **files.read_json(path)}
+    if wrong := {option.name for option in OPTIONS} ^ set(config):
+        raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")
+    for option in OPTIONS:
+        if option.choices and (config[option.name] is not None or option.default is not None):
+            require.choice(f"{path}: {option.name}", config[option.name], option.choices)
+    return {option.name: config[option.name] for option in OPTIONS}
+
+
+def resolve(config):
+    """config with every default that depends on another option filled in; refuses options that would do nothing."""
+    model, gaussian = config["model"], config["likelihood"] == "gaussian"
+    for name, value in {"sigma": "learned", "mean": "linear"}.items():
+        config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
+    for owner, settings in SETTINGS.items():
+        for name, value in settings.items():
+            config[name] = _dependent(config, name, value, model == owner, f"--model {owner}")
+    if config["data"] not in datasets.NAMES:
+        config["data"] = str(Path(config["data"]).absolute())  # the run can then be looked at from anywhere
+    if config["epochs"] is None:
+        config["epochs"] = 300 if config["data"] == "digits" else 20
+    if config["binarize"] is None:
+        config["binarize"] = "dynamic" if config["likelihood"] == "bernoulli" else "none"
+    return config
+
+
+def _dependent(config, name, default, applies, condition):
+    if not applies and config[name] is not None:
+        raise ValueError(f"--{name} {config[name]} has no effect without {condition}; leave it out, or add that")
+    return default if applies and config[name] is None else config[name]
+
+
+def build(config, data_dim):
+    """The model that a config describes."""
+    likelihood = {"name": config["likelihood"]}
+    if config["likelihood"] == "gaussian":
+        likelihood.update(sigma=config["sigma"], mean=config["mean"])
+    names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
+    settings = SETTINGS.get(config["model"], {})
+    return files.MODELS[config["model"]](
+        data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]}
+    )
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """The empty folder to write to: path, or the next free number below runs/.  Gone again if nothing came of it."""
+    if path is None:
+        taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
+        path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
+    path = Path(path)
+    if path.is_dir() and all(map(files.is_leftover, path.iterdir())):
+        files.sweep(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield path
+    except BaseException:
+        if not files.has_checkpoint(path):
+            (path / "config.json").unlink(missing_ok=True)
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def draw_figures(model, test, history, result, folder, seed):
+    """The figures of a run, on test images."""
+    from .. import plots  # Matplotlib is imported only when something is drawn
+
+    shape, few = test.image_shape, test[np.arange(min(10, len(test)))]
+    figures = {
+        "learning_curves": plots.learning_curves(history),
+        "reconstructions": plots.reconstructions(model, few, shape),
+    }
+    many = test[np.arange(min(5000, len(test)))]
+    labels = None if test.labels is None else test.labels[: len(many)]
+    if model.variational:
+        codes, _ = model.encode(many)
+        order = np.argsort(-result.kl_per_latent)
+        figures["samples"] = plots.samples(model.sample(100, np.random.default_rng(seed)), shape)
+        figures["traversals"] = plots.traversals(model, codes[0], result.kl_per_latent, shape)
+    else:
+        codes = model.encode(many)
+        order = np.argsort(-codes.var(axis=0))
+    if model.latent_dim >= 2:
+        pair = (0, 1) if model.latent_dim == 2 else tuple(int(j) for j in order[:2])
+        figures["latents"] = plots.latent_scatter(codes, labels, pair, title="codes of the test images")
+    if model.latent_dim == 2 and model.variational:
+        figures["manifold"] = plots.manifold(model, shape)
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        files.write(folder / f"{name}.png", lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
+
+
+def report(model, result, where, samples=1):
+    """What a model is worth, in sentences."""
+    error = f"+- {result.standard_error:.2f} nats per example (standard error over {result.n} {where} examples)"
+    if result.elbo is None:
+        print(f"reconstruction loss {result.recon_nll:.2f} {error}")
+        return
+    print(f"ELBO {result.elbo:.2f} {error}")
+    drawn = "one sample" if samples == 1 else f"{samples} samples"
+    print(f"     = -(reconstruction {result.recon_nll:.2f} + KL {result.kl:.2f}), from {drawn} of z per example")
+    if samples > 1:
+        a, b = result.elbo_a, result.elbo_b
+        also = f"with the KL sampled too: {a.mean:.2f} +- {a.sampling_error:.3f}"
+        print(f"     other samples: +- {b.sampling_error:.3f}; {also}")
+    kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
+    print(
+        f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
+    )

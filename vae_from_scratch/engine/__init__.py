@@ -1,0 +1,1 @@
+"""What a reader need not open: refusals, files, checkpoints, threads, the table that feeds the gradient checks."""

@@ -1,0 +1,211 @@
+"""Everything in the package that has a gradient, one row each: PAIRS, and models().  derivations/08-gradient-check.md."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import likelihoods, ops
+from ..autoencoder import Autoencoder
+from ..beta_vae import BetaVAE, CapacityVAE
+from ..gradcheck import check_model, check_pair
+from ..vae import VAE
+
+# ---- the table of pairs -----------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """One row: a backward in ops.py, the equations it implements, and small random input to run it on.
+
+    Argument names say the rest: what a backward takes first is the upstream gradient, then inputs of the
+    forward by name; a name that is no input (h) is the forward's output.  It returns the gradients of wrt.
+    """
+
+    backward: str
+    tags: str
+    wrt: str
+    inputs: Callable  # rng -> {name: array}: unequal odd axes, N >= 3, away from zero and from kinks
+    settings: dict = {}  # further arguments, not differentiated
+    smooth: bool = True
+
+    @property
+    def name(self):
+        return " ".join([self.backward, *map(str, self.settings.values())])
+
+    def run_forward(self, namespace, **inputs):
+        return getattr(namespace, self.backward.split("_backward")[0] + "_forward")(**inputs, **self.settings)
+
+    def run_backward(self, namespace, dout, out, **inputs):
+        _, *parameters = inspect.signature(getattr(ops, self.backward)).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+        arguments = [{**inputs, **self.settings}.get(name, out) for name in names]
+        grads = getattr(namespace, self.backward)(dout, *arguments)
+        return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,), strict=True))
+
+    def check(self, dtype=np.float64, namespace=ops, seed=0):
+        """check_pair on this row, on any namespace that holds the pair."""
+        rng = np.random.default_rng(seed)
+        forward, backward = (functools.partial(run, namespace) for run in (self.run_forward, self.run_backward))
+        return check_pair(forward, backward, self.inputs(rng), rng, smooth=self.smooth, dtype=dtype)
+
+
+def _normal(**shapes):
+    return lambda rng: {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def _away_from_zero(rng):
+    return {"a": rng.uniform(0.1, 2, (3, 5)) * rng.choice([-1, 1], (3, 5))}
+
+
+def _layer(rng):
+    while True:  # redrawn until no pre-activation is near relu's kink
+        layer = {"x": rng.normal(size=(7, 5)), "W": 0.3 * rng.normal(size=(5, 3)), "b": 0.3 * rng.normal(size=3)}
+        if np.abs(ops.dense_forward(**layer)).min() > 1e-2:
+            return layer
+
+
+def _logits(rng):
+    return {"logits": _away_from_zero(rng)["a"], "x": rng.uniform(size=(3, 5))}
+
+
+def _classes(rng):
+    return {"logits": rng.normal(size=(3, 5)), "targets": rng.dirichlet(np.ones(5), size=3)}
+
+
+def _kl_off_capacity(rng):
+    return {"kl": 3 + _away_from_zero(rng)["a"]}
+
+
+PAIRS = [
+    Pair("dense_backward", "DENSE.2 DENSE.3 DENSE.4", "x W b", _layer),
+    Pair("dense_backward_params", "DENSE.3 DENSE.4", "W b", _layer),
+    Pair("tanh_backward", "TANH.2", "a", _away_from_zero),
+    Pair("relu_backward", "RELU.2", "a", _away_from_zero, smooth=False),
+    Pair("sigmoid_backward", "SIGM.2", "a", _away_from_zero),
+    Pair("softplus_backward", "SOFT.2", "a", _away_from_zero),
+    *(
+        Pair(f"dense_act_backward{ending}", "DACT.2", wrt, _layer, {"activation": act}, smooth=act != "relu")
+        for act in ops.ACTIVATIONS
+        for ending, wrt in (("", "x W b"), ("_params", "W b"))
+    ),
+    Pair("reparameterize_backward", "REP.2 REP.3", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5), eps=(3, 5))),
+    Pair("gaussian_kl_backward", "KL.3 KL.4", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5))),
+    Pair("bernoulli_nll_backward", "BERN.2", "logits", _logits),
+    *(
+        Pair(
+            "gaussian_nll_backward",
+            "GAUSS.2 GAUSS.3",
+            "x_mean x_logvar",
+            _normal(x_mean=(3, 5), x_logvar=shape, x=(3, 5)),
+        )
+        for shape in ((), (5,), (3, 5))
+    ),
+    Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
+    Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
+    Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
+]
+
+
+# ---- the table of models ----------------------------------------------------------------------------
+
+LIKELIHOODS = {
+    "bernoulli": likelihoods.Bernoulli(),
+    "gaussian": likelihoods.Gaussian(sigma=0.7),
+    "gaussian sigmoid": likelihoods.Gaussian(sigma=0.7, mean="sigmoid"),
+    "gaussian learned": likelihoods.Gaussian(sigma="learned"),
+    "gaussian learned sigmoid": likelihoods.Gaussian(sigma="learned", mean="sigmoid"),
+    "gaussian per-pixel": likelihoods.Gaussian(sigma="per-pixel"),
+    "gaussian per-pixel sigmoid": likelihoods.Gaussian(sigma="per-pixel", mean="sigmoid"),
+    "squared-error": likelihoods.SquaredError(),
+}
+
+
+class Case(NamedTuple):
+    """One row: a small model (three layers a side), a batch, its noise, and the term that is differentiated."""
+
+    name: str
+    model: object
+    x: np.ndarray
+    noise: tuple
+    smooth: bool = True
+    term: str = "loss"
+    without: object = None  # subtract this model's gradients, to see one term apart
+
+    def check(self):
+        grads = self.model.loss_and_grads(self.x, *self.noise)[1]
+        if self.without is not None:
+            rest = self.without.loss_and_grads(self.x, *self.noise)[1]
+            grads = {name: grads[name] - rest[name] for name in grads}
+        return check_model(self.model, self.x, *self.noise, smooth=self.smooth, term=self.term, grads=grads)
+
+
+class _NearestKink:
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes."""
+
+    def __init__(self):
+        self.distance = np.inf
+
+    def __getattr__(self, name):
+        return getattr(ops, name)
+
+    def dense_act_forward(self, x, W, b, activation):
+        if activation == "relu":
+            self.distance = min(self.distance, np.abs(ops.dense_forward(x, W, b)).min())
+        return ops.dense_act_forward(x, W, b, activation)
+
+
+def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3), **settings):
+    """A model of parameters +-(0.2 to 0.5) and a batch; redrawn until relu's kinks are 100 h away.
+
+    A sigmoid's slope is at most 1/4, so its parameters are larger: through five of them gradients would
+    otherwise vanish under the rounding of the loss.
+    """
+    gain = 3 if activation == "sigmoid" else 1
+    rng = np.random.default_rng(seed)
+    model = model_class(
+        data_dim=5, hidden=hidden, latent_dim=2, activation=activation, likelihood=likelihood, dtype=dtype, **settings
+    )
+    while True:
+        for value in model.params.values():
+            value[...] = gain * rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
+        x = rng.uniform(size=(3, 5)).astype(dtype)
+        noise = model.draw_noise(3, rng)
+        namespace, model.ops = model.ops, _NearestKink()
+        model.loss(x, *noise)
+        distance, model.ops = model.ops.distance, namespace
+        if distance > 1e-3:
+            return model, x, noise
+
+
+def models(dtype="float64"):
+    """Every model with every likelihood and activation; then the terms apart, the capacity's other side, other depths."""
+    everything = (
+        ("VAE", VAE, {}),
+        ("BetaVAE", BetaVAE, {"beta": 4.0}),
+        ("CapacityVAE", CapacityVAE, {"gamma": 10.0, "capacity": 0.0}),
+        ("Autoencoder", Autoencoder, {}),
+    )
+    for model_name, model_class, settings in everything:
+        for likelihood_name, likelihood in LIKELIHOODS.items():
+            if model_class.variational and not likelihood.is_density:
+                continue
+            for activation in ops.ACTIVATIONS:
+                case = small_case(model_class, dtype, activation, likelihood, **settings)
+                yield Case(f"{model_name}, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    for likelihood_name, likelihood in LIKELIHOODS.items():
+        if not likelihood.is_density:
+            continue
+        case = small_case(BetaVAE, dtype, "tanh", likelihood, beta=1.0)
+        without, *_ = small_case(BetaVAE, dtype, "tanh", likelihood, beta=0.0)
+        yield Case(f"BetaVAE beta=0, {likelihood_name}, tanh: recon_nll alone", without, *case[1:], term="recon_nll")
+        yield Case(f"BetaVAE 1 - 0, {likelihood_name}, tanh: kl alone", *case, term="kl", without=without)
+    case = small_case(CapacityVAE, dtype, "tanh", "bernoulli", gamma=10.0, capacity=25.0)
+    yield Case("CapacityVAE kl < C, bernoulli, tanh", *case)  # above, kl > C
+    for name, hidden in (("no hidden layer", ()), ("one hidden layer", (3,))):
+        yield Case(f"VAE, bernoulli, tanh, {name}", *small_case(VAE, dtype, "tanh", "bernoulli", hidden=hidden))
+    case = small_case(
+        BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
+    )
+    yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)

@@ -1,0 +1,16 @@
+"""The best linear beta-VAE, from the eigenvalues of the data's covariance.  derivations/10-beta-vae.md."""
+
+
+def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
+    """The best beta-VAE with a linear decoder, for data whose covariance has these eigenvalues (D,), largest first.
+
+    noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the active directions,
+    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.
+    """
+    D, Z, learned = len(eigenvalues), min(latent_dim, len(eigenvalues)), noise is None
+    for A in range(Z + 1):
+        if learned:
+            noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
+        if noise > 0 and (eigenvalues[A:Z] <= beta * noise).all():  # the first such A: its eigenvalues are above
+            return eigenvalues[:A], noise
+    return None

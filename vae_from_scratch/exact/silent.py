@@ -1,0 +1,91 @@
+"""Which latents are silent, and whether that is right.  derivations/12-log-likelihood.md."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..evaluation import ACTIVE_VARIANCE, batches, check, evaluate
+from ..likelihoods import Gaussian
+from .linear import linear_optimum
+
+
+class Collapse(NamedTuple):
+    """Which latents are silent, and whether that is right."""
+
+    kl_per_latent: np.ndarray  # (Z,) in nats
+    mu_variance: np.ndarray  # (Z,)
+    active: int  # latents with mu_variance above 0.01
+    expected: int | None  # how many the optimum uses, where that is known
+    right: bool | None  # None: cannot be told
+    verdict: str  # the same in words, with what to try
+
+
+def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
+    """Which latents are silent, and whether that is right or a fault of training.
+
+    It is known for a Gaussian decoder without hidden layers: the optimum then follows from the eigenvalues of the
+    data's covariance.  For other decoders a total collapse can be found to be a fault, by Eq. (COL.1).
+
+    Parameters
+    ----------
+    model, x, binarize, seed, batch_size
+        As in evaluate; x should be the data that the model was trained on.
+
+    Returns
+    -------
+    Collapse
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a model without latents of this kind (an Autoencoder), on data of the wrong shape, kind or range.
+    """
+    check(model, x, binarize, batch_size, variational=True)
+    result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
+    active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
+    beta = getattr(model, "beta", None if model.settings else 1.0)  # None: a capacity, no price for a nat
+    gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
+    linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
+    right, verdict = None, (
+        "cannot be told for this model: train again from another seed, or with beta rising from 0, and keep the "
+        "model with the higher ELBO"
+    )
+    if active == Z:
+        right, verdict = True, "no latent is silent"
+    elif beta is not None and (linear or active == 0):
+        mean, S = _moments(model, x, binarize, seed, batch_size)
+        silent = likelihood.silent_variance(mean, np.diag(S))
+        if linear:
+            noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
+            best = linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), Z, beta, noise)
+            if best is not None:
+                used, noise = best
+                expected = int((1 - beta * noise / used > ACTIVE_VARIANCE).sum())  # Var[mu], by LIN.5
+                right = active == expected
+                verdict = (
+                    f"{'right' if right else 'a fault of training'}: the best model of these data, at beta {beta:g} "
+                    f"with noise variance {noise:.3g}, uses {expected} of {Z} latents"
+                ) + "; train longer, with a learning rate that decays" * (not right)
+        elif silent is not None:
+            gain = np.linalg.eigvalsh(S - beta * np.diag(silent))  # COL.1
+            paying = int((gain > 1e-9 * np.trace(S)).sum())
+            right, verdict = None, (
+                f"no small use of z would pay at beta {beta:g}; whether a large one would, cannot be told; lower beta"
+            )
+            if paying:
+                right, verdict = False, (
+                    f"a fault of training: even a small use of z would pay at beta {beta:g}, in {paying} directions; "
+                    "try another seed, a smaller learning rate, or beta rising from 0"
+                )
+    return Collapse(result.kl_per_latent, result.mu_variance, active, expected, right, verdict)
+
+
+def _moments(model, x, binarize, seed, batch_size):
+    # mean (D,) and covariance (D, D) of the data, in float64
+    start, total, products = None, 0.0, 0.0
+    for _, batch in batches(model, x, binarize, seed, batch_size):
+        start = batch.mean(axis=0, dtype=np.float64) if start is None else start
+        shifted = (batch - start).astype(np.float64)  # near the mean, so that the difference below does not cancel
+        total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
+    shift = total / len(x)
+    return start + shift, products / len(x) - np.outer(shift, shift)
