@@ -71,13 +71,13 @@ class Ours:
         self.model, self.adam = VAE(**arguments, backend=backend, dtype=dtype), Adam(LR, BETA1, BETA2, ADAM_EPS)
         for name, value in model_of(arguments).params.items():
             self.model.params[name][...] = value  # float64 starts from the float32 numbers
-        self.state, self.rng, self.batch_size = self.adam.init(self.model.params), np.random.default_rng(0), batch_size
+        self.grads = None
+        self.state, self.rng, self.batch_size = self.adam.initial_state(self.model.params), np.random.default_rng(0), batch_size
 
     def step(self, x, eps=None):
         noise = self.model.draw_noise(len(x), self.rng) if eps is None else (eps,)
-        terms, grads = self.model.loss_and_grads(x, *noise)
-        self.adam.step(self.model.params, grads, self.state, self.model.ops)
-        self.model.params.recycle(grads)  # as fit does
+        terms, self.grads = self.model.loss_and_grads(x, *noise, out=self.grads)  # as fit does
+        self.adam.step(self.model.params, self.grads, self.state, self.model.ops)
         return float(terms.loss)
 
     def params(self):

@@ -49,14 +49,14 @@ def run(name, beta, data, setting, epochs, out, start=None):
         decoder_activation="tanh",
     )  # fmt: skip
     if start is not None:
-        model.params.buffer[...] = start.params.buffer
+        model.params.vector[...] = start.params.vector
     folder = out / name
     folder.mkdir(exist_ok=True)
     watch = Watch(folder / "watch.csv", data, setting["watched"])
     marks = range(setting["look"], epochs * len(data) + 1, setting["look"])
     train(
         folder, model, data, Adam(lr=5e-4), setting["batch"], epochs, SEED, watch.some, callback=watch,
-        callback_at=list(marks), checkpoint_steps=500, progress=False,
+        callback_at=list(marks), checkpoint_seconds=300, progress=False,
     )  # fmt: skip
     return model, watch
 

@@ -150,7 +150,7 @@ def learn_exactly(model, x, lr, steps):
     eps = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])  # mean 0, covariance I: the loss is quadratic in eps
     batch = np.repeat(x, len(eps), axis=0).astype(model.dtype), np.tile(eps, (len(x), 1)).astype(model.dtype)
     adam = falling(lr, steps, beta2=0.98)  # nothing is drawn, so there is nothing to average over 1000 steps
-    state = adam.init(model.params)
+    state = adam.initial_state(model.params)
     for _ in range(steps):
         adam.step(model.params, model.loss_and_grads(*batch)[1], state, model.ops)
 

@@ -25,8 +25,8 @@ def gradients(model, x, rng, baseline):
     dec = model.decoder.forward(ops, params, ops.reparameterize_forward(mu, logvar, eps))
     recon_nll = model.likelihood.forward(ops, params, dec[-1], x)
 
-    grads, share = params.empty_like(), np.ones(len(x), model.dtype) / len(x)
-    dout = model.likelihood.backward(ops, params, share, dec[-1], x, grads)
+    grads, share = params.zeros_like(), np.ones(len(x), model.dtype) / len(x)
+    dout = model.likelihood_backward(share, dec[-1], x, grads)
     dz = model.decoder.backward(ops, params, dout, dec, grads)
     at_heads = {"pathwise": ops.reparameterize_backward(dz, logvar, eps)}
     dlogq_dmu, dlogq_dlogvar = eps * np.exp(-logvar / 2), (eps * eps - 1) / 2  # (SF.2)

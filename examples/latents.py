@@ -48,7 +48,7 @@ class Watch:
         row = {"images": images, "recon_nll": seen.recon_nll, "kl": seen.kl, "active_units": seen.active_units}
         row |= {f"kl_{j}": kl for j, kl in enumerate(seen.kl_per_latent)}
         row |= {f"share_{j}_{f}": share for (j, f), share in np.ndenumerate(shares)}
-        self.results.add(**row, **{name: getattr(model, name) for name in model.settings})
+        self.results.add(**row, **{name: getattr(model, name) for name in model.hyperparameters})
 
     def column(self, name):
         """A column of the rows as an array (T,)."""

@@ -72,7 +72,7 @@ CALLS = {  # what is done: (call, telling words)
     "x wrong width": (lambda: model().loss(X[:, :5], np.zeros((9, 2))), r"x must have shape \(N, 7\), got \(9, 5\)"),
     "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x holds uint8 values.*x / 255"),
     "z wrong width": (lambda: model().decode(np.zeros((3, 5))), r"z must have shape \(N, 2\)"),
-    "noise missing": (lambda: model().loss_and_grads(X), "draw it with noise = model.draw_noise"),
+    "noise missing": (lambda: model().loss_and_grads(X), "noise = model.draw_noise"),
     "noise of another batch": (
         lambda: model().loss(X, np.zeros((4, 2))),
         r"x has 9 examples.*\[\(9, 2\)\], got \[\(4, 2\)\]",
@@ -80,7 +80,7 @@ CALLS = {  # what is done: (call, telling words)
     "noise for an autoencoder": (lambda: Autoencoder(7).loss(X, np.zeros((9, 2))), "the noise must have the shapes"),
     "rng a seed": (lambda: model().draw_noise(3, 0), r"rng must be a numpy.random.Generator.*got 0"),
     "sample none": (lambda: model().sample(0, RNG), "n must be at least 1"),
-    "unknown setting": (lambda: model().set(beta=1.0), "VAE has no setting 'beta'; it has: none"),
+    "unknown setting": (lambda: model().set(beta=1.0), "VAE has no hyperparameter 'beta'; it has: none"),
     "fit: NaN": (lambda: fit(model(), with_value(np.nan)), r"x holds NaN or infinity \(within rows 0 to 8\)"),
     "fit: NaN far down": (
         lambda: fit(model(), FarDown(np.nan)),
@@ -95,7 +95,7 @@ CALLS = {  # what is done: (call, telling words)
     "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x holds NaN or infinity"),
     "fit: above one": (
         lambda: fit(model(), with_value(1.5)),
-        r"to 1.5, but a Bernoulli likelihood needs \[0, 1\]; rescale",
+        r"to 1.5 .*Bernoulli likelihood needs \[0, 1\]; rescale",
     ),
     "fit: below zero": (lambda: fit(model(), with_value(-0.5)), "x has values from -0.5"),
     "fit: binarize wants [0, 1]": (
@@ -152,7 +152,7 @@ CALLS = {  # what is done: (call, telling words)
     "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule={"beta": 1}), "schedule must be a function, got"),
     "fit: schedule's answer": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0),
-        "must return a dict of settings.*got 2.0",
+        "must return a dict of hyper.*got 2.0",
     ),
     "fit: schedule's value": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"beta": np.nan}),
@@ -160,7 +160,7 @@ CALLS = {  # what is done: (call, telling words)
     ),
     "fit: schedule's name": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}),
-        "no setting 'gamma'; it has: beta",
+        "no hyperparameter 'gamma'; it has: beta",
     ),
     "fit: callback": (
         lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]),
@@ -174,21 +174,21 @@ CALLS = {  # what is done: (call, telling words)
         lambda: fit(model(), X, batch_size=3, checkpoint=3),
         "checkpoint must be the name of a folder, got 3",
     ),
-    "fit: checkpoint_every": (
-        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_every=0),
-        "checkpoint_every must be at least 1",
+    "fit: checkpoint_seconds": (
+        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_seconds=-1),
+        "checkpoint_seconds must be .* >= 0, got -1",
     ),
-    "fit: checkpoint_steps": (
-        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_steps=2.5),
-        "checkpoint_steps must be a whole",
+    "fit: checkpoint_seconds a string": (
+        lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_seconds="1"),
+        "checkpoint_seconds must be a number, got '1'",
     ),
-    "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_every=1), "need checkpoint=FOLDER"),
+    "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_seconds=1), "need checkpoint=FOLDER"),
     "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "need checkpoint=FOLDER"),
     "fit: nothing kept of bad data": (
         lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"),
         "x holds NaN",
     ),
-    "save: no model": (lambda: save({"a": 1}, "m.npz"), "model must be an Autoencoder, VAE, BetaVAE, CapacityVAE, got"),
+    "save: no model": (lambda: save({"a": 1}, "m.npz"), "model must be an Autoencoder, VAE.*got"),
     "encode: integers": (
         lambda: model().encode(np.ones((2, 7), int)),
         "x holds int64 values, floats were expected; images of integers",
@@ -344,8 +344,7 @@ COMMANDS = {  # command line: telling words of the one line on stderr
     "train --epochs 1.5": "argument --epochs: invalid int value: '1.5'",
     "train --optimizer lbfgs": "argument --optimizer: invalid choice: 'lbfgs'",
     "train --dtype float16": "argument --dtype: invalid choice: 'float16'",
-    "train --checkpoint-every 0": "checkpoint_every must be at least 1, got 0",
-    "train --checkpoint-steps -2": "checkpoint_steps must be at least 1, got -2",
+    "train --checkpoint-seconds -2": "checkpoint_seconds must be a finite number >= 0, got -2",
     "train --likelihood gaussian --sigma -1": "sigma must be a finite number > 0, got -1.0",
     "train --resume": "argument --resume: expected one argument",
     "train --resume nowhere": "nowhere holds no config.json; name a folder that vae-from-scratch train has left",

@@ -65,7 +65,7 @@ def with_config(arrays, **changes):
         (lambda a: {**a, "config": np.array("not json")}, "not a model file"),
         (lambda a: {**a, "config": np.array("[1]")}, "not a model file"),
         (lambda a: with_config(a, format=99), "format 99"),
-        (lambda a: with_config(a, model="gan"), "no model of this package"),
+        (lambda a: with_config(a, model="gan"), "not known here: import"),
         (lambda a: with_config(a, latent_dim=-1), "latent_dim"),
         (lambda a: with_config(a, colour="red"), "colour"),
         (lambda a: with_config(a, latent_dim=3), "encoder_W2"),
@@ -189,7 +189,7 @@ def test_a_damaged_npz_file_is_refused(content, words, tmp_path):
 
 
 def test_only_models_are_saved_as_models(tmp_path):
-    with pytest.raises(TypeError, match="model must be an Autoencoder, VAE, BetaVAE, CapacityVAE, got 'm'"):
+    with pytest.raises(TypeError, match="model must be an Autoencoder, VAE.*got 'm'"):
         save("m", tmp_path / "m.npz")
     assert list(tmp_path.iterdir()) == []
 

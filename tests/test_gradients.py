@@ -43,7 +43,7 @@ def cases(dtype):
 
 
 def test_every_likelihood_is_in_the_table():
-    assert {likelihood.config["name"] for likelihood in gradient_table.LIKELIHOODS.values()} == set(likelihoods.NAMES)
+    assert {likelihood.config["name"] for likelihood in gradient_table.LIKELIHOODS.values()} == {name for name in likelihoods.LIKELIHOODS if "." not in name}
 
 
 # ---- the checker itself can fail ---------------------------------------------------------------------

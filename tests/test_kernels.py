@@ -140,7 +140,7 @@ def test_update_rules_agree(optimizer, dtype):
     for _ in range(2):  # a plain dict: arrays of any shape, one of them not contiguous
         params = {name: value.astype(dtype) for name, value in start.items()}
         runs.append({**params, "spread": spread(params["spread"])})
-    states = [optimizer.init(params) for params in runs]
+    states = [optimizer.initial_state(params) for params in runs]
     for _ in range(5):
         grads = {name: np.asarray(rng.normal(size=value.shape), dtype) for name, value in start.items()}
         for params, state, namespace in zip(runs, states, (None, kernels)):
@@ -194,14 +194,13 @@ def test_every_call_returns_gradients_of_its_own_unless_some_are_given_back():
     model, rng = VAE(7, hidden=(5,), latent_dim=2), np.random.default_rng(0)
     batches = [(rng.uniform(size=(4, 7)), *model.draw_noise(4, rng)) for _ in range(2)]
     _, first = model.loss_and_grads(*batches[0])
-    kept = first.buffer.copy()
+    kept = first.vector.copy()
     _, second = model.loss_and_grads(*batches[1])
-    assert np.array_equal(first.buffer, kept) and not np.shares_memory(first.buffer, second.buffer)
-    model.params.recycle(first)
-    _, third = model.loss_and_grads(*batches[1])
+    assert np.array_equal(first.vector, kept) and not np.shares_memory(first.vector, second.vector)
+    _, third = model.loss_and_grads(*batches[1], out=first)
     _, fourth = model.loss_and_grads(*batches[1])
     assert third is first and fourth is not first
-    assert np.array_equal(third.buffer, second.buffer) and np.array_equal(fourth.buffer, second.buffer)
+    assert np.array_equal(third.vector, second.vector) and np.array_equal(fourth.vector, second.vector)
 
 
 # ---- where Numba cannot compile, and while it does ------------------------------------------------------
@@ -235,7 +234,7 @@ def test_same_seed_same_bits_with_kernels():
     models = [VAE(7, hidden=(6,), latent_dim=2) for _ in range(2)]
     for model in models:
         fit(model, x, epochs=3, batch_size=8, progress=False)
-    assert np.array_equal(*(model.params.buffer for model in models))
+    assert np.array_equal(*(model.params.vector for model in models))
 
 
 def test_long_compilation_is_announced_once(capsys):

@@ -192,7 +192,7 @@ def test_a_float32_model_stays_float32_on_float64_input(x):
     assert terms.loss.dtype == np.float32 and {g.dtype for g in grads.values()} == {np.dtype(np.float32)}
     before = {name: value.copy() for name, value in model.params.items()}
     optimizer = SGD(lr=0.1)
-    optimizer.step(model.params, grads, optimizer.init(model.params))
+    optimizer.step(model.params, grads, optimizer.initial_state(model.params))
     assert all(
         value.dtype == np.float32 and not np.array_equal(value, before[name]) for name, value in model.params.items()
     )
@@ -204,7 +204,7 @@ def test_models_can_be_copied_and_trained_apart(model_class, x):
     twin, again = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
     fit(model, x, batch_size=3, epochs=2, progress=False)
     fit(twin, x, batch_size=3, epochs=2, progress=False)
-    assert np.array_equal(model.params.buffer, twin.params.buffer)
-    assert not np.array_equal(model.params.buffer, again.params.buffer)
+    assert np.array_equal(model.params.vector, twin.params.vector)
+    assert not np.array_equal(model.params.vector, again.params.vector)
     twin.params["encoder_b1"] = 7.0
-    assert twin.params.buffer.max() == 7.0 and model.params["encoder_b1"].max() < 7.0
+    assert twin.params.vector.max() == 7.0 and model.params["encoder_b1"].max() < 7.0

@@ -119,7 +119,7 @@ def test_training_finds_the_principal_subspace(equation, seed):
     x = x - x.mean(axis=0) + 1  # a mean of 10 would be learned too, but more slowly
     model, steps = linear(seed=seed), 2000
     adam = Adam(lr=lambda step: 0.1 * (1 - step / steps))
-    state = adam.init(model.params)
+    state = adam.initial_state(model.params)
     for _ in range(steps):
         adam.step(model.params, model.loss_and_grads(x)[1], state)
     excess = model.loss(x).loss - L[Z:].sum() / 2
@@ -166,12 +166,12 @@ def test_the_numbers_by_hand():
     )
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_answer_a_moved_mean_changes_nothing(seed):
     x = 10 + np.array([[2.0, 1], [1, 2], [-2, -1], [-1, -2]])
     model = Autoencoder(data_dim=2, hidden=(), latent_dim=1, likelihood="squared-error", dtype="float64", seed=seed)
     adam = Adam(lr=lambda step: 0.1 * (1 - step / 5000))
-    state = adam.init(model.params)
+    state = adam.initial_state(model.params)
     for _ in range(5000):
         adam.step(model.params, model.loss_and_grads(x)[1], state)
     assert 0.25 - ROUNDING < model.loss(x).loss < 0.25 + 1e-5  # seed 1 is the slowest, at 5e-10 on one machine
@@ -185,7 +185,7 @@ def test_the_figure_shows_what_its_caption_says():
     figure = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(figure)
     x, _ = figure.blobs(90)
-    model, loss = figure.trained(x, seed=0, steps=700)  # fewer steps than the figure's: quicker, and already good
+    model, loss = figure.trained(x, seed=0)
     assert loss < 0.05 < 0.1 * ops.squared_error_forward(x.mean(axis=0), x).mean()
     codes = model.encode(x)
     gaps = np.linalg.norm(codes - np.roll(codes, 1, axis=0), axis=1)

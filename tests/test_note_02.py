@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vae_from_scratch import ops
-from vae_from_scratch.beta_vae import BetaVAE, CapacityVAE
+from vae_from_scratch import BetaVAE, CapacityVAE
 from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.vae import VAE
 

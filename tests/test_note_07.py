@@ -141,7 +141,7 @@ def compare(quantities, printed, columns):
 def test_forward_table():
     model, x, eps = example()
     model.ops = recorder = Recorder()
-    terms, (enc, mu, logvar, dec, kl) = model.forward(x, eps)
+    terms, (enc, dec, mu, logvar, _, kl) = model.forward(x, eps)
     layers = [ops.dense_forward(x, W, b) for (x, W, b, _), _ in recorder.calls["dense_act_forward"]]
     assert np.array_equal(layers[1], np.hstack([mu, logvar])) and np.array_equal(
         dec[0], recorder.calls["reparameterize_forward"][0][1]

@@ -177,7 +177,7 @@ def test_equal_hidden_units_stay_equal():
     for name, value in model.params.items():
         value[...] = 0.1 if name != "encoder_W1" else 0.1 * np.arange(1, 6)[:, None]
     x, optimizer = rng.uniform(size=(4, 5)), optimizers.Adam(lr=0.1)
-    state = optimizer.init(model.params)
+    state = optimizer.initial_state(model.params)
     for _ in range(5):
         optimizer.step(model.params, model.loss_and_grads(x, *model.draw_noise(4, rng))[1], state)
     W = model.params["encoder_W1"]

@@ -11,7 +11,7 @@ import pytest
 
 from vae_from_scratch import ops
 from vae_from_scratch.autoencoder import Autoencoder
-from vae_from_scratch.beta_vae import BetaVAE, CapacityVAE
+from vae_from_scratch import BetaVAE, CapacityVAE
 from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.optimizers import Adam
 from vae_from_scratch.vae import VAE
@@ -507,7 +507,7 @@ def test_learned_noise_has_one_branch(start):
     model.params["x_logvar"] = np.log(start)
     steps = 1000
     adam = Adam(lr=lambda step: 0.03 * (1 - step / steps), beta2=0.98)  # 0.999 remembers the steep start at 0.02 too long
-    state = adam.init(model.params)
+    state = adam.initial_state(model.params)
     for _ in range(steps):
         adam.step(model.params, model.loss_and_grads(*batch)[1], state)
     tau = 1.3 * learned_noise(1.3)

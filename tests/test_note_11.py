@@ -194,7 +194,7 @@ def test_adagrad_on_small_differences_goes_nowhere():
     shared = rng().integers(5, size=400)
     z_diff = beta_vae.differences(lambda x: x, data, rng(1), shared, 16, False)
     params, adagrad = {"W": np.zeros((5, 5)), "b": np.zeros(5)}, Adagrad(lr=0.01)
-    state = adagrad.init(params)
+    state = adagrad.initial_state(params)
     for rows in np.tile(np.arange(400).reshape(40, 10), (10, 1)):
         logits = z_diff[rows] @ params["W"] + params["b"]
         dlogits = ops.softmax_cross_entropy_backward(np.full(10, 0.1), logits, np.eye(5)[shared[rows]])

@@ -94,13 +94,13 @@ def count(function, *args):
 def step(data_dim, hidden, latent_dim, n):
     """The count of one forward and backward of a VAE in plain NumPy, and the model."""
     model = VAE(data_dim, hidden=(hidden,), latent_dim=latent_dim, backend="numpy")
-    model.params = {name: value.view(Counted) for name, value in model.params.items()}
+    model._theta = {name: value.view(Counted) for name, value in model.params.items()}
     grads = {name: np.empty(value.shape, F32).view(Counted) for name, value in model.params.items()}
     x, eps = counted(n, data_dim), counted(n, latent_dim)
 
     def both():
-        _, tape = model.forward(x, eps)
-        model.backward(x, eps, *tape, grads)
+        _, saved = model.forward(x, eps)
+        model.backward(x, eps, saved, grads)
 
     return count(both), model
 
@@ -154,7 +154,7 @@ def test_what_the_table_of_times_says_is_said():
     """The times were measured; that the figures beside them follow from them is checked."""
     rows = re.findall(r"^\| ([^|]+) \|(.+µs.+)$", NOTE, re.M)
     times = {name: [float(t) for t in re.findall(r"([\d.]+) µs", row)] for name, row in rows}
-    large = VAE(4096, (1200, 1200), 10, decoder_hidden=(1200,) * 3).params.buffer.nbytes
+    large = VAE(4096, (1200, 1200), 10, decoder_hidden=(1200,) * 3).params.vector.nbytes
     rates = [7 * nbytes / (1e3 * t) for nbytes, t in zip((4 * PARAMETERS, large), times["Adam"][1:])]
     assert f"make {rates[0]:.0f} GB/s" in NOTE and f"(23 MB), {rates[1]:.0f} GB/s" in NOTE, rates
     assert f"{7 * large / 1e6:.0f} MB)" in NOTE and f"are {large / 1e6:.0f} MB" in NOTE
@@ -199,7 +199,7 @@ def test_kernel_calls_of_a_step(monkeypatch):
     )
     model, optimizer = VAE(64, hidden=(64,), latent_dim=2), Adam()
     _, grads = model.loss_and_grads(np.full((64, 64), 0.5, F32), np.ones((64, 2), F32))
-    optimizer.step(model.params, grads, optimizer.init(model.params), model.ops)
+    optimizer.step(model.params, grads, optimizer.initial_state(model.params), model.ops)
     assert calls["adam_entries"] == 1 and f"{calls.total()} kernels" in NOTE, calls
 
 

@@ -13,7 +13,7 @@ GRADS = np.array([[0.5, -1e-3, 20.0], [0.1, 2.0, -4.0], [-0.7, 0.3, 0.0]])
 def run(optimizer, grads=GRADS):
     """The parameter after every step."""
     params, path = {"w": START.copy()}, []
-    state = optimizer.init(params)
+    state = optimizer.initial_state(params)
     for grad in grads:
         optimizer.step(params, {"w": grad}, state)
         path.append(params["w"].copy())
@@ -75,7 +75,7 @@ def test_settings_hold_no_state(make):
 @pytest.mark.parametrize("optimizer", [SGD(0.1, momentum=0.9), Adagrad(lr=2.0), Adam(lr=0.1)])
 def test_a_bowl_is_descended(optimizer):
     params, scales = {"w": START.copy()}, np.array([1.0, 3.0, 0.3])
-    state = optimizer.init(params)
+    state = optimizer.initial_state(params)
     for _ in range(600):
         optimizer.step(params, {"w": scales * params["w"]}, state)
     assert np.abs(params["w"]).max() < 1e-3

@@ -233,7 +233,7 @@ def test_linear_vae_reaches_the_ppca_optimum():
     steps = 4000
     model = VAE(data_dim=d, hidden=(), latent_dim=q, likelihood=Gaussian(sigma="learned"), dtype="float64")
     optimizer = Adam(lr=lambda step: 0.015 * (1 + np.cos(np.pi * step / steps)))
-    state = optimizer.init(model.params)
+    state = optimizer.initial_state(model.params)
     for _ in range(steps):
         optimizer.step(model.params, model.loss_and_grads(x, *model.draw_noise(n, rng))[1], state)
 

@@ -7,7 +7,7 @@ HOMES = {  # name: the module it comes from, imported when the name is first ask
     "Autoencoder": "autoencoder",
     "VAE": "vae",
     "BetaVAE": "beta_vae",
-    "CapacityVAE": "beta_vae",
+    "CapacityVAE": "objectives",
     "Bernoulli": "likelihoods",
     "Gaussian": "likelihoods",
     "SGD": "optimizers",

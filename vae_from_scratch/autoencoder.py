@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .base import EncoderDecoder, Saved, Terms
 from .engine import require
-from .base import EncoderDecoder, Terms
 
 
 class Autoencoder(EncoderDecoder):
@@ -16,45 +16,31 @@ class Autoencoder(EncoderDecoder):
     ((5, 2), (5, 64))
     """
 
-    heads = 1  # the encoder puts out z
-    noise_arrays = 0
-
-    def draw_noise(self, n, rng):
-        """Nothing is random here: ()."""
-        return ()
+    name = "autoencoder"
 
     def forward(self, x):
-        """Eq. (AE.1): loss = mean recon_nll.  x (N, D).  Returns Terms and what backward needs."""
+        """Eq. (AE.1): loss = mean recon_nll.  x (N, D).  Returns Terms and Saved."""
         ops, params = self.ops, self.params
         enc = self.encoder.forward(ops, params, x)
         z = enc[-1]
         dec = self.decoder.forward(ops, params, z)
-        out = dec[-1]
-        recon_nll = self.likelihood.forward(ops, params, out, x)
+        recon_nll = self.likelihood.forward(ops, params, dec[-1], x)
         loss = recon_nll_mean = ops.batch_mean(recon_nll)
-        return Terms(loss, recon_nll_mean, self.dtype.type(0), recon_nll, np.zeros_like(recon_nll)), (enc, dec)
+        return Terms(loss, recon_nll_mean, self.dtype.type(0), recon_nll, np.zeros_like(recon_nll)), Saved(enc, dec)
 
-    def backward(self, x, enc, dec, grads):
+    def backward(self, x, saved, grads):
         """Eq. (AE.2): forward, read from its last line to its first.  Fills grads."""
         ops, params = self.ops, self.params
-        out = dec[-1]
-        share = np.ones(len(x), self.dtype) / len(x)  # each example's, since loss is a batch mean
-        drecon_nll = share
-        dout = self.likelihood.backward(ops, params, drecon_nll, out, x, grads)
-        dz = self.decoder.backward(ops, params, dout, dec, grads)
-        self.encoder.backward(ops, params, dz, enc, grads, need_dx=False)
+        # loss = mean recon_nll
+        drecon_nll = np.ones(len(x), self.dtype) / len(x)
+        # recon_nll = likelihood.forward(dec[-1], x)
+        dout = self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)
+        # dec = decoder.forward(z)
+        dz = self.decoder.backward(ops, params, dout, saved.dec, grads)
+        # enc = encoder.forward(x), z = enc[-1]
+        self.encoder.backward(ops, params, dz, saved.enc, grads, need_dx=False)
 
-    def encode(self, x):
+    def encode(self, x) -> np.ndarray:
         """The code of x (N, D): z (N, Z)."""
         x = require.rows("x", x, self.data_dim, self.dtype)
         return self.encoder.forward(self.ops, self.params, x)[-1]
-
-    def reconstruct(self, x):
-        """decode(encode(x)): (N, D)."""
-        return self.decode(self.encode(x))
-
-    def sample(self, n, rng):
-        """Refused: an autoencoder has no p(z) to draw from."""
-        raise TypeError(
-            "an Autoencoder has no prior p(z), so it cannot sample; train a VAE, or decode(z) of your choice"
-        )

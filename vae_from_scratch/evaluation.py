@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from .base import normal
 from .engine import require
-from .engine.batches import BINARIZE, binarize_rows, in_order
+from .engine.batches import BINARIZE, fetch, in_order
+from .engine.streams import stream
+from .ops import log_mean_exp
 
-DATA_STREAM, NOISE_STREAM, WEIGHT_STREAM = 100, 101, 102  # apart from training's 0, 1, 2, whatever the seed
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
 
 
@@ -53,19 +55,19 @@ class LogLikelihood(NamedTuple):
     effective_samples: np.ndarray  # (n,), between 1 and K; a few only: the bound may be far below log p(x)
 
 
-def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
+def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int = 500, samples: int = 1) -> Evaluation:
     """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
     Parameters
     ----------
-    model : Autoencoder, VAE, BetaVAE or CapacityVAE
+    model : Autoencoder, VAE, BetaVAE or another
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
     binarize : {"none", "threshold", "dynamic"}
     seed : int
-        Of the noise (samples of z) and of dynamic binarisation; a stream of its own.
+        Of the noise (samples of z) and of dynamic binarisation; streams of their own.
     batch_size : int
         Examples at once; bounds the memory, and the result depends on it only by rounding
-        (and by the batch-mean KL inside a CapacityVAE's loss).
+        (and by the batch-wide penalty inside the loss of a CapacityVAE, say).
     samples : int
         Draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder.
 
@@ -80,49 +82,49 @@ def evaluate(model, x, *, binarize="none", seed=0, batch_size=500, samples=1):
     """
     samples = require.whole("samples", samples)
     n = check(model, x, binarize, batch_size, variational=samples > 1)
-    noise_rngs = [_rng(seed, NOISE_STREAM, draw) for draw in range(samples)]  # one per draw: batches change nothing
-    total, recon_each, kl_each, a_each, errors, mus, kl_per_latent = 0.0, [], [], [], [], [], 0.0
+    shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
+    noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
+    z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
+    total, kl_per_latent, found, mus = 0.0, 0.0, [], []
     for _, batch in batches(model, x, binarize, seed, batch_size):
         recon, log_w = np.empty((2, samples, len(batch)))
         if model.variational:
             mu, logvar = model.encode(batch)
             mus.append(mu)
-            kl_per_latent = (
-                kl_per_latent + model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
-            )
-        for draw, rng in enumerate(noise_rngs):
-            noise = model.draw_noise(len(batch), rng)
+            each = model.ops.gaussian_kl_per_latent(mu, logvar)
+            kl_per_latent = kl_per_latent + each.sum(axis=0, dtype=np.float64) / n
+        for draw in range(samples):
+            noise = model.draw_noise(len(batch), noise_rngs[draw])
             terms = model.loss(batch, *noise)
             total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
-            recon[draw] = terms.recon_nll_each
-            if model.variational:
-                z = model.ops.reparameterize_forward(mu, logvar, *noise)
-                log_w[draw] = model.ops.log_weight(terms.recon_nll_each, z, logvar, *noise)
-        recon_each.append(recon.mean(axis=0))
-        kl_each.append(terms.kl_each)
-        if model.variational:
-            a_each.append(log_w.mean(axis=0))
-            errors.append([_mean_error(log_w), _mean_error(recon)])
-    recon_each, kl_each = np.concatenate(recon_each), np.concatenate(kl_each).astype(np.float64)
-    nll_each, elbo_a, elbo_b = recon_each + kl_each, None, None
-    if model.variational:
-        a_error, b_error = np.concatenate(errors, axis=1)
-        elbo_a, elbo_b = _estimate(np.concatenate(a_each), a_error), _estimate(-nll_each, b_error)
+            if not model.variational:
+                recon[draw] = log_w[draw] = terms.recon_nll_each
+                continue
+            eps = noise[0] if shared else normal(z_rngs[draw], mu.shape, model.dtype)
+            z = model.ops.reparameterize_forward(mu, logvar, eps)
+            recon[draw] = model.recon_nll(batch, z)
+            log_w[draw] = model.ops.log_weight(recon[draw], z, logvar, eps)
+        kl = model.ops.gaussian_kl_forward(mu, logvar) if model.variational else terms.kl_each
+        found.append([recon.mean(axis=0), kl, log_w.mean(axis=0), _mean_error(log_w), _mean_error(recon)])
+    recon, kl, a_each, a_error, b_error = np.concatenate(found, axis=1, dtype=np.float64)
+    elbo_a, elbo_b = _estimate(a_each, a_error), _estimate(-(recon + kl), b_error)
     return Evaluation(
         n=n,
         loss=total / n,
-        recon_nll=recon_each.mean(),
-        kl=kl_each.mean(),
-        standard_error=spread(nll_each),
-        elbo=elbo_b.mean if elbo_b else None,
+        recon_nll=recon.mean(),
+        kl=kl.mean(),
+        standard_error=elbo_b.standard_error,
+        elbo=elbo_b.mean if mus else None,
         kl_per_latent=kl_per_latent if mus else None,
         mu_variance=np.concatenate(mus).var(axis=0, dtype=np.float64) if mus else None,
-        elbo_a=elbo_a,
-        elbo_b=elbo_b,
+        elbo_a=elbo_a if mus else None,
+        elbo_b=elbo_b if mus else None,
     )
 
 
-def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=1000, progress=True):
+def log_likelihood(
+    model, x, samples: int = 5000, *, binarize: str = "none", seed: int = 0, pairs: int = 1000, progress: bool = True
+) -> LogLikelihood:
     """log p(x) of every example by importance sampling from q(z|x), Eq. (IS.3) (Burda et al. 2015, Eq. 8).
 
     Parameters
@@ -132,8 +134,8 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=100
     samples : int
         K, the draws of z per example.
     seed : int
-        Example number i has its own stream (seed, i): its draws depend neither on the other examples nor on pairs,
-        and with a larger K the first ones stay.
+        Example number i has its own stream: its draws depend neither on the other examples nor on pairs, and with a
+        larger K the first ones stay.
     pairs : int
         How many (x, z) go through the decoder at once; bounds the memory, changes the result by rounding only.
     progress : bool
@@ -157,29 +159,37 @@ def log_likelihood(model, x, samples=5000, *, binarize="none", seed=0, pairs=100
     K, ops, found = require.whole("samples", samples), model.ops, []
     with tqdm(total=n, unit="example", disable=not require.flag("progress", progress)) as bar:
         for indices, batch in batches(model, x, binarize, seed, max(1, pairs // K)):
-            rngs = [_rng(seed, WEIGHT_STREAM, i) for i in indices]
+            rngs = [stream("importance", seed, int(i)) for i in indices]
             q, parts = model.encode(batch), []
             for part in in_order(K, pairs):
-                eps = np.concatenate([model.draw_noise(len(part), rng)[0] for rng in rngs])
+                eps = np.concatenate([normal(rng, (len(part), model.latent_dim), model.dtype) for rng in rngs])
                 repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))
                 z = ops.reparameterize_forward(mu, logvar, eps)
-                log_w = ops.log_weight(recon_nll(model, repeated, z), z, logvar, eps)
+                log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps)
                 parts.append(log_w.reshape(len(batch), len(part)).astype(np.float64))
             log_w = np.concatenate(parts, axis=1)
-            bound = ops.log_mean_exp(log_w), ops.log_mean_exp_error(log_w)
-            found.append([*bound, log_w.mean(axis=1), _mean_error(log_w.T), ops.effective_samples(log_w)])
+            bound = ops.log_mean_exp(log_w), log_mean_exp_error(log_w)
+            found.append([*bound, log_w.mean(axis=1), _mean_error(log_w.T), effective_samples(log_w)])
             bar.update(len(batch))
     found = np.concatenate(found, axis=1)
     return LogLikelihood(_estimate(*found[:2]), _estimate(*found[2:4]), found[4])
 
 
-def recon_nll(model, x, z):
-    out = model.decoder.forward(model.ops, model.params, z)[-1]
-    return model.likelihood.forward(model.ops, model.params, out, x)
+def effective_samples(log_w):
+    """(sum w)^2 / sum w^2 over the last axis, Eq. (IS.8): K if all weights are equal, 1 if one has it all."""
+    return log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))
+
+
+def log_mean_exp_error(log_w):
+    """Standard error of log_mean_exp from its K draws, Eq. (IS.7).  (..., K) -> (...); NaN from one draw."""
+    K = log_w.shape[-1]
+    if K == 1:
+        return np.full_like(log_w[..., 0], np.nan)
+    return np.exp(log_w - log_mean_exp(log_w)[..., None]).std(axis=-1, ddof=1) / np.sqrt(log_w.dtype.type(K))
 
 
 def check(model, x, binarize, size, name="batch_size", variational=False):
-    # what all evaluations ask of their arguments; returns len(x)
+    """What all evaluations ask of their arguments; returns len(x)."""
     require.model(model)
     if variational and not model.variational:
         raise TypeError(
@@ -187,21 +197,20 @@ def check(model, x, binarize, size, name="batch_size", variational=False):
         )
     require.choice("binarize", binarize, BINARIZE)
     require.whole(name, size)
-    return len(require.data("x", x, model.data_dim, model.likelihood.unit_interval or binarize != "none"))
-
-
-def _rng(seed, stream, number=0):
-    return np.random.default_rng([require.seed(seed), stream, number])  # a last 0 changes nothing, as if it were absent
+    return require.examples("x", x, model.data_dim)
 
 
 def batches(model, x, binarize, seed, batch_size):
-    # the same binary images in every evaluation with this seed, whatever the batches
-    rng = _rng(seed, DATA_STREAM)
+    """Index arrays and batches in order: the same binary images in every evaluation with this seed, whatever their size."""
+    rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
     for indices in in_order(len(x), batch_size):
-        yield indices, require.rows("x", binarize_rows(x[indices], binarize, rng), model.data_dim, model.dtype)
+        rows = require.rows("x", fetch(x, indices, binarize, rng), model.data_dim, model.dtype)
+        require.values("x", rows, unit_interval, f" (within rows {indices[0]} to {indices[-1]})")
+        yield indices, rows
 
 
 def spread(each):
+    """Standard error of the mean over the data."""
     return each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
 
 

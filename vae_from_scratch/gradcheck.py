@@ -1,7 +1,7 @@
 """Is a hand-written backward right?  Compare it with differences of its forward.  derivations/08-gradient-check.md.
 
-check_pair takes one forward and its backward, check_model a whole model; the table of everything in the package that
-has a gradient is engine/gradient_table.py.
+check_pair takes one forward and its backward, check_model a whole model.  engine/gradient_table.py is the table of
+everything in the package that has a gradient.
 """
 
 from typing import NamedTuple
@@ -46,15 +46,16 @@ def numeric_gradient(outputs, array, dout, h, points):
     """
     grad = np.empty_like(array)
     for index in np.ndindex(array.shape):
-        value = array[index]
-        derivative = 0
-        for steps, (weight, divisor) in points.items():
-            array[index] = value + steps * h
-            ahead = outputs()
-            array[index] = value - steps * h
-            behind = outputs()
-            derivative = derivative + weight * (ahead - behind) / (divisor * array.dtype.type(h))
-        array[index] = value
+        value, derivative = array[index], 0
+        try:
+            for steps, (weight, divisor) in points.items():
+                array[index] = value + steps * h
+                ahead = outputs()
+                array[index] = value - steps * h
+                behind = outputs()
+                derivative = derivative + weight * (ahead - behind) / (divisor * array.dtype.type(h))
+        finally:
+            array[index] = value
         grad[index] = np.sum(dout * derivative)
     return grad
 
@@ -65,17 +66,18 @@ def relative_error(analytic, numeric):
     return float(np.abs(analytic - numeric).max() / scale) if scale != 0 else 0.0
 
 
-def _compare(name, analytic, numeric, limit):
+def compare(name, analytic, numeric, limit):
+    """A Check of one gradient against its differences."""
     analytic = np.asarray(analytic)
     if analytic.shape != numeric.shape:
-        return Check(name, np.inf, limit, f"shape {analytic.shape}, expected {numeric.shape}")
+        return Check(name, np.inf, limit, f"{name}: shape {analytic.shape}, expected {numeric.shape}")
     worst = np.unravel_index(np.abs(analytic - numeric).argmax(), numeric.shape)
     entry = f"{name}{[int(i) for i in worst]}: backward {analytic[worst]:.6g}, differences {numeric[worst]:.6g}"
     return Check(name, relative_error(analytic, numeric), limit, entry)
 
 
-def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64):
-    """Check every gradient that a backward returns, in every entry.
+def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64) -> list[Check]:
+    """Check every gradient that a backward returns, in every entry.  Returns one Check per gradient.
 
     Parameters
     ----------
@@ -88,10 +90,6 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
         False where the forward has kinks (inputs should stay 100 h away from them).
     dtype : float64 or longdouble
 
-    Returns
-    -------
-    list of Check, one per gradient.
-
     >>> rng = np.random.default_rng(0)
     >>> square = lambda a: a * a
     >>> wrong = lambda dout, out, a: {"a": dout * 2.002 * a}
@@ -102,49 +100,56 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     inputs = {name: np.array(value, dtype) for name, value in inputs.items()}
     out = forward(**inputs)
     dout = rng.normal(size=out.shape).astype(dtype)
-    points = FIVE_POINTS if smooth else TWO_POINTS
-    checks = []
+    points, found = FIVE_POINTS if smooth else TWO_POINTS, []
     for name, analytic in backward(dout, out, **inputs).items():
         numeric = numeric_gradient(lambda: forward(**inputs), inputs[name], dout, h, points)
-        checks.append(_compare(name, analytic, numeric, limit))
-    return checks
+        found.append(compare(name, analytic, numeric, limit))
+    return found
 
 
-def check_model(model, x, *noise, smooth=True, term="loss", grads=None):
-    """Check loss_and_grads of a whole model, in every entry of every parameter.
+def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[Check]:
+    """Check loss_and_grads of a whole model, in every entry of every parameter.  Returns one Check per parameter.
 
     Parameters
     ----------
-    model : a model of dtype float64 or longdouble
+    model : a model of dtype float64 or longdouble, or another of a model's players
     x, noise : a batch, and what model.draw_noise gave for it
     smooth : bool
         False where relu's kinks matter; keep pre-activations 100 h away from zero.
     term : "loss", "recon_nll" or "kl"
         The field of Terms whose gradient grads claims to be.
-    grads : dict, optional
+    grads : mapping, optional
         Instead of those of loss_and_grads.
-
-    Returns
-    -------
-    list of Check, one per parameter.
     """
-    h, limit = step_and_limit(model.dtype, smooth, model=True)
-    grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
-    if grads.keys() != model.params.keys():
+    found = []
+    players = getattr(model, "players", {"model": model}) if grads is None and term == "loss" else {"model": model}
+    for player_name, player in players.items():
+        found += check_player(player, x, noise, smooth, term, grads, "" if player is model else f"{player_name}/")
+    return found
+
+
+def check_player(player, x, noise, smooth, term, grads, prefix):
+    """check_model for the parameters of one player."""
+    first = next(iter(player.params.values()))
+    h, limit = step_and_limit(first.dtype, smooth, model=True)
+    grads = player.loss_and_grads(x, *noise)[1] if grads is None else grads
+    if grads.keys() != player.params.keys():
         raise ValueError(
-            f"grads has the keys {sorted(grads)}, params has {sorted(model.params)}; they must be the same"
+            f"grads has the keys {sorted(grads)}, params has {sorted(player.params)}; they must be the same"
         )
 
-    def outputs():  # per example; a penalty is a function of the batch mean, so it is one number
-        terms = model.loss(x, *noise)
-        if term == "loss":
-            return np.append(terms.recon_nll_each, terms.loss - terms.recon_nll)
-        return getattr(terms, f"{term}_each")
+    def outputs():  # per example where there are such; a penalty is of the whole batch, so it is one number
+        terms = player.loss(x, *noise)
+        if term != "loss":
+            return getattr(terms, f"{term}_each")
+        if not hasattr(terms, "recon_nll_each"):
+            return np.atleast_1d(terms.loss)
+        return np.append(terms.recon_nll_each, terms.loss - terms.recon_nll)
 
-    dout = np.ones(len(x), model.dtype) / len(x)
-    dout = np.append(dout, model.dtype.type(1)) if term == "loss" else dout
-    checks = []
-    for name, value in model.params.items():
-        numeric = numeric_gradient(outputs, value, dout, h, FIVE_POINTS if smooth else TWO_POINTS)
-        checks.append(_compare(name, grads[name], numeric, limit))
-    return checks
+    dout = np.ones(len(outputs()), first.dtype)
+    dout[: len(dout) - (term == "loss")] /= len(x)
+    found, points = [], FIVE_POINTS if smooth else TWO_POINTS
+    for name, value in player.params.items():
+        numeric = numeric_gradient(outputs, value, dout, h, points)
+        found.append(compare(prefix + name, grads[name], numeric, limit))
+    return found

@@ -1,51 +1,60 @@
-"""p(x|z): how many numbers the decoder puts out, the negative log likelihood of x under them, and the mean of x.
+"""p(x|z): how many numbers the decoder outputs, the negative log likelihood of x under them, and the mean of x.
 
-To add one: a pair in ops.py, its equation in derivations/, its row in gradient_table.PAIRS, a Likelihood here with
-the four methods of Bernoulli, and its name in NAMES and in gradient_table.LIKELIHOODS.
+To add one: a pair (in ops.py, or in your own file), a Likelihood with the methods of Bernoulli, its equation in
+derivations/ and its row in engine/gradient_table.py.
 """
+
+import inspect
 
 import numpy as np
 
 from .engine import require
+from .engine.registry import register
+
+LIKELIHOODS = {}  # name: class, entered when the class is defined
 
 
 class Likelihood:
-    """What may be said of a likelihood beside its four methods."""
+    """What may be said of a likelihood beside its forward, backward and mean."""
 
     unit_interval = False  # whether data must lie in [0, 1]
     is_density = True  # whether it is normalised over x, so that an ELBO can be built on it
-    config = {}  # its name in NAMES, and the arguments of its constructor
+    advice = ""  # what to try when training diverges in this term, after "try a smaller learning rate"
 
-    def silent_variance(self, mean, variance):
-        """Var[x|z] (D,) of the best decoder that ignores z, from the data's mean and variance (D,); None: unknown."""
-        return None
+    def __init_subclass__(cls):
+        register(LIKELIHOODS, cls)
+
+    @property
+    def config(self):
+        """The name, and the constructor's arguments, which are attributes of the same names."""
+        return {"name": self.name, **{name: getattr(self, name) for name in inspect.signature(type(self)).parameters}}
+
+    def outputs(self, data_dim):
+        """How many numbers the decoder outputs for D pixels."""
+        return data_dim
+
+    def initial_params(self, dtype):
+        """The likelihood's own parameters."""
+        return {}
 
 
 class Bernoulli(Likelihood):
     """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel."""
 
+    name = "bernoulli"
     unit_interval = True
-    config = {"name": "bernoulli"}
-
-    def init(self, data_dim, dtype):
-        """Returns the number of decoder outputs and the likelihood's own parameters."""
-        return data_dim, {}
 
     def forward(self, ops, params, out, x):
         """out (N, outputs), x (N, D).  Returns recon_nll (N,) in nats."""
         return ops.bernoulli_nll_forward(out, x)
 
-    def backward(self, ops, params, dnll, out, x, grads):
-        """Returns dout; fills the likelihood's own arrays in grads."""
-        return ops.bernoulli_nll_backward(dnll, out, x)
+    def backward(self, ops, params, dnll, out, x):
+        """Returns dout, and the gradients of the likelihood's own parameters by name."""
+        return ops.bernoulli_nll_backward(dnll, out, x), {}
 
     def mean(self, ops, params, out):
         """E[x|z] (N, D)."""
         return ops.sigmoid_forward(out)
-
-    def silent_variance(self, mean, variance):
-        """Eq. (COL.2): p (1 - p)."""
-        return mean * (1 - mean)
 
 
 class Gaussian(Likelihood):
@@ -53,20 +62,19 @@ class Gaussian(Likelihood):
 
     sigma: a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output).
     mean: "linear", or "sigmoid" to keep x_mean within (0, 1) (Kingma and Welling's Frey faces: per-pixel, sigmoid).
-    A per-pixel variance on pixels that never change has no best value, the density grows without bound: note 6.
+    A variance that is learned may have no best value, the density then grows without bound: note 6.
     """
 
-    def __init__(self, sigma=1.0, mean="linear"):
-        self.sigma = (
-            require.choice("sigma", sigma, ("learned", "per-pixel"))
-            if isinstance(sigma, str)
-            else require.number("sigma", sigma, above=0)
-        )
+    name = "gaussian"
+
+    def __init__(self, sigma: float | str = 1.0, mean: str = "linear"):
+        names = ("learned", "per-pixel")
+        is_name = isinstance(sigma, str)
+        self.sigma = require.choice("sigma", sigma, names) if is_name else require.number("sigma", sigma, above=0)
         self.mean_activation = require.choice("mean", mean, ("linear", "sigmoid"))
 
     @property
     def advice(self):
-        """What to say when training diverges in this term."""
         if isinstance(self.sigma, str):
             return (
                 f" or, as sigma is {self.sigma}: is a pixel the same in all images? its density has no bound"
@@ -76,15 +84,16 @@ class Gaussian(Likelihood):
 
     @property
     def config(self):
-        return {"name": "gaussian", "sigma": self.sigma, "mean": self.mean_activation}
+        return {"name": self.name, "sigma": self.sigma, "mean": self.mean_activation}
 
-    def init(self, data_dim, dtype):
-        if self.sigma == "per-pixel":
-            return 2 * data_dim, {}
-        return data_dim, {"x_logvar": np.zeros((), dtype)} if self.sigma == "learned" else {}
+    def outputs(self, data_dim):
+        return 2 * data_dim if self.sigma == "per-pixel" else data_dim
 
-    def heads(self, ops, params, out):
-        """The two heads of the decoder: x_mean (N, D), and x_logvar (N, D) or a scalar."""
+    def initial_params(self, dtype):
+        return {"x_logvar": np.zeros((), dtype)} if self.sigma == "learned" else {}
+
+    def mean_and_logvar(self, ops, params, out):
+        """x_mean (N, D), and x_logvar (N, D) or a scalar."""
         if self.sigma == "per-pixel":
             a, x_logvar = np.split(out, 2, axis=1)
         elif self.sigma == "learned":
@@ -94,58 +103,43 @@ class Gaussian(Likelihood):
         return ops.sigmoid_forward(a) if self.mean_activation == "sigmoid" else a, x_logvar
 
     def forward(self, ops, params, out, x):
-        x_mean, x_logvar = self.heads(ops, params, out)
+        x_mean, x_logvar = self.mean_and_logvar(ops, params, out)
         return ops.gaussian_nll_forward(x_mean, x_logvar, x)
 
-    def backward(self, ops, params, dnll, out, x, grads):
-        x_mean, x_logvar = self.heads(ops, params, out)
+    def backward(self, ops, params, dnll, out, x):
+        x_mean, x_logvar = self.mean_and_logvar(ops, params, out)
         dx_mean, dx_logvar = ops.gaussian_nll_backward(dnll, x_mean, x_logvar, x)
         da = ops.sigmoid_backward(dx_mean, x_mean) if self.mean_activation == "sigmoid" else dx_mean
-        if self.sigma == "learned":
-            grads["x_logvar"] = dx_logvar
-        return np.concatenate([da, dx_logvar], axis=1) if self.sigma == "per-pixel" else da
+        dout = np.concatenate([da, dx_logvar], axis=1) if self.sigma == "per-pixel" else da
+        return dout, {"x_logvar": dx_logvar} if self.sigma == "learned" else {}
 
     def mean(self, ops, params, out):
-        return self.heads(ops, params, out)[0]
-
-    def silent_variance(self, mean, variance):
-        """Eq. (COL.2): sigma^2, the mean variance, or each pixel's."""
-        if self.sigma == "per-pixel":
-            return variance
-        return np.full_like(variance, variance.mean() if self.sigma == "learned" else self.sigma**2)
+        return self.mean_and_logvar(ops, params, out)[0]
 
 
 class SquaredError(Likelihood):
     """Half the squared distance: the plain autoencoder's loss.  Not a density (no constant), so no VAE takes it."""
 
+    name = "squared-error"
     is_density = False
-    config = {"name": "squared-error"}
-
-    def init(self, data_dim, dtype):
-        return data_dim, {}
 
     def forward(self, ops, params, out, x):
         return ops.squared_error_forward(out, x)
 
-    def backward(self, ops, params, dnll, out, x, grads):
-        return ops.squared_error_backward(dnll, out, x)
+    def backward(self, ops, params, dnll, out, x):
+        return ops.squared_error_backward(dnll, out, x), {}
 
     def mean(self, ops, params, out):
         return out
 
 
-NAMES = {"bernoulli": Bernoulli, "gaussian": Gaussian, "squared-error": SquaredError}
-
-
 def from_config(spec):
     """A likelihood from itself, its name, or its config ({"name": "gaussian", "sigma": 1.0, ...})."""
-    if isinstance(spec, str):
-        spec = {"name": spec}
-    if isinstance(spec, dict):
-        options = dict(spec)
-        return NAMES[require.choice("likelihood", options.pop("name", None), NAMES)](**options)
-    if not isinstance(spec, Likelihood):
-        raise TypeError(
-            f"likelihood must be one of {', '.join(NAMES)} or an object such as Gaussian(sigma=1.0); got {spec!r}"
-        )
-    return spec
+    if isinstance(spec, Likelihood):
+        return spec
+    options = {"name": spec} if isinstance(spec, str) else spec
+    if not isinstance(options, dict):
+        names = ", ".join(LIKELIHOODS)
+        raise TypeError(f"likelihood must be one of {names}, or an object such as Gaussian(sigma=1.0); got {spec!r}")
+    options = dict(options)
+    return LIKELIHOODS[require.choice("likelihood", options.pop("name", None), LIKELIHOODS)](**options)

@@ -1,39 +1,50 @@
-"""A stack of dense layers, forward and backward; and how weights start."""
+"""A stack of dense layers, forward and backward; how weights start; parameters as one vector with named views."""
+
+from collections.abc import MutableMapping
 
 import numpy as np
 
 INITS = ("glorot", "normal")
 
 
-class FlatDict(dict):
-    """Arrays by name that are all views of one buffer, so that an optimizer updates them in one call.
+class NamedVector(MutableMapping):
+    """Arrays by name, each a view of one vector theta, so that an optimizer updates all of them in one call.
 
-    Setting an item copies into its view: the names, the shapes and the buffer stay.
+    Whatever is assigned is copied into its view: the names, the shapes and the vector stay.
     """
 
-    spare = None  # what recycle was given
-
-    def __init__(self, arrays, buffer=None):
-        self.buffer = np.concatenate([np.ravel(array) for array in arrays.values()]) if buffer is None else buffer
-        start = 0
+    def __init__(self, arrays, vector=None):
+        self.vector = np.concatenate([np.ravel(array) for array in arrays.values()]) if vector is None else vector
+        self.views, start = {}, 0
         for name, array in arrays.items():
-            super().__setitem__(name, self.buffer[start : start + array.size].reshape(array.shape))
+            self.views[name] = self.vector[start : start + array.size].reshape(array.shape)
             start += array.size
 
-    def empty_like(self):
-        """The same names and shapes on a buffer of its own, to be filled in: the recycled one, if there is one."""
-        spare, self.spare = self.spare, None
-        return FlatDict(self, np.empty_like(self.buffer)) if spare is None else spare
+    def zeros_like(self):
+        """The same names and shapes on a vector of zeros."""
+        return NamedVector(self.views, np.zeros_like(self.vector))
 
-    def recycle(self, like):
-        """Give back what empty_like returned, once nobody needs its values: new memory costs time at its first use."""
-        self.spare = like
+    def __getitem__(self, name):
+        return self.views[name]
 
     def __setitem__(self, name, value):
-        self[name][...] = value
+        self.views[name][...] = value
+
+    def __ior__(self, arrays):
+        self.update(arrays)
+        return self
+
+    def __delitem__(self, name):
+        raise TypeError(f"{name} cannot be taken away: names and shapes stay as they are; assign new values instead")
+
+    def __iter__(self):
+        return iter(self.views)
+
+    def __len__(self):
+        return len(self.views)
 
     def __reduce__(self):
-        return FlatDict, (dict(self),)  # a copy is one buffer again
+        return NamedVector, (self.views,)  # a copy is one vector again
 
 
 def glorot_uniform(rng, fan_in, fan_out, dtype):
@@ -53,8 +64,8 @@ class MLP:
         self.activations = [activation] * (len(widths) - 2) + ["linear"]
         self.names = [(f"{name}_W{l}", f"{name}_b{l}") for l in range(1, len(widths))]
 
-    def init(self, rng, init, dtype):
-        """Fresh parameters: Glorot weights and zero biases, or everything ~ N(0, 0.01^2)."""
+    def initial_params(self, rng, init, dtype):
+        """Glorot weights and zero biases ("glorot"), or everything ~ N(0, 0.01^2) ("normal")."""
         params = {}
         for (W, b), fan_in, fan_out in zip(self.names, self.widths, self.widths[1:]):
             if init == "glorot":

@@ -241,24 +241,6 @@ def log_mean_exp(log_w):
     return np.log(np.exp(log_w - top).mean(axis=-1)) + top[..., 0]
 
 
-def effective_samples(log_w):
-    """(sum w)^2 / sum w^2 over the last axis, Eq. (IS.8): K if all weights are equal, 1 if one has it all."""
-    return log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))
-
-
-def log_mean_exp_error(log_w):
-    """Standard error of log_mean_exp from its K draws, Eq. (IS.7).  (..., K) -> (...); NaN from one draw."""
-    K = log_w.shape[-1]
-    if K == 1:
-        return np.full_like(log_w[..., 0], np.nan)
-    return np.exp(log_w - log_mean_exp(log_w)[..., None]).std(axis=-1, ddof=1) / np.sqrt(log_w.dtype.type(K))
-
-
-def log_integral(log_f, cell):
-    """log of the integral of exp(log_f), given on a grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
-    return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
-
-
 # ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
 
 

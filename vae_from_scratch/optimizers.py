@@ -1,13 +1,13 @@
 """SGD with momentum, Adagrad, Adam: update rules that descend a loss.  derivations/09-optimizers.md.
 
-An optimizer holds settings only; what it remembers is in a state that init returns and step updates, so
+An optimizer holds its arguments only; what it remembers is in a state that initial_state returns and step updates, so
 one optimizer may serve many models and a state can be saved.  Updates happen in place.
 """
 
 import numpy as np
 
 from .engine import require
-from .mlp import FlatDict
+from .mlp import NamedVector
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
@@ -40,12 +40,18 @@ def prior_gradient(params, grads, n_train):
         grad += params[name] / n_train
 
 
-class _Optimizer:
-    slots = {}  # what is remembered per parameter: name -> starting value
+class Optimizer:
+    """What the rules share; lr is a number > 0 or a function of the step (0, 1, ...)."""
 
-    def init(self, params):
+    slots = {}  # what is remembered per parameter: name -> starting value
+    eps = None  # the name of what is added to a denominator
+
+    def initial_state(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
-        like = type(params)
+        like, eps = type(params), getattr(self, self.eps) if self.eps else 1.0
+        for value in params.values():
+            if value.dtype.type(eps) == 0:  # a gradient of 0 would be divided by 0
+                raise ValueError(f"{self.eps} is {eps}, which is 0 in {value.dtype}; use 1e-30 or more")
         arrays = {
             slot: like({name: np.full_like(value, start) for name, value in params.items()})
             for slot, start in self.slots.items()
@@ -59,30 +65,32 @@ class _Optimizer:
             lr = require.number(f"lr({state['t']})", lr(state["t"]), least=0)
         state["t"] += 1
         stores = [params, grads, *(state[slot] for slot in self.slots)]
-        if all(isinstance(store, FlatDict) for store in stores):  # entry by entry alike, so all at once
-            self.update(*(store.buffer for store in stores), state["t"], lr, kernels)
+        if all(isinstance(store, NamedVector) for store in stores):  # entry by entry alike, so all at once
+            self.update(*(store.vector for store in stores), state["t"], lr, kernels)
         else:
             for name in params:
                 self.update(*(store[name] for store in stores), state["t"], lr, kernels)
 
 
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """lr: a number > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
 
     slots = {"velocity": 0.0}
 
-    def __init__(self, lr=0.01, momentum=0.0):
+    def __init__(self, lr=0.01, momentum: float = 0.0):
         self.lr, self.momentum = _rate(lr), require.number("momentum", momentum, least=0, below=1)
 
     def update(self, param, grad, velocity, t, lr, kernels):
         sgd_update(param, grad, velocity, lr, self.momentum)
 
 
-class Adagrad(_Optimizer):
-    """lr: a number > 0 or a function of the step; adagrad_eps >= 0; initial: where the sum of squares starts."""
+class Adagrad(Optimizer):
+    """lr: a number > 0 or a function of the step; adagrad_eps > 0; initial: where the sum of squares starts."""
 
-    def __init__(self, lr=0.01, adagrad_eps=1e-10, initial=0.0):
-        self.lr, self.adagrad_eps = _rate(lr), require.number("adagrad_eps", adagrad_eps, least=0)
+    eps = "adagrad_eps"
+
+    def __init__(self, lr=0.01, adagrad_eps: float = 1e-10, initial: float = 0.0):
+        self.lr, self.adagrad_eps = _rate(lr), require.number("adagrad_eps", adagrad_eps, above=0)
         self.slots = {"g2": require.number("initial", initial, least=0)}
 
     def update(self, param, grad, g2, t, lr, kernels):
@@ -90,17 +98,16 @@ class Adagrad(_Optimizer):
         rule(param, grad, g2, lr, self.adagrad_eps)
 
 
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """lr: a number > 0 or a function of the step (0, 1, ...); beta1, beta2 in [0, 1); adam_eps > 0."""
 
     slots = {"m": 0.0, "v": 0.0}
+    eps = "adam_eps"
 
-    def __init__(self, lr=1e-3, beta1=0.9, beta2=0.999, adam_eps=1e-8):
+    def __init__(self, lr=1e-3, beta1: float = 0.9, beta2: float = 0.999, adam_eps: float = 1e-8):
         self.lr, self.adam_eps = _rate(lr), require.number("adam_eps", adam_eps, above=0)
-        self.beta1, self.beta2 = (
-            require.number("beta1", beta1, least=0, below=1),
-            require.number("beta2", beta2, least=0, below=1),
-        )
+        self.beta1 = require.number("beta1", beta1, least=0, below=1)
+        self.beta2 = require.number("beta2", beta2, least=0, below=1)
 
     def update(self, param, grad, m, v, t, lr, kernels):
         rule = getattr(kernels, "adam_update", adam_update)

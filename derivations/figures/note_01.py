@@ -23,7 +23,7 @@ def trained(x, seed, steps=1500):
     """An autoencoder with two latents, fitted to all of x at every step; and its loss."""
     model = Autoencoder(data_dim=x.shape[1], hidden=(32,), latent_dim=2, likelihood="squared-error", seed=seed, dtype="float64")
     optimizer = Adam(lr=lambda step: 0.01 * (1 - step / steps))
-    state = optimizer.init(model.params)
+    state = optimizer.initial_state(model.params)
     for _ in range(steps):
         optimizer.step(model.params, model.loss_and_grads(x)[1], state)
     return model, model.loss(x).loss

@@ -85,7 +85,7 @@ def elbo_and_grads(mu, logvar):
 def fitted(params, q_of, backward, weights, steps, lr):
     """Maximise the weighted ELBO over params with Adam; returns the ELBO of every x."""
     adam = Adam(lr=lambda step: lr * (1 - step / steps))
-    state = adam.init(params)
+    state = adam.initial_state(params)
     for _ in range(steps):
         mu, logvar = q_of()
         _, dmu, dlogvar = elbo_and_grads(mu, logvar)
@@ -102,7 +102,7 @@ def best_elbo(steps=400):
 def amortised_elbo(hidden, weights, steps=1500):
     """mu and logvar of every x from one network."""
     network = MLP("encoder", (1, *hidden, 2), "tanh")
-    params = network.init(np.random.default_rng(0), "glorot", np.dtype("float64"))
+    params = network.initial_params(np.random.default_rng(0), "glorot", np.dtype("float64"))
     tape = []
 
     def q_of():

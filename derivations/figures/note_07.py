@@ -116,7 +116,7 @@ def numbers():
     for name, value in parameters.items():
         model.params[name][...] = value
     p, x, eps = model.params, np.array([[1.0, 0.0]]), np.array([[-0.6]])
-    terms, (enc, mu, logvar, dec, kl) = model.forward(x, eps)
+    terms, (enc, dec, mu, logvar, _, kl) = model.forward(x, eps)
     z, one = dec[0], np.ones(1)
     dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(one, mu, logvar)
     dout = ops.bernoulli_nll_backward(one, dec[-1], x)

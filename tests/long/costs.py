@@ -25,14 +25,14 @@ def clock(call):
 def main():
     for widths in ((784, 500, 20), (64, 128, 10)):
         model, optimizer, rng = VAE(widths[0], (widths[1],), widths[2]), Adam(), np.random.default_rng(0)
-        run = Run(model, optimizer, 1000, 100, 0)
-        run.expect(1000.0)
-        keeper, times = Keeper(run, None, None, None, {"epochs": 1}), []
+        run = Run(model, {"model": optimizer}, 1000, 100, 0)
+        run.limit = 1e6
+        keeper, times = Keeper(run, None, 60, {"epochs": 1}, False), []
         for _ in range(200):
             batch = rng.random((100, widths[0]), np.float32)
             forward, (terms, grads) = clock(lambda: model.loss_and_grads(batch, *model.draw_noise(100, rng)))
-            look, _ = clock(lambda: (keeper.judge(batch, terms, grads), keeper.after_step()))
-            update, _ = clock(lambda: optimizer.step(model.params, grads, run.state, model.ops))
+            look, _ = clock(lambda: (keeper.judge(batch, {"model": (terms, grads)}), keeper.after_step()))
+            update, _ = clock(lambda: optimizer.step(model.params, grads, run.states["model"], model.ops))
             times.append((forward + update, look))
         step, look = np.median(times, axis=0)
         with tempfile.TemporaryDirectory() as folder:

@@ -27,9 +27,9 @@ from vae_from_scratch.engine import files
 
 COMMON = "--seed 3 --quiet --out run"
 SETTINGS = {  # name: options of train; "large" spends most of its time writing checkpoints of 9 MB
-    "small": f"--epochs 40 --checkpoint-steps 2 {COMMON}",
-    "epochs": f"--model vae --epochs 20 --checkpoint-every 1 --batch-size 64 --optimizer adagrad --lr 0.02 {COMMON}",
-    "large": f"--hidden 700,700 --epochs 3 --checkpoint-steps 1 --optimizer sgd --lr 0.001 {COMMON}",
+    "small": f"--epochs 40 --checkpoint-seconds 0.01 {COMMON}",
+    "epochs": f"--model vae --epochs 20 --checkpoint-seconds 0.1 --batch-size 64 --optimizer adagrad --lr 0.02 {COMMON}",
+    "large": f"--hidden 700,700 --epochs 3 --checkpoint-seconds 0 --optimizer sgd --lr 0.001 {COMMON}",
 }
 
 

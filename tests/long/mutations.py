@@ -128,14 +128,14 @@ def readers(folder):
     model = BetaVAE(12, hidden=(5,), latent_dim=2, likelihood=Gaussian("learned"), beta=2.0)
     save(model, folder / "model.npz")
     run = {"optimizer": Adam(), "batch_size": 6, "epochs": 3, "x_valid": x[:5], "progress": False}
-    fit(model, x, **run, checkpoint=folder, checkpoint_steps=2)
+    fit(model, x, **run, checkpoint=folder, checkpoint_seconds=0)
     settings = checkpoints.settings_of(
-        model, run["optimizer"], x, x[:5], None, batch_size=6, seed=0, binarize="none", weight_decay=False, epochs=3
+        model, {"model": run["optimizer"]}, x, x[:5], None, batch_size=6, seed=0, binarize="none", weight_decay=False, epochs=3
     )
 
     def resume(path):
         state = checkpoints.Run(
-            BetaVAE(12, hidden=(5,), latent_dim=2, likelihood=Gaussian("learned"), beta=2.0), Adam(), 20, 6, 0
+            BetaVAE(12, hidden=(5,), latent_dim=2, likelihood=Gaussian("learned"), beta=2.0), {"model": Adam()}, 20, 6, 0
         )
         state.resume(path.parent, dict(settings))
         return {**state.arrays(), "at": np.array([state.epoch, state.position])}

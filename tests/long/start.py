@@ -35,13 +35,12 @@ def cpu(code, cache=None):
 def faults(data_dim, n, steps=20, **options):
     """Page faults per step of training, once warm."""
     model, rng, adam = VAE(data_dim, **options), np.random.default_rng(0), Adam()
-    state, x = adam.init(model.params), rng.random((n, data_dim), np.float32)
+    state, x, grads = adam.initial_state(model.params), rng.random((n, data_dim), np.float32), None
     for step in range(4 + steps):
         if step == 4:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        _, grads = model.loss_and_grads(x, *model.draw_noise(n, rng))
+        _, grads = model.loss_and_grads(x, *model.draw_noise(n, rng), out=grads)
         adam.step(model.params, grads, state, model.ops)
-        model.params.recycle(grads)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / steps
 
 

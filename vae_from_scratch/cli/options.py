@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import datasets, disentanglement, likelihoods, mlp, ops
-from ..engine import backends, batches, files
+from .. import base, datasets, disentanglement, likelihoods, mlp, objectives, ops  # noqa: F401  objectives: to have its models
+from ..engine import backends, batches
 from ..optimizers import OPTIMIZERS
 
 
@@ -30,7 +30,7 @@ def sigma(text):
 
 
 OPTIONS = [
-    Option("model", "beta-vae", str, "what to train", tuple(files.MODELS)),
+    Option("model", "beta-vae", str, "what to train", tuple(name for name in base.MODELS if "." not in name)),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
@@ -40,7 +40,7 @@ OPTIONS = [
     Option(
         "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
     ),
-    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(likelihoods.NAMES)),
+    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(name for name in likelihoods.LIKELIHOODS if "." not in name)),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
     Option("beta", None, float, "weight of the KL in a beta-vae (1.5 if not given; 1 is the VAE)"),
@@ -60,17 +60,11 @@ OPTIONS = [
         batches.BINARIZE,
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
-    Option(
-        "checkpoint_every",
-        None,
-        int,
-        "epochs between checkpoints (if neither this nor the next is given: one a minute)",
-    ),
-    Option("checkpoint_steps", None, int, "steps between checkpoints, for long epochs"),
+    Option("checkpoint_seconds", 60.0, float, "seconds between checkpoints; 0 for one after every step"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(backends.BACKENDS)),
 ]
-SETTINGS = {"beta-vae": {"beta": 1.5}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
+MODEL_OPTIONS = {"beta-vae": {"beta": 1.5}, "capacity-vae": {"gamma": 1000.0, "capacity": 5.0}}  # model: its own options
 
 
 class Parser(argparse.ArgumentParser):

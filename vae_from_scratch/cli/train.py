@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import datasets, likelihoods
+from .. import base, datasets, likelihoods
 from ..engine import files, require
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import OPTIONS, SETTINGS
+from .options import OPTIONS, MODEL_OPTIONS
 
 
 
@@ -47,8 +47,7 @@ def train_run(options):
                 progress=not options.quiet,
                 weight_decay=config["weight_decay"],
                 checkpoint=out,
-                checkpoint_every=config["checkpoint_every"],
-                checkpoint_steps=config["checkpoint_steps"],
+                checkpoint_seconds=config["checkpoint_seconds"],
                 resume=resume,
             )
         except KeyboardInterrupt as stop:
@@ -97,7 +96,7 @@ def resolve(config):
     model, gaussian = config["model"], config["likelihood"] == "gaussian"
     for name, value in {"sigma": "learned", "mean": "linear"}.items():
         config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
-    for owner, settings in SETTINGS.items():
+    for owner, settings in MODEL_OPTIONS.items():
         for name, value in settings.items():
             config[name] = _dependent(config, name, value, model == owner, f"--model {owner}")
     if config["data"] not in datasets.NAMES:
@@ -121,8 +120,8 @@ def build(config, data_dim):
     if config["likelihood"] == "gaussian":
         likelihood.update(sigma=config["sigma"], mean=config["mean"])
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
-    settings = SETTINGS.get(config["model"], {})
-    return files.MODELS[config["model"]](
+    settings = MODEL_OPTIONS.get(config["model"], {})
+    return base.MODELS[config["model"]](
         data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]}
     )
 

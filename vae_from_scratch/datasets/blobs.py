@@ -19,7 +19,7 @@ def blobs(split="all", size=16, positions=32, width=0.08):
     width = require.number("width", width, above=0)
     pixels, places = (np.arange(size) + 0.5) / size, np.linspace(0.2, 0.8, positions)
     data = FactorDataset(
-        "blobs", functools.partial(_draw, pixels, places, width), ("row", "column"), (positions, positions), (size, size)
+        "blobs", functools.partial(_draw, pixels, places, width), ("row", "column"), (positions, positions), (size, size), trusted=True
     )
     return data if split == "all" else every_tenth(data, split)
 

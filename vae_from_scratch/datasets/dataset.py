@@ -1,5 +1,6 @@
 """What every data set here is: rows handed out as floats in [0, 1], and where its files are found."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -28,10 +29,20 @@ class Dataset:
         rows = np.asarray(self.values[indices], np.float32)
         return rows if self.scale == 1 else rows / self.scale
 
+    @functools.cached_property
+    def counts(self):
+        """Whether values are bytes from 0 to scale, so that dynamic binarisation can be exact with a byte a pixel."""
+        return (
+            isinstance(self.values, np.ndarray)
+            and self.values.dtype == np.uint8
+            and 2 <= self.scale <= 255
+            and self.values.max(initial=0) <= self.scale == int(self.scale)
+        )
+
     @property
     def trusted(self):
-        """Whether no value can be out of order: whole numbers from 0 to scale, or images drawn by formula."""
-        return not isinstance(self.values, np.ndarray) or self.values.dtype.kind in "ub"
+        """Whether no value can be out of order: bytes from 0 to scale, or images that this package draws by formula."""
+        return self.counts or getattr(self.values, "trusted", False)
 
     @property
     def data_dim(self):

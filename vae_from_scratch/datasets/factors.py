@@ -13,12 +13,16 @@ class FactorDataset(Dataset):
 
     Attributes: factor_names (F of them), sizes (how many values each factor has); n = prod(sizes), the first
     factor changes slowest.  A combination is an integer array (N, F), entry f in 0 .. sizes[f] - 1.
-    draw: function from such combinations to images (N, D) in [0, 1].  At random: images(draw_factors(n, rng)), and
+    draw: function from such combinations to images (N, D) in [0, 1]; trusted: whether it keeps to that, so that fit need
+    not look at every image first.  At random: images(draw_factors(n, rng)), and
     likewise draw_pairs and draw_fixed.
     """
 
-    def __init__(self, name, draw, factor_names, sizes, image_shape, *, binary=False):
+    trusted = False  # of its images, which anybody's function draws
+
+    def __init__(self, name, draw, factor_names, sizes, image_shape, *, binary=False, trusted=False):
         super().__init__(name, None, image_shape, binary=binary)  # no values: images are drawn
+        self.trusted = trusted
         self.draw, self.factor_names, self.sizes = draw, tuple(factor_names), tuple(sizes)
 
     def __len__(self):
@@ -88,7 +92,7 @@ class Rows:
     """Some rows of a FactorDataset, drawn when asked for."""
 
     def __init__(self, data, rows):
-        self.data, self.rows = data, rows
+        self.data, self.rows, self.trusted = data, rows, data.trusted
 
     def __len__(self):
         return len(self.rows)

@@ -136,7 +136,7 @@ def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
     """
     params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
     adam = Adam(lr=lambda step: lr * (1 - step / steps))
-    state, targets, share = adam.init(params), np.eye(classes)[labels], np.full(len(x), 1 / len(x))
+    state, targets, share = adam.initial_state(params), np.eye(classes)[labels], np.full(len(x), 1 / len(x))
     for _ in range(steps):
         logits = ops.dense_forward(x, params["W"], params["b"])
         dlogits = ops.softmax_cross_entropy_backward(share, logits, targets)

@@ -5,13 +5,33 @@ import numpy as np
 BINARIZE = ("none", "threshold", "dynamic")
 
 
-def binarize_rows(x, how, rng):
-    """x (N, D) in [0, 1] as it is ("none"), as x >= 1/2 ("threshold"), or drawn with probability x ("dynamic")."""
+def fetch(x, indices, how, rng):
+    """The rows x[indices] (N, D) in [0, 1] as they are ("none"), as x >= 1/2 ("threshold"), or drawn with probability x.
+
+    "dynamic" compares a float with a float32 drawn from [0, 1).  Of a data set that counts (whole numbers up to its
+    scale, as bytes do) it draws one byte a pixel instead, and P(pixel = 1) is count / scale exactly.
+    """
+    if how == "dynamic" and getattr(x, "counts", False):
+        return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
+    rows = x[indices]
     if how == "threshold":
-        return (x >= 0.5).astype(x.dtype)
+        return (rows >= 0.5).astype(rows.dtype)
     if how == "dynamic":
-        return (rng.random(x.shape, np.float32) < x).astype(x.dtype)
-    return x
+        return (rng.random(rows.shape, np.float32) < rows).astype(rows.dtype)
+    return rows
+
+
+def draw_counts(counts, scale, rng):
+    """True with probability counts / scale: counts whole numbers 0 .. scale, scale 2 .. 255.
+
+    A byte has 256 values.  The largest multiple of scale that is not above 256 is used, each count stands for as many
+    of them, and a byte beyond is drawn again: for scale 255 that is the byte 255, one in 256.
+    """
+    each = 256 // scale
+    drawn = np.frombuffer(rng.bytes(counts.size), np.uint8).copy()
+    while each * scale < 256 and (beyond := np.flatnonzero(drawn >= each * scale)).size:
+        drawn[beyond] = np.frombuffer(rng.bytes(beyond.size), np.uint8)
+    return (drawn if each == 1 else drawn // each).reshape(counts.shape) < counts
 
 
 def in_order(n, batch_size):
@@ -22,10 +42,9 @@ def in_order(n, batch_size):
 class FirstRows:
     """The first n rows of x, which was checked, fetched as they are asked for: no copy is held."""
 
-    trusted = True
-
     def __init__(self, x, n):
         self.x, self.n = x, n
+        self.counts, self.scale, self.values = (getattr(x, name, None) for name in ("counts", "scale", "values"))
 
     def __len__(self):
         return self.n

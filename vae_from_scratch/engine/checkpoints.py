@@ -1,38 +1,44 @@
 """A training run between two steps: all that decides how it goes on, and how that is kept and taken up again."""
 
+import contextlib
 import math
 import signal
 import threading
 import time
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
-from ..mlp import FlatDict
 from . import files, require
+from .streams import stream
 
-MINUTE = 60  # seconds between checkpoints, if nothing else is asked for
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
 
 
 class Run:
     """Where a call of fit stands.  With the data and the settings this determines every later bit."""
 
-    def __init__(self, model, optimizer, n, batch_size, seed):
-        self.model, self.n, self.batch_size = model, n, batch_size
-        self.state = optimizer.init(model.params)
-        self.rngs = {name: np.random.default_rng([seed, k]) for k, name in enumerate(("order", "noise", "binarize"))}
+    def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False):
+        self.model, self.n, self.batch_size, self.scheduled = model, n, batch_size, scheduled
+        self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
+        self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
         self.order_state = self.rngs["order"].bit_generator.state  # before this epoch's order was drawn from it
         self.epoch, self.position = 1, 0  # the epoch under way, and how many of its examples have been seen
-        self.sums = np.zeros(3)  # over those examples: loss, recon_nll, kl
+        self.columns = ["loss", "recon_nll", "kl", *(f"{name}_loss" for name in list(model.players)[1:])]
+        self.sums = np.zeros(len(self.columns))  # over the examples of this epoch
         self.history = {}
         self.limit = None  # a loss above it has diverged; set before the first step
         self.earlier, self.began = 0.0, time.perf_counter()
 
     @property
+    def steps_per_epoch(self):
+        return -(-self.n // self.batch_size)
+
+    @property
     def step(self):
         """Steps taken so far."""
-        return (self.epoch - 1) * -(-self.n // self.batch_size) + -(-self.position // self.batch_size)
+        return (self.epoch - 1) * self.steps_per_epoch + -(-self.position // self.batch_size)
 
     @property
     def examples(self):
@@ -44,30 +50,53 @@ class Run:
         """Time spent so far, that before a resume included."""
         return self.earlier + time.perf_counter() - self.began
 
-    def next_epoch(self, row):
-        """Add a row to the history and go on to the next epoch."""
+    def count(self, examples, terms):
+        """A step was taken on so many examples; terms: of each player."""
+        first, *others = terms
+        found = [first.loss, first.recon_nll, first.kl, *(each.loss for each in others)]
+        self.position += examples
+        self.sums += np.array(found, np.float64) * examples
+
+    def next_epoch(self, seen, valid):
+        """Add the epoch to the history and go on to the next; seen: its evaluation, on data kept apart if valid."""
+        row = {"epoch": self.epoch, "steps": self.step, "examples": self.examples, "seconds": self.seconds}
+        row |= zip(self.columns, map(float, self.sums / self.n))
+        if valid:
+            row |= {"valid_loss": seen.loss, "valid_recon_nll": seen.recon_nll, "valid_kl": seen.kl}
+        if seen.kl_per_latent is not None:
+            row["kl_per_latent"] = seen.kl_per_latent
         for name, value in row.items():
             self.history.setdefault(name, []).append(value)
-        self.epoch, self.position, self.sums = self.epoch + 1, 0, np.zeros(3)
+        self.epoch, self.position, self.sums = self.epoch + 1, 0, np.zeros(len(self.columns))
         self.order_state = self.rngs["order"].bit_generator.state
+        return row
 
     def arrays(self):
         """Everything that training changes and arrays can hold: name -> array."""
-        return _flatten({"params": self.model.params, "optimizer": self.state, "sums": self.sums})
+        return _flatten(self._tree() | {"sums": self.sums})
 
-    def expect(self, loss):
-        """Set the limit: a thousand times worse than this loss, the one before training.
+    def _tree(self):
+        players = self.model.players
+        return {name: {"params": players[name].params, "optimizer": state} for name, state in self.states.items()}
+
+    def judged(self, terms):
+        """What is compared with the limit: under a schedule the scale of the loss itself moves."""
+        return terms.recon_nll if self.scheduled else terms.loss
+
+    def expect(self, terms):
+        """Set the limit: a thousand times worse than this, the loss before training.
 
         A loss can be negative, and zero means nothing on its scale (derivations/06), so what is counted is the
         distance from the start, in units of the loss itself or of half a nat per value, whichever is larger.
         """
+        loss = self.judged(terms)
         self.limit = float(loss + 999 * max(abs(loss), self.model.data_dim / 2))
 
     def save(self, folder, settings, last=False):
         """Write a checkpoint to folder."""
         states = {name: rng.bit_generator.state for name, rng in self.rngs.items()} | {"order": self.order_state}
         about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "limit")}
-        about |= {"rngs": states, "of_model": {name: getattr(self.model, name) for name in self.model.settings}}
+        about |= {"rngs": states, "of_model": {name: getattr(self.model, name) for name in self.model.hyperparameters}}
         arrays = self.arrays() | _flatten({"history": self.history})
         files.write_checkpoint(folder, {**about, "settings": settings}, arrays, last)
 
@@ -77,6 +106,7 @@ class Run:
         ValueError, and nothing is changed, if it was made with other settings or is not what save writes.
         """
         path, about, arrays = files.read_checkpoint(folder)
+        bounds = self.model.hyperparameters
         try:
             then, rngs = dict(about["settings"]), {name: np.random.default_rng() for name in self.rngs}
             for name, rng in rngs.items():
@@ -84,14 +114,14 @@ class Run:
             require.whole("epochs", then["epochs"])
             epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
             earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
-            of_model = {name: require.number(name, value, 0) for name, value in about["of_model"].items()}
+            of_model = {name: require.number(name, value, bounds[name]) for name, value in about["of_model"].items()}
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
             wrong = [
                 name
                 for name in history
                 if history[name].shape[:1] != (epoch - 1,) or history[name].dtype.kind not in "if"
             ]
-            if wrong or (epoch > 1 and not {f"history/{name}" for name in COLUMNS} <= set(history)):
+            if wrong or (epoch > 1 and not {f"history/{name}" for name in (*COLUMNS, *self.columns)} <= set(history)):
                 raise ValueError(f"the history is not one of {epoch - 1} epochs")
             if (limit is None) != (epoch == 1 and position == 0):
                 raise ValueError("the limit of the loss is set before the first step")
@@ -99,12 +129,13 @@ class Run:
             raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
         _compare(path, then, settings)
         between_steps = position == self.n or (position < self.n and position % self.batch_size == 0)
-        if not between_steps or set(of_model) != set(self.model.settings):
+        if not between_steps or set(of_model) != set(bounds):
             raise ValueError(f"{path} is not a checkpoint of fit: it stands at {position} of {self.n} with {of_model}")
         arrays = files.fitting(path, self.arrays(), arrays)
-        _unflatten({"params": self.model.params, "optimizer": self.state}, arrays)
+        _unflatten(self._tree(), arrays)
         self.model.set(**of_model)
-        self.epoch, self.position, self.sums, self.limit, self.earlier = epoch, position, arrays["sums"], limit, earlier
+        self.epoch, self.position, self.limit, self.earlier = epoch, position, limit, earlier
+        self.sums = arrays["sums"].copy()
         self.rngs, self.order_state = rngs, rngs["order"].bit_generator.state
         self.history = {
             name.removeprefix("history/"): list(column) if column.ndim > 1 else column.tolist()
@@ -113,19 +144,20 @@ class Run:
         return then["epochs"]
 
 
-def settings_of(model, optimizer, x, x_valid, schedule, **others):
+def settings_of(model, optimizers, x, x_valid, schedule, **others):
     """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold."""
-    config = {name: value for name, value in model.config.items() if schedule is None or name not in model.settings}
+    config = {name: value for name, value in model.config.items() if schedule is None or name not in model.hyperparameters}
     plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
-    rule = {
-        name: value if isinstance(value, plain) else f"a {type(value).__name__}"
-        for name, value in vars(optimizer).items()
-    }
+    rules = {}
+    for player, optimizer in optimizers.items():
+        of = "optimizer" if player == next(iter(optimizers)) else f"optimizer of the {player}"
+        rules[f"the {of}"] = type(optimizer).__name__
+        for name, value in vars(optimizer).items():
+            rules[f"the {of}'s {name}"] = value if isinstance(value, plain) else f"a {type(value).__name__}"
     return {
         "the model": type(model).__name__,
         **{f"the model's {name}": value for name, value in config.items()},
-        "the optimizer": type(optimizer).__name__,
-        **{f"the optimizer's {name}": value for name, value in rule.items()},
+        **rules,
         "x": _fingerprint(x),
         "x_valid": None if x_valid is None else _fingerprint(x_valid),
         "schedule": None if schedule is None else "a function",
@@ -158,14 +190,15 @@ def _flatten(tree, prefix=""):
     """{"optimizer": {"t": 3, "m": {"W": array}}} -> {"optimizer/t": array(3), "optimizer/m/W": array}."""
     flat = {}
     for name, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: np.asarray(value)}
+        branch = isinstance(value, Mapping)
+        flat |= _flatten(value, f"{prefix}{name}/") if branch else {prefix + name: np.asarray(value)}
     return flat
 
 
 def _unflatten(tree, arrays, prefix=""):
     """Put arrays, named as _flatten names them, into tree: in place where it holds arrays, else as numbers."""
     for name, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             _unflatten(value, arrays, f"{prefix}{name}/")
         elif isinstance(value, np.ndarray):
             value[...] = arrays[prefix + name]
@@ -174,15 +207,31 @@ def _unflatten(tree, arrays, prefix=""):
 
 
 class Keeper:
-    """Looks after a run: writes checkpoints, holds Ctrl-C back until a step is done, stops what diverges."""
+    """Looks after a run: writes checkpoints, holds Ctrl-C back until a step is done, stops what diverges.
 
-    def __init__(self, run, folder, every, steps, settings):
-        self.run, self.folder, self.every, self.steps, self.settings = run, folder, every, steps, settings
+    Entered, it takes the run up again, or writes its first checkpoint, never over another run's.
+    """
+
+    def __init__(self, run, folder, seconds, settings, resume):
+        self.run, self.folder, self.seconds, self.settings, self.resume = run, folder, seconds, settings, resume
         self.written, self.written_at, self.interrupted = time.monotonic(), None, False
+        self.stack = contextlib.ExitStack()
 
-    def start(self, resume):
-        """Take the run up again, or write its first checkpoint, never over another run's.  Returns the epochs."""
-        if resume:
+    def __enter__(self):
+        with self.stack:
+            if self.folder is not None:
+                self.stack.enter_context(files.lock(self.folder))
+            self._start()
+            if self.folder is not None and threading.current_thread() is threading.main_thread():
+                self.stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._interrupt))
+            self.stack = self.stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def _start(self):
+        if self.resume:
             if self.run.resume(self.folder, self.settings) < self.settings["epochs"]:
                 self.write()  # so that the larger number is kept from now on
         elif self.folder is not None and files.has_checkpoint(self.folder):
@@ -191,7 +240,15 @@ class Keeper:
             )
         else:
             self.write()
+
+    @property
+    def epochs(self):
         return self.settings["epochs"]
+
+    @property
+    def steps(self):
+        """Of the whole run."""
+        return self.epochs * self.run.steps_per_epoch
 
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
@@ -201,20 +258,33 @@ class Keeper:
             self.run.save(self.folder, self.settings, last)
         self.written, self.written_at = time.monotonic(), self.run.step
 
-    def judge(self, batch, terms, grads):
-        """Stop a run whose loss or gradient (of the next step; {} after an epoch) is not finite or far too large."""
-        arrays = [grads.buffer] if isinstance(grads, FlatDict) else grads.values()  # one pass if they lie together
-        if math.isfinite(terms.loss) and terms.loss <= self.run.limit and require.finite(arrays):
+    def judge(self, batch, taken):
+        """Stop a run before a step whose loss or gradient is not finite or far too large; taken: of each player."""
+        (first, _), *_ = taken.values()
+        if self.run.judged(first) <= self.run.limit and all(
+            math.isfinite(terms.loss) and require.finite([grads.vector] if hasattr(grads, "vector") else grads.values())
+            for terms, grads in taken.values()
+        ):
             return
-        model, where = self.run.model, f"in step {self.run.step + 1}" if grads else f"after step {self.run.step}"
-        wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))]
-        wrong += [f"the gradient of {name}" for name, grad in grads.items() if not np.isfinite(grad).all()]
+        every = [(name, grad) for _, grads in taken.values() for name, grad in grads.items()]
+        wrong = [f"the gradient of {name}" for name, grad in every if not np.isfinite(grad).all()]
+        self._stop(f"in step {self.run.step + 1}", batch, first, wrong)
+
+    def judge_epoch(self, some, seen):
+        """Stop a run whose loss after an epoch is not finite or far too large."""
+        if not self.run.judged(seen) <= self.run.limit:
+            batch = some[np.arange(min(self.run.batch_size, len(some)))]
+            self._stop(f"after step {self.run.step}", batch, seen, [])
+
+    def _stop(self, where, batch, terms, wrong):
+        model = self.run.model
+        if not np.isfinite(batch).all():
+            raise ValueError(f"x gave NaN or infinity in a row {where}, though it did not when it was looked at first; remove it")
+        wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))] + wrong
         term = "kl" if terms.kl > abs(terms.recon_nll) else "recon_nll"
         worse = f"the loss is a thousand times worse than at the start by its {term}"
-        problem, numbers = (
-            f"{wrong[0]} is not finite" if wrong else worse,
-            f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}",
-        )
+        problem = f"{wrong[0]} is not finite" if wrong else worse
+        numbers = f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}"
         if model.variational:
             numbers += f", largest logvar {model.encode(batch)[1].max():g}"
         advice = getattr(model.likelihood, "advice", "") if (wrong or [term])[0] == "recon_nll" else ""
@@ -231,14 +301,11 @@ class Keeper:
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""
-        if self.every or self.steps:
-            self._write_if(self.steps and self.run.step % self.steps == 0)
-        else:
-            self._write_if(time.monotonic() - self.written > MINUTE)
+        self._write_if(self.folder is not None and time.monotonic() - self.written >= self.seconds)
 
     def after_epoch(self, last):
-        """Write one if it is due, and at the end; stop here if Ctrl-C was pressed."""
-        self._write_if(last or (self.every and (self.run.epoch - 1) % self.every == 0), last)
+        """Write one at the end; stop here if Ctrl-C was pressed."""
+        self._write_if(last, last)
 
     def _write_if(self, due, last=False):
         if due or self.interrupted:
@@ -246,17 +313,7 @@ class Keeper:
         if self.interrupted:
             raise KeyboardInterrupt(f"interrupted after step {self.run.step}, which is kept in {self.folder}")
 
-    def __enter__(self):
-        self.before = None
-        if self.folder is not None and threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
     def _interrupt(self, number, frame):
         if self.interrupted:  # pressed again: do not wait
             raise KeyboardInterrupt("interrupted twice, nothing was saved by that; the last checkpoint stands")
         self.interrupted = True
-
-    def __exit__(self, *_):
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)

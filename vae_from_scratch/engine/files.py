@@ -24,13 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..autoencoder import Autoencoder
-from ..beta_vae import BetaVAE, CapacityVAE
-from ..vae import VAE
+from .. import base
 from . import require
+from .registry import whence
 
-MODELS = {"autoencoder": Autoencoder, "vae": VAE, "beta-vae": BetaVAE, "capacity-vae": CapacityVAE}
-FORMAT = 1
+FORMAT, CHECKPOINT_FORMAT = 1, 2
 CHECKPOINT, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.damaged.npz"
 UNPACKED, RATIO = 2**26, 200  # a compressed file of n bytes may unpack to UNPACKED + RATIO * n bytes
 DOWNLOAD = 2**28  # the most bytes fetched for one file
@@ -91,36 +89,68 @@ def write_npz(path, arrays, previous=None):
     write(path, lambda file: file.write(content.getbuffer()), previous)
 
 
+@contextlib.contextmanager
+def lock(folder):
+    yield
+
+
 # ---- models -----------------------------------------------------------------------------------------
 
 
 def save(model, path):
-    """Write a model to an .npz file: its parameters and its configuration, nothing executable."""
-    name = next((name for name, cls in MODELS.items() if type(model) is cls), None)
-    if name is None:
-        raise TypeError(f"model must be an {', '.join(cls.__name__ for cls in MODELS.values())}, got {model!r}")
-    config = json.dumps({"format": FORMAT, "model": name, **model.config})
-    write_npz(path, {"config": np.array(config), **model.params})
+    """Write a model to an .npz file: its parameters and its configuration, nothing executable.
+
+    Raises TypeError or ValueError, and writes nothing, if load could not read it.
+    """
+    if base.MODELS.get(getattr(model, "name", None)) is not type(model):
+        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {model!r}")
+    content = io.BytesIO()
+    try:
+        about = {"format": FORMAT, "model": model.name, "class": whence(type(model)), **model.config}
+        np.savez(content, config=np.array(json.dumps(about)), **_parameters(model))
+        content.seek(0)
+        read_model(content, path)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{type(model).__name__} was not saved, for it could not be loaded again: {error}") from error
+    write(path, lambda file: file.write(content.getbuffer()))
 
 
 def load(path):
     """Read a model that save wrote.  Raises ValueError if the file is not one, FileNotFoundError if there is none."""
-    arrays = read_npz(path)
+    return read_model(path, path)
+
+
+def read_model(source, path):
+    """load from a path or from a file in memory; path: what errors call it."""
+    arrays = read_npz(source) if source is path else dict(np.load(source))
     config = parse_json(str(arrays.pop("config", "")), f"{path} is not a model file: its config")
-    version, name = config.pop("format", None), config.pop("model", None)
+    version, name, home = (config.pop(key, None) for key in ("format", "model", "class"))
     if version != FORMAT:
         raise ValueError(f"{path} has format {version}, this version reads models of format {FORMAT}")
+    if isinstance(home, str) and isinstance(name, str) and name not in base.MODELS:
+        module = home.rpartition(".")[0]
+        raise ValueError(f"{path} holds a {home}, which is not known here: import {module} first, then load")
     try:
         widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
         weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
         if weights * require.dtype(config["dtype"]).itemsize > sum(array.nbytes for array in arrays.values()):
             raise ValueError(f"it has {weights} weights or more, the file holds less")
-        model = MODELS[name](**config)
+        model = base.MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} describes no model of this package: {error}") from error
-    for key, stored in fitting(path, model.params, arrays).items():
-        model.params[key][...] = stored
+        raise ValueError(f"{path} describes no model that is known here: {error}") from error
+    parameters = _parameters(model)
+    for key, stored in fitting(path, parameters, arrays).items():
+        parameters[key][...] = stored
     return model
+
+
+def _parameters(model):
+    # by name; those of players beside the model itself behind the player's name
+    return {
+        name if player is model else f"{label}/{name}": value
+        for label, player in model.players.items()
+        for name, value in player.params.items()
+    }
 
 
 def fitting(path, wanted, arrays):
@@ -167,7 +197,7 @@ def parse_json(text, name):
 
 def write_checkpoint(folder, about, arrays, last=False):
     """about (what JSON can hold) and arrays to checkpoint.npz; the one before is kept unless the run ends with this."""
-    folder, about = Path(folder), np.array(json.dumps({"format": FORMAT, **about}))
+    folder, about = Path(folder), np.array(json.dumps({"format": CHECKPOINT_FORMAT, **about}))
     folder.mkdir(parents=True, exist_ok=True)
     write_npz(folder / CHECKPOINT, {"about": about, **arrays}, folder / PREVIOUS)
     if last:
@@ -190,8 +220,8 @@ def read_checkpoint(folder):
         except ValueError as error:
             problems.append(str(error))
         else:
-            if about.pop("format", None) != FORMAT:
-                raise ValueError(f"{path} is of another version; this one reads checkpoints of format {FORMAT}")
+            if about.pop("format", None) != CHECKPOINT_FORMAT:
+                raise ValueError(f"{path} is of another version; this one reads checkpoints of format {CHECKPOINT_FORMAT}")
             if problems:
                 warnings.warn(f"{problems[0]}; the one before it is taken, {path}", stacklevel=2)
                 with contextlib.suppress(FileNotFoundError):

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
-from ..beta_vae import BetaVAE, CapacityVAE
+from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
+from ..objectives import CapacityVAE
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -27,20 +28,20 @@ class Pair(NamedTuple):
     tags: str
     wrt: str
     inputs: Callable  # rng -> {name: array}: unequal odd axes, N >= 3, away from zero and from kinks
-    settings: dict = {}  # further arguments, not differentiated
+    constants: dict = {}  # further arguments, not differentiated
     smooth: bool = True
 
     @property
     def name(self):
-        return " ".join([self.backward, *map(str, self.settings.values())])
+        return " ".join([self.backward, *map(str, self.constants.values())])
 
     def run_forward(self, namespace, **inputs):
-        return getattr(namespace, self.backward.split("_backward")[0] + "_forward")(**inputs, **self.settings)
+        return getattr(namespace, self.backward.split("_backward")[0] + "_forward")(**inputs, **self.constants)
 
     def run_backward(self, namespace, dout, out, **inputs):
         _, *parameters = inspect.signature(getattr(ops, self.backward)).parameters.values()
         names = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
-        arguments = [{**inputs, **self.settings}.get(name, out) for name in names]
+        arguments = [{**inputs, **self.constants}.get(name, out) for name in names]
         grads = getattr(namespace, self.backward)(dout, *arguments)
         return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,), strict=True))
 

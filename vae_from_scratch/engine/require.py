@@ -9,12 +9,14 @@ import numpy as np
 DTYPES = ("float32", "float64", "longdouble")  # longdouble: for gradient checks in extended precision
 
 
-def whole(name, value, least=1):
+def whole(name, value, least=1, below=2**63):
     """An integer of at least `least`, as an int."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if value >= below:
+        raise ValueError(f"{name} must be below {below}, got one of {len(str(int(value)))} digits")
     return int(value)
 
 
@@ -27,12 +29,15 @@ def number(name, value, least=None, above=None, below=None):
         f"> {above}" * (above is not None),
         f"< {below}" * (below is not None),
     ]
-    within = (least is None or value >= least) and (above is None or value > above) and (below is None or value < below)
-    if not (np.isfinite(value) and within):
-        raise ValueError(
-            f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip() + f", got {value}"
-        )
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    within = (least is None or found >= least) and (above is None or found > above) and (below is None or found < below)
+    if not (math.isfinite(found) and within):
+        wanted = f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip()
+        raise ValueError(f"{wanted}, got {value if math.isfinite(found) or found != value else found}")
+    return found
 
 
 def choice(name, value, allowed):
@@ -69,8 +74,8 @@ def dtype(value):
 
 
 def seed(value):
-    """A seed of numpy.random.default_rng: a whole number >= 0."""
-    return whole("seed", value, least=0)
+    """A seed: a whole number from 0 to 2^128 - 1."""
+    return whole("seed", value, least=0, below=2**128)
 
 
 def rng(value):
@@ -92,11 +97,8 @@ def rows(name, x, dim, dtype):
     return x.astype(dtype, copy=False)
 
 
-def data(name, x, dim, unit_interval):
-    """What fit and evaluate take: len(x) >= 1, x[indices] -> (N, dim), finite, in [0, 1] if the likelihood needs it.
-
-    Every row is read, unless x says that its values can be trusted (x.trusted: whole numbers scaled, or drawn images).
-    """
+def examples(name, x, dim):
+    """len(x) >= 1 of what fit and evaluate take: x[indices] -> (N, dim), of which some are looked at."""
     try:
         n, head = len(x), np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))])
     except (TypeError, IndexError, KeyError) as error:
@@ -106,17 +108,26 @@ def data(name, x, dim, unit_interval):
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")
     rows(name, head, dim, np.float32)
-    trusted = getattr(x, "trusted", False)
-    for start in range(0, 1 if trusted else n, 1000):
-        part = head if trusted else np.asarray(x[np.arange(start, min(start + 1000, n))])
-        if not np.isfinite(part).all():
-            where = "" if trusted else f" (within rows {start} to {start + len(part) - 1})"
-            raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
-        if unit_interval and (part.min() < 0 or part.max() > 1):
-            raise ValueError(
-                f"{name} has values from {part.min():g} to {part.max():g}, but a Bernoulli likelihood needs [0, 1]; "
-                "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
-            )
+    return n
+
+
+def values(name, part, unit_interval, where=""):
+    """Finite rows, in [0, 1] if the likelihood needs it."""
+    if not finite([part]):
+        raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
+    if unit_interval and (part.min() < 0 or part.max() > 1):
+        raise ValueError(
+            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood needs [0, 1]; "
+            "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
+        )
+
+
+def data(name, x, dim, unit_interval):
+    """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are in order."""
+    n = examples(name, x, dim)
+    for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
+        part = np.asarray(x[np.arange(start, min(start + 1000, n))])
+        values(name, part, unit_interval, f" (within rows {start} to {start + len(part) - 1})")
     return x
 
 
@@ -129,37 +140,41 @@ def finite(arrays):
 def model(value):
     """An object with loss_and_grads and the rest of a model."""
     if isinstance(value, type) or not hasattr(value, "loss_and_grads"):
-        raise TypeError(f"model must be an Autoencoder(...), VAE(...), BetaVAE(...) or CapacityVAE(...), got {value!r}")
+        raise TypeError(f"model must be an Autoencoder(...), VAE(...), BetaVAE(...) or the like, got {value!r}")
 
 
-def training(optimizer, schedule, callback, callback_at):
-    """The objects and functions that fit is handed beside the model."""
-    if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
-        raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {optimizer!r}")
+def optimizers(value, players):
+    """An optimizer for each player, by name: the one given for all, or one each in a dict."""
+    chosen = value if isinstance(value, dict) else dict.fromkeys(players, value)
+    if chosen.keys() != set(players):
+        raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(chosen)}")
+    for one in chosen.values():
+        if isinstance(one, type) or not hasattr(one, "step"):
+            raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {one!r}")
+    return chosen
+
+
+def training(schedule, callback, callback_at):
+    """The functions that fit is handed beside the model; returns callback_at as ints, in order."""
     for name, value in {"schedule": schedule, "callback": callback}.items():
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be a function, got {value!r}")
-    if (callback is None) != (not callback_at):
+    if (callback is None) != (len(callback_at) == 0):
         raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
-    for at in callback_at:
-        whole("each number in callback_at", at)
+    return sorted(whole("each number in callback_at", at) for at in callback_at)
 
 
-def settings(value):
-    """What a schedule returns: a dict of settings."""
+def hyperparameters(value):
+    """What a schedule returns: a dict of hyperparameters."""
     if not isinstance(value, dict):
-        raise TypeError(f"schedule(step) must return a dict of settings such as {{'beta': 2.0}}, got {value!r}")
+        raise TypeError(f"schedule(step) must return a dict of hyperparameters such as {{'beta': 2.0}}, got {value!r}")
     return value
 
 
-def checkpointing(folder, every, steps, resume):
-    """fit's checkpoint, checkpoint_every, checkpoint_steps and resume."""
+def checkpointing(folder, seconds, resume):
+    """fit's checkpoint, checkpoint_seconds and resume."""
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"checkpoint must be the name of a folder, got {folder!r}")
-    for name, value in {"checkpoint_every": every, "checkpoint_steps": steps}.items():
-        if value is not None:
-            whole(name, value)
-    if folder is None and (every is not None or steps is not None or resume):
-        raise ValueError(
-            "checkpoint_every, checkpoint_steps and resume need checkpoint=FOLDER, where checkpoints are kept"
-        )
+    if folder is None and (seconds is not None or resume):
+        raise ValueError("checkpoint_seconds and resume need checkpoint=FOLDER, where checkpoints are kept")
+    return 60.0 if seconds is None else number("checkpoint_seconds", seconds, least=0)

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..beta_vae import BetaVAE
 from ..evaluation import ACTIVE_VARIANCE, batches, check, evaluate
-from ..likelihoods import Gaussian
+from ..likelihoods import Bernoulli, Gaussian
+from ..vae import VAE
 from .linear import linear_optimum
 
 
@@ -43,7 +45,7 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     check(model, x, binarize, batch_size, variational=True)
     result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
     active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
-    beta = getattr(model, "beta", None if model.settings else 1.0)  # None: a capacity, no price for a nat
+    beta = model.beta if isinstance(model, BetaVAE) else 1.0 if type(model) is VAE else None  # None: no price for a nat
     gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
     linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
     right, verdict = None, (
@@ -54,7 +56,7 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
         right, verdict = True, "no latent is silent"
     elif beta is not None and (linear or active == 0):
         mean, S = _moments(model, x, binarize, seed, batch_size)
-        silent = likelihood.silent_variance(mean, np.diag(S))
+        silent = silent_variance(likelihood, mean, np.diag(S))
         if linear:
             noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
             best = linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), Z, beta, noise)
@@ -89,3 +91,14 @@ def _moments(model, x, binarize, seed, batch_size):
         total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
     shift = total / len(x)
     return start + shift, products / len(x) - np.outer(shift, shift)
+
+
+def silent_variance(likelihood, mean, variance):
+    """Var[x|z] (D,) of the best decoder that ignores z, Eq. (COL.2), from the data's mean and variance (D,); None: unknown."""
+    if isinstance(likelihood, Bernoulli):
+        return mean * (1 - mean)
+    if not isinstance(likelihood, Gaussian):
+        return None
+    if likelihood.sigma == "per-pixel":
+        return variance
+    return np.full_like(variance, variance.mean() if likelihood.sigma == "learned" else likelihood.sigma**2)
