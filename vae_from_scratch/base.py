@@ -1,6 +1,5 @@
 """What the models share and no mathematics needs repeating: construction, decoding, hyperparameters."""
 
-import inspect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import numpy as np
 from . import likelihoods, ops
 from .engine import require
 from .engine.backends import BACKENDS
-from .engine.registry import register
+from .engine.registry import arguments, register
 from .engine.streams import stream
 from .likelihoods import Likelihood
 from .mlp import INITS, MLP, NamedVector
@@ -146,10 +145,9 @@ class EncoderDecoder:
     @property
     def config(self) -> dict:
         """The constructor's arguments, ready for JSON; with params, all that a file needs to hold."""
-        found = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        dtype = next(name for name in require.DTYPES if np.dtype(name) == self.dtype)
-        widths = {name: list(found[name]) for name in ("hidden", "decoder_hidden")}
-        return {**found, **widths, "likelihood": self.likelihood.config, "dtype": dtype}
+        found = {name: getattr(self, name) for name in arguments(type(self))}
+        plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, "likelihood": lambda p: p.config}
+        return {name: plain.get(name, lambda value: value)(value) for name, value in found.items()}
 
     def set(self, **values):
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""

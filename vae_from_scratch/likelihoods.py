@@ -4,12 +4,10 @@ To add one: a pair (in ops.py, or in your own file), a Likelihood with the metho
 derivations/ and its row in engine/gradient_table.py.
 """
 
-import inspect
-
 import numpy as np
 
 from .engine import require
-from .engine.registry import register
+from .engine.registry import arguments, register
 
 LIKELIHOODS = {}  # name: class, entered when the class is defined
 
@@ -27,7 +25,7 @@ class Likelihood:
     @property
     def config(self):
         """The name, and the constructor's arguments, which are attributes of the same names."""
-        return {"name": self.name, **{name: getattr(self, name) for name in inspect.signature(type(self)).parameters}}
+        return {"name": self.name, **{name: getattr(self, name) for name in arguments(type(self))}}
 
     def outputs(self, data_dim):
         """How many numbers the decoder outputs for D pixels."""

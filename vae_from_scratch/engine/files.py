@@ -131,10 +131,11 @@ def read_model(source, path):
         module = home.rpartition(".")[0]
         raise ValueError(f"{path} holds a {home}, which is not known here: import {module} first, then load")
     try:
-        widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
-        weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
-        if weights * require.dtype(config["dtype"]).itemsize > sum(array.nbytes for array in arrays.values()):
-            raise ValueError(f"it has {weights} weights or more, the file holds less")
+        if {"data_dim", "hidden", "latent_dim", "decoder_hidden"} <= set(config):  # a user's own may fix some
+            widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
+            weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
+            if weights * 4 > sum(array.nbytes for array in arrays.values()):
+                raise ValueError(f"it has {weights} weights or more, the file holds less")
         model = base.MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} describes no model that is known here: {error}") from error

@@ -73,6 +73,11 @@ def dtype(value):
     return found
 
 
+def dtype_name(dtype):
+    """The name among DTYPES: longdouble has others on other machines."""
+    return next(name for name in DTYPES if np.dtype(name) == dtype)
+
+
 def seed(value):
     """A seed: a whole number from 0 to 2^128 - 1."""
     return whole("seed", value, least=0, below=2**128)

@@ -1,0 +1,125 @@
+"""Promise: what a user defines in a file of their own works everywhere, without an edit to the package."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import user_file
+
+from vae_from_scratch import SGD, VAE, Adam, datasets, fit, gradcheck, load, save
+from vae_from_scratch.evaluation import evaluate, log_likelihood
+
+RNG = np.random.default_rng(0)
+X = RNG.uniform(size=(24, 7))
+MODELS = {
+    "a likelihood": lambda **more: VAE(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
+    "an activation": lambda **more: VAE(7, (6,), 3, activation="elu", **more),
+    "a penalty of the batch": lambda **more: user_file.TotalCorrelationVAE(7, (6,), 3, gamma=1.5, **more),
+    "two draws of z": lambda **more: user_file.TwoDraws(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
+    "a second network": lambda **more: user_file.CriticVAE(7, (6,), 3, **more),
+}
+each = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+SETTINGS = {"batch_size": 6, "epochs": 3, "binarize": "none", "progress": False}
+
+
+def vectors(model):
+    return [player.params.vector for player in model.players.values()]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(vectors(one), vectors(other), strict=True))
+
+
+@each
+def test_its_gradients_are_checked(make):
+    model = make(dtype="float64")
+    for vector in vectors(model):
+        vector[...] = RNG.uniform(0.2, 0.5, vector.shape) * RNG.choice([-1, 1], vector.shape)
+    checks = gradcheck.check_model(model, X[:4], *model.draw_noise(4, RNG))
+    assert len(checks) == sum(len(player.params) for player in model.players.values())
+    assert not [check.worst for check in checks if not check.ok]
+
+
+@each
+def test_it_learns_and_is_evaluated(make):
+    model, digits = make(), datasets.digits().subset(slice(200))
+    model = type(model)(64, (20,), 3, likelihood=model.likelihood, activation=model.activation)
+    before = evaluate(model, digits)
+    history = fit(model, digits, Adam(3e-3), epochs=15, batch_size=20, progress=False)
+    after, bound = evaluate(model, digits, samples=2), log_likelihood(model, digits, 5, progress=False).bound
+    assert history["loss"][-1] < history["loss"][0] and after.elbo > before.elbo + 2
+    assert after.kl_per_latent.sum() == pytest.approx(after.kl) and bound.mean > after.elbo_a.mean
+    assert ("critic_loss" in history) == ("critic" in model.players)
+
+
+@each
+def test_it_is_saved_and_loaded(make, tmp_path):
+    model = make(seed=3)
+    fit(model, X, **SETTINGS)
+    save(model, tmp_path / "m.npz")
+    again = load(tmp_path / "m.npz")
+    assert type(again) is type(model) and again.config == model.config and same(again, model)
+
+
+@each
+def test_it_stops_and_goes_on(make, tmp_path):
+    class Stop(BaseException):
+        pass
+
+    def rate(stop):
+        def lr(t):
+            if t == stop:
+                raise Stop
+            return 0.01 / (1 + t)
+
+        return lr
+
+    whole, broken, again = make(), make(), make()
+    expected = fit(whole, X, SGD(rate(-1), momentum=0.5), **SETTINGS)
+    with pytest.raises(Stop):
+        fit(broken, X, SGD(rate(7), momentum=0.5), **SETTINGS, checkpoint=tmp_path, checkpoint_seconds=0)
+    history = fit(again, X, SGD(rate(-1), momentum=0.5), **SETTINGS, checkpoint=tmp_path, resume=True)
+    assert same(again, whole) and history["loss"] == expected["loss"] and list(history) == list(expected)
+
+
+def test_the_players_learn_by_rules_of_their_own():
+    model, frozen = MODELS["a second network"](), MODELS["a second network"]()
+    fit(model, X, {"model": Adam(1e-2), "critic": SGD(1e-30)}, **SETTINGS)
+    moved = [np.abs(a - b).max() for a, b in zip(vectors(model), vectors(frozen))]
+    assert moved[0] > 1e-3 and moved[1] < 1e-20
+    with pytest.raises(ValueError, match="one for each of model, critic; got model"):
+        fit(model, X, {"model": Adam()}, **SETTINGS)
+
+
+def test_load_names_what_must_be_imported_first(tmp_path):
+    save(MODELS["two draws of z"](), tmp_path / "m.npz")
+    line = "from vae_from_scratch import load; load('m.npz'); print('loaded')"
+    run = [sys.executable, "-c"]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True}
+    ignorant = subprocess.run([*run, line], **options)
+    assert "holds a user_file.TwoDraws" in ignorant.stderr and "import user_file first" in ignorant.stderr
+    path = f"import sys; sys.path.insert(0, {str(Path(user_file.__file__).parent)!r}); import user_file;"
+    assert subprocess.run([*run, path + line], **options).stdout == "loaded\n"
+
+
+def test_save_refuses_what_load_could_not_read(tmp_path):
+    class Forgetful(VAE):
+        def __init__(self, data_dim, extra=1):
+            super().__init__(data_dim, (6,), 3)
+            self.extra = [extra, object()]
+
+    broken = VAE(7, (6,), 3)
+    broken.params["encoder_b1"] = np.nan
+    for model, words in ((Forgetful(7), "JSON"), (broken, "encoder_b1 is missing, not finite")):
+        with pytest.raises((TypeError, ValueError), match=words):
+            save(model, tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_classes_cannot_have_one_name():
+    with pytest.raises(ValueError, match="'vae' is the name of vae_from_scratch.vae.VAE; give .*Mine another"):
+
+        class Mine(VAE):
+            name = "vae"
