@@ -17,6 +17,19 @@ X = np.random.default_rng(0).uniform(size=(9, 7))
 RNG = np.random.default_rng(0)
 
 
+class Lazy:
+    """Rows that are fetched when they are asked for, as of a memory map."""
+
+    def __init__(self, x):
+        self.values = x
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, indices):
+        return self.values[indices]
+
+
 def model(**options):
     return VAE(**{"data_dim": 7, "hidden": (4,), "latent_dim": 2, **options})
 
@@ -146,6 +159,24 @@ CALLS = {  # what is done: (call, telling words)
         lambda: fit(model(), X[0], batch_size=1),
         r"x must have shape \(N, 7\), got \(7,\); one example is x\[None",
     ),
+    "fit: callback_at an array": (
+        lambda: fit(model(), X, batch_size=3, callback=print, callback_at=np.arange(3)),
+        "each number in callback_at must be at least 1, got 0",
+    ),
+    "fit: callback_at is missing": (lambda: fit(model(), X, batch_size=3, callback=print), "go together"),
+    "lr beyond all floats": (lambda: Adam(lr=10**400), "lr must be a finite number > 0, got inf"),
+    "epochs beyond all integers": (lambda: fit(model(), X, batch_size=3, epochs=10**400), "epochs must be below .*, got"),
+    "adagrad_eps zero": (lambda: Adagrad(adagrad_eps=0), "adagrad_eps must be a finite number > 0, got 0"),
+    "a seed too long": (lambda: model(seed=2**128), "seed must be below 3402.*, got"),
+    "bytes as they are": (
+        lambda: fit(model(), datasets.dataset.Dataset("b", np.full((20, 7), 200, np.uint8), (1, 7)), batch_size=3),
+        "x has values from 200 to 200.*rescale",
+    ),
+    "bytes beyond the scale": (
+        lambda: fit(model(), datasets.dataset.Dataset("b", np.full((20, 7), 17, np.uint8), (1, 7), scale=16), batch_size=3),
+        "x has values from 1.0625 to 1.0625",
+    ),
+    "NaN behind a lazy array": (lambda: fit(model(), Lazy(with_value(np.nan)), batch_size=3), "x holds NaN or infinity"),
     "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed must be at least 0, got -1"),
     "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed must be a whole number, got None"),
     "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs must be a whole number, got None"),

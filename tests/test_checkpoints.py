@@ -460,3 +460,14 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(here):
         (here / "run" / name).unlink()
     assert run("train --resume run") == 0
     assert outcome(here / "run") == expected
+
+
+def test_a_hyperparameter_below_zero_is_kept_by_its_own_bound(tmp_path):
+    class Reward(BetaVAE):
+        hyperparameters = {"beta": -2}
+
+    options = {"batch_size": 5, "progress": False, "checkpoint": tmp_path, "schedule": lambda step: {"beta": -0.5}}
+    fit(Reward(7, (6,), 3), X, epochs=1, **options)
+    again = Reward(7, (6,), 3)
+    fit(again, X, epochs=2, **options, resume=True)
+    assert again.beta == -0.5

@@ -167,3 +167,31 @@ def test_beta_zero_and_a_far_off_start_do_not_stop_a_run():
         epochs=3,
         progress=False,
     )
+
+
+def test_a_schedule_may_raise_the_loss_a_thousandfold(tmp_path):
+    model = BetaVAE(64, (20,), 4, beta=1.0)
+    rising = {"schedule": lambda step: {"beta": 0 if step < 60 else 1e5}, "epochs": 8, "progress": False}
+    history = fit(model, datasets.digits(), Adam(1e-2), **rising)
+    assert model.beta == 1e5 and history["loss"][4] > 1000 * history["recon_nll"][4]
+    with pytest.raises(FloatingPointError, match="recon_nll"):  # and what diverges is stopped all the same
+        fit(BetaVAE(64, (20,), 4, likelihood="gaussian"), datasets.digits(), SGD(1e3), **rising)
+
+
+def test_a_row_that_turns_bad_is_not_blamed_on_the_learning_rate():
+    class Turning:
+        def __init__(self):
+            self.fetched = 0
+
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, indices):
+            self.fetched += 1
+            rows = X[indices].copy()
+            if self.fetched > 12:
+                rows[0, 0] = np.nan
+            return rows
+
+    with pytest.raises(ValueError, match="x gave NaN or infinity in a row in step"):
+        fit(VAE(7, (6,), 3), Turning(), batch_size=10, epochs=5, progress=False)

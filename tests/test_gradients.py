@@ -136,3 +136,19 @@ def test_model_checker_refuses_missing_gradients():
 def test_subgradients_at_the_kinks_are_zero():
     assert ops.relu_backward(np.ones(1), ops.relu_forward(np.zeros(1))) == 0
     assert ops.capacity_backward(1.0, 25.0, 1000.0, 25.0) == 0
+
+
+def test_a_check_that_fails_half_way_puts_the_parameters_back():
+    model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
+    before, calls, loss = model.params.vector.copy(), [], model.loss
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 7:
+            raise RuntimeError("interrupted")
+        return loss(*arguments)
+
+    model.loss = failing
+    with pytest.raises(RuntimeError):
+        gradcheck.check_model(model, x, *noise)
+    assert np.array_equal(model.params.vector, before)

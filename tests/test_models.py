@@ -1,6 +1,7 @@
 """Promise: the models keep their public face, learn, and differ from each other only by what the mathematics adds."""
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -208,3 +209,77 @@ def test_models_can_be_copied_and_trained_apart(model_class, x):
     assert not np.array_equal(model.params.vector, again.params.vector)
     twin.params["encoder_b1"] = 7.0
     assert twin.params.vector.max() == 7.0 and model.params["encoder_b1"].max() < 7.0
+
+
+# ---- parameters are one vector with named views ---------------------------------------------------------
+
+WAYS = {
+    "an item": lambda model, values: [model.params.__setitem__(name, value) for name, value in values.items()],
+    "update": lambda model, values: model.params.update(values),
+    "|=": lambda model, values: model.params.__ior__(values),
+    "setdefault": lambda model, values: [model.params.setdefault(name, 0) for name in values] and model.params.update(values),
+    "the whole mapping": lambda model, values: setattr(model, "params", values),
+    "another model's": lambda model, values: setattr(model, "params", OTHER.params),
+}
+OTHER = VAE(**SMALL, seed=5)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_every_way_of_changing_the_parameters_copies_into_their_vector(way, x):
+    model, start = VAE(**SMALL), OTHER.params.vector.copy()
+    vector = model.params.vector
+    way(model, dict(OTHER.params))
+    assert model.params.vector is vector and np.array_equal(vector, start)
+    fit(model, x, SGD(0.1), batch_size=3, epochs=1, progress=False)
+    assert not np.array_equal(vector, start) and np.array_equal(OTHER.params.vector, start)  # it alone has moved
+    assert all(np.shares_memory(value, vector) for value in model.params.values())
+
+
+def test_names_and_shapes_of_the_parameters_stay():
+    model = VAE(**SMALL)
+    for change in (lambda: model.params.pop("encoder_b1"), model.params.clear, model.params.popitem):
+        with pytest.raises(TypeError, match="cannot be taken away"):
+            change()
+    with pytest.raises(KeyError, match="encoder_w1"):
+        model.params["encoder_w1"] = 0
+    with pytest.raises(ValueError, match="shape"):
+        model.params["encoder_b1"] = np.zeros(4)
+    with pytest.raises(ValueError, match="params must have the names encoder_W1.*; got W"):
+        model.params = {"W": 1}
+    assert list(model.params) == list(VAE(**SMALL).params)
+
+
+def test_a_likelihood_that_forgets_its_own_gradient_is_told(x):
+    class Forgetful(Gaussian):
+        def backward(self, *arguments):
+            return super().backward(*arguments)[0], {}
+
+    model = VAE(**SMALL, likelihood=Forgetful("learned"))
+    with pytest.raises(ValueError, match="Forgetful.backward must give the gradients of x_logvar; got none"):
+        model.loss_and_grads(x, *model.draw_noise(9, np.random.default_rng(0)))
+
+
+def test_what_a_backward_leaves_out_is_zero_and_not_what_memory_held(x):
+    class Frozen(VAE):
+        def backward(self, x, eps, saved, grads):
+            pass
+
+    for _ in range(3):  # memory that was used before comes back
+        np.full(10_000, 7.0)
+        model = Frozen(**SMALL)
+        assert not model.loss_and_grads(x, *model.draw_noise(9, np.random.default_rng(0)))[1].vector.any()
+
+
+def test_editing_a_config_changes_no_model():
+    model = VAE(**SMALL)
+    model.config["likelihood"]["name"] = "gaussian"
+    model.config["hidden"].append(3)
+    model.likelihood.config["name"] = "gaussian"
+    assert VAE(**SMALL).config["likelihood"] == model.config["likelihood"] == {"name": "bernoulli"}
+    assert model.config["hidden"] == [6, 5]
+
+
+def test_help_shows_every_argument_of_a_constructor():
+    for model_class, own in ((VAE, []), (BetaVAE, ["beta"]), (CapacityVAE, ["gamma", "capacity"])):
+        names = list(inspect.signature(model_class).parameters)
+        assert names[:5] == ["data_dim", "hidden", "latent_dim", "activation", "likelihood"] and names[11:] == own

@@ -85,3 +85,15 @@ def test_the_prior_pulls_every_parameter_toward_zero():
     grads = {"w": GRADS[0].copy()}
     prior_gradient({"w": START}, grads, n_train=50)
     np.testing.assert_allclose(grads["w"], GRADS[0] + START / 50)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(adam_eps=1e-46), Adagrad(adagrad_eps=1e-60)], ids=["Adam", "Adagrad"])
+def test_an_eps_that_is_zero_in_the_dtype_is_refused(optimizer):
+    params = {"W": np.zeros(3, np.float32)}
+    with pytest.raises(ValueError, match="eps is 1e-.*, which is 0 in float32; use 1e-30 or more"):
+        optimizer.initial_state(params)
+    wide = {"W": np.zeros(3)}
+    state = optimizer.initial_state(wide)
+    for _ in range(3):
+        optimizer.step(wide, {"W": np.array([0.0, 1.0, -1.0])}, state)
+    assert np.isfinite(wide["W"]).all()

@@ -1,16 +1,18 @@
 """Promise: the loop weights every example alike, repeats bit for bit, and looking never changes what it does."""
 
+import gc
 import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, fit, ops, training
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, training
 from vae_from_scratch.engine.batches import fetch
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.evaluation import evaluate
+from vae_from_scratch.mlp import NamedVector
 
 
 @pytest.fixture
@@ -248,16 +250,94 @@ def test_a_run_asks_for_no_more_memory_than_its_arrays():
     assert peak - before < 1.2 * (4 * m.params.vector.nbytes + 4 * n * sum(widths))
 
 
-def test_gradients_that_others_may_hold_are_not_written_over():
-    class Kept(VAE):
+def logged(kept):
+    """Everything by which somebody could keep gradients: a name for each, and what makes a model and an optimizer of it."""
+
+    def keep(function, which):
+        def kept_too(*arguments, **options):
+            result = function(*arguments, **options)
+            kept.append(which(arguments, result))
+            return result
+
+        return kept_too
+
+    def on_the_instance(name, which):
+        model = VAE(64, hidden=(8,), latent_dim=2)
+        setattr(model, name, keep(getattr(model, name), which))
+        return model, Adam()
+
+    class Overridden(VAE):
         def loss_and_grads(self, x, *noise):
             terms, grads = super().loss_and_grads(x, *noise)
             kept.append(grads)
             return terms, {name: np.clip(grad, -1, 1).astype(np.float64) for name, grad in grads.items()}
 
+    def wrapped_step():
+        adam = Adam()
+        adam.step = keep(adam.step, lambda arguments, _: arguments[1])
+        return VAE(64, hidden=(8,), latent_dim=2), adam
+
+    def inherited_step():
+        class Watching(Adam):
+            def step(self, params, grads, *rest):
+                kept.append(grads)
+                super().step(params, grads, *rest)
+
+        return VAE(64, hidden=(8,), latent_dim=2), Watching()
+
+    return {
+        "loss_and_grads on the instance": lambda: on_the_instance("loss_and_grads", lambda _, result: result[1]),
+        "backward on the instance": lambda: on_the_instance("backward", lambda arguments, _: arguments[-1]),
+        "a subclass": lambda: (Overridden(64, hidden=(8,), latent_dim=2), Adam()),
+        "step on the instance": wrapped_step,
+        "a subclass of Adam": inherited_step,
+    }
+
+
+@pytest.mark.parametrize("name", logged([]))
+def test_nobody_who_holds_a_gradient_sees_it_change(name):
     kept = []
-    fit(Kept(64, hidden=(8,), latent_dim=2), datasets.digits(), epochs=1, progress=False)
+    model, optimizer = logged(kept)[name]()
+    fit(model, datasets.digits(), optimizer, epochs=1, progress=False)
     assert len({id(grads.vector) for grads in kept}) == len(kept) == 15
+
+
+def test_no_gradient_stays_in_memory_after_a_run():
+    def vectors():
+        return [thing for thing in gc.get_objects() if isinstance(thing, NamedVector)]
+
+    m = model()
+    gc.collect()
+    before = len(vectors())
+    fit(m, np.full((8, 7), 0.5), batch_size=4, epochs=1, progress=False)
+    gc.collect()
+    assert len(vectors()) == before
+
+
+class Counting:
+    """Rows that count how often they are read."""
+
+    def __init__(self, x):
+        self.x, self.read = x, 0
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, indices):
+        rows = self.x[indices]
+        self.read += len(rows)
+        return rows
+
+
+def test_data_are_read_once_before_training_and_once_in_each_epoch():
+    train, valid, epochs = Counting(np.random.default_rng(0).random((3000, 7))), Counting(np.full((2000, 7), 0.5)), 4
+    fit(model(), train, epochs=epochs, x_valid=valid, progress=False)
+    few = 100 * (epochs + 3)  # a look at a hundred rows: whether they can be fetched, a fingerprint
+    assert train.read <= (1 + epochs) * 3000 + training.GLIMPSE + few
+    assert valid.read <= (1 + epochs) * 2000 + few
+    train.read = 0
+    exact.collapse(model(), train)
+    assert train.read <= 2 * 3000 + few
 
 
 def test_a_drawn_data_set_is_looked_at_from_end_to_end():

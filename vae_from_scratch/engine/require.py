@@ -31,12 +31,12 @@ def number(name, value, least=None, above=None, below=None):
     ]
     try:
         found = float(value)
-    except OverflowError:
-        found = math.inf
+    except OverflowError:  # an integer beyond all floats
+        found = value = math.inf
     within = (least is None or found >= least) and (above is None or found > above) and (below is None or found < below)
     if not (math.isfinite(found) and within):
         wanted = f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip()
-        raise ValueError(f"{wanted}, got {value if math.isfinite(found) or found != value else found}")
+        raise ValueError(f"{wanted}, got {value}")
     return found
 
 
