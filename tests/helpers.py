@@ -45,15 +45,15 @@ def load(path):
 
 
 def unsaid(message, words):
-    """Those of these words, separated by spaces, that a message does not hold; 1 is not held by 10, 1.5 or -1.
+    """Those of these words that a message does not hold.  whole|integer: either; 1 is not held by 10, 1.5 or -1.
 
-    >>> unsaid("lr must be at least 0, got -1", "lr -1"), unsaid("lr must be at least 10, got 1.5", "lr 1")
-    ([], ['1'])
+    >>> unsaid("n must be a whole number, got 1.5", "n whole|integer 1.5 1")
+    ['1']
     """
-    return [word for word in words.split() if not re.search(_whole(word), message)]
+    return [word for word in words.split() if not any(re.search(_pattern(each), message) for each in word.split("|"))]
 
 
-def _whole(word):
+def _pattern(word):
     before = r"(?<![\w.-])" if word[0].isdigit() else r"(?<!\w)" * (word[0] != "-" and word[0].isalpha())
     after = r"(?!\w|\.\d)" if word[-1].isdigit() else r"(?!\w)" * word[-1].isalpha()
     return before + re.escape(word) + after
