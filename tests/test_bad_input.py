@@ -1,4 +1,4 @@
-"""Promise: bad input gets one clear error that names the value, what was expected and the way out; nothing is written."""
+"""Promise: bad input gets one clear error: the value, what was expected, the way out; nothing is written."""
 
 import json
 import os
@@ -121,7 +121,7 @@ CALLS = {
     "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed 0 -1"),
     "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed whole|integer None"),
     "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs whole|integer None"),
-    "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule={"beta": 1}), "schedule function|callable {'beta': 1}"),
+    "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule=3), "schedule function|callable 3"),
     "fit: schedule's answer": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0),
         "schedule dict|mapping 2.0",
@@ -169,7 +169,7 @@ CALLS = {
         "Autoencoder p(z) ELBO VAE",
     ),
     "log p(x): samples": (lambda: evaluation.log_likelihood(model(), X, 0), "samples 0 1"),
-    "log p(x): samples not whole": (lambda: evaluation.log_likelihood(model(), X, 1e3), "samples whole|integer 1000.0"),
+    "log p(x): samples as 1e3": (lambda: evaluation.log_likelihood(model(), X, 1e3), "samples whole|integer 1000.0"),
     "log p(x): pairs": (lambda: evaluation.log_likelihood(model(), X, pairs=0), "pairs 0 1"),
     "log p(x): seed": (lambda: evaluation.log_likelihood(model(), X, seed=-1), "seed 0 -1"),
     "log p(x): progress": (lambda: evaluation.log_likelihood(model(), X, progress=1), "progress True False 1"),
