@@ -90,7 +90,7 @@ def joined(text):
 def tables(text):
     """(head, rows) of every table: the row of headers as it stands, the others as lists of cells."""
     found = re.findall(r"^(\|.*)\n\|[-:| ]+\n((?:\|.*(?:\n|\Z))+)", text, re.M)
-    return [(head, [[cell.strip() for cell in row[1:-1].split("|")] for row in rows.split("\n") if row]) for head, rows in found]
+    return [(head, [[*map(str.strip, row[1:-1].split("|"))] for row in rows.splitlines()]) for head, rows in found]
 
 
 def table(text, head=""):

@@ -134,7 +134,7 @@ CALLS = {
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}),
         "BetaVAE 'gamma' beta",
     ),
-    "fit: callback": (lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]), "callback function|callable 3"),
+    "fit: callback": (lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]), "callback function 3"),
     "fit: callback_at": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]), "callback_at 0 1"),
     "fit: checkpoint": (lambda: fit(model(), X, batch_size=3, checkpoint=3), "checkpoint folder|directory 3"),
     "fit: checkpoint_every": (

@@ -89,16 +89,17 @@ def test_every_model(line, expected, here):
 
 def test_every_option_reaches_the_model(undrawn):
     line = (
-        "--model beta-vae --hidden 9,8 --activation relu --decoder-hidden 7,6,5 --decoder-activation softplus --latent-dim 4 --likelihood gaussian "
-        "--sigma per-pixel --mean sigmoid --beta 0.5 --batch-size 64 --optimizer adagrad --lr 0.01 --weight-decay --init normal --binarize threshold "
-        "--seed 3 --dtype float64 --backend numpy"
+        "--model beta-vae --hidden 9,8 --activation relu --decoder-hidden 7,6,5 --decoder-activation softplus "
+        "--latent-dim 4 --likelihood gaussian --sigma per-pixel --mean sigmoid --beta 0.5 --batch-size 64 "
+        "--optimizer adagrad --lr 0.01 --weight-decay --init normal --binarize threshold --seed 3 --dtype float64 "
+        "--backend numpy"
     )
     run(f"{TRAIN} --out r {line}")
     config = load("r/model.npz").config
     assert config == {
-        "data_dim": 64, "hidden": [9, 8], "activation": "relu", "decoder_hidden": [7, 6, 5], "decoder_activation": "softplus",
-        "latent_dim": 4, "likelihood": {"name": "gaussian", "sigma": "per-pixel", "mean": "sigmoid"}, "beta": 0.5, "init": "normal",
-        "seed": 3, "dtype": "float64", "backend": "numpy",
+        "data_dim": 64, "hidden": [9, 8], "activation": "relu", "decoder_hidden": [7, 6, 5],
+        "decoder_activation": "softplus", "latent_dim": 4, "beta": 0.5, "init": "normal", "seed": 3, "dtype": "float64",
+        "likelihood": {"name": "gaussian", "sigma": "per-pixel", "mean": "sigmoid"}, "backend": "numpy",
     }  # fmt: skip
 
 

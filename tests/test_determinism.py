@@ -12,7 +12,8 @@ x = np.random.default_rng(0).uniform(size=(200, 784)).astype(np.float32)
 model = VAE(784, hidden=(500,), latent_dim=20)
 terms, grads = model.loss_and_grads(x[:100], *model.draw_noise(100, np.random.default_rng(1)))
 fit(model, x, Adam(1e-3), epochs=1, progress=False)
-np.savez(sys.argv[1], loss=terms.loss, **{"grads/" + k: v for k, v in grads.items()}, **{"params/" + k: v for k, v in model.params.items()})
+arrays = {"grads/" + name: value for name, value in grads.items()} | {"params/" + k: v for k, v in model.params.items()}
+np.savez(sys.argv[1], loss=terms.loss, **arrays)
 """
 
 

@@ -39,7 +39,7 @@ def test_example(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", marked(REPRODUCTIONS))
 def test_reproduction(name, tmp_path, capsys, monkeypatch):
-    """Its quick form leaves results and figures in one folder; called again it finds its runs done, the numbers stay."""
+    """Its quick form leaves results and figures; called again it finds its runs done, and the numbers stay."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     arguments = ["--quick", "--out", str(tmp_path)]
     load(ROOT / "examples" / f"{name}.py").main(arguments)

@@ -1,4 +1,4 @@
-"""Promise: every figure is drawn without a display, in colours that the colour-blind can tell apart, and shows its data."""
+"""Promise: every figure shows its data, in colours that the colour-blind can tell apart, and needs no display."""
 
 import numpy as np
 import pytest

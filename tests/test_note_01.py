@@ -150,7 +150,8 @@ def test_one_fixed_sigma_is_squared_error_scaled_and_shifted():
 
 def test_the_numbers_by_hand():
     printed = re.search(
-        r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`",
+        r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?"
+        r"Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`",
         joined(note(1)),
     )
     S = np.cov([[2, 1, -2, -1], [1, 2, -1, -2]], bias=True)

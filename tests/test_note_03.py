@@ -1,4 +1,4 @@
-"""Promise: the note on the choice of q is right: the mean-field optimum and its gap, the linear case, both gaps in the figure."""
+"""Promise: note 3 on the choice of q is right: the mean-field optimum, its gap, the linear case, the figure's gaps."""
 
 import functools
 import re

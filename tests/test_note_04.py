@@ -1,4 +1,4 @@
-"""Promise: note 4's closed form of the Gaussian KL is the definition's, its numbers are right, and its claims on rounding hold."""
+"""Promise: note 4's closed form of the KL is the definition's; its numbers and its claims on rounding are right."""
 
 import math
 import re

@@ -207,7 +207,7 @@ def test_where_the_pathwise_estimator_loses(equation, omega):
 
 
 def test_gradients_of_the_kl_in_sigma_log_sigma_and_log_variance():
-    # chain rule from KL.4: d/d sigma = (2 / sigma) d/dl, d/d rho = 2 d/dl; compared with sigma - 1 / sigma and e^(2 rho) - 1
+    # by the chain rule from KL.4: d/d sigma = (2 / sigma) d/dl, which is sigma - 1 / sigma
     std = np.geomspace(0.01, 3, 20)[:, None]
     _, dlogvar = ops.gaussian_kl_backward(np.ones(20), np.zeros_like(std), 2 * np.log(std))
     np.testing.assert_allclose(2 / std * dlogvar, std - 1 / std, rtol=1e-12, atol=1e-12)
@@ -261,7 +261,7 @@ def test_both_estimators_are_unbiased_for_the_elbo(equation):
 
 @pytest.mark.parametrize("equation", ["EST.2"])
 def test_the_gradient_of_the_models_loss_is_unbiased(equation):
-    # the mean over eps of the gradient, against differences (h^4 / 30 and rounding: below 1e-9) of the mean over eps of B
+    # the mean over eps of the gradient, against differences of the mean over eps of B (h^4 / 30, rounding: below 1e-9)
     model, x = small_vae()
     eps, weight = nodes(12)  # any fixed nodes do: both sides use the same
     xs = np.repeat(x, 12, axis=0)

@@ -1,4 +1,4 @@
-"""Promise: note 6's likelihoods are normalised where it says so and not where it says not, and its optima, numbers and ranges hold."""
+"""Promise: note 6's likelihoods are normalised where it says so and only there; its optima, numbers and ranges hold."""
 
 import re
 from fractions import Fraction

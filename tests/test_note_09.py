@@ -1,4 +1,4 @@
-"""Promise: note 9's statements on the length of steps, on the prior and on initial weights hold for the package's optimizers."""
+"""Promise: note 9's statements on steps, on the prior and on initial weights hold for the package's optimizers."""
 
 import numpy as np
 import pytest
@@ -147,7 +147,7 @@ def test_glorot_range_and_variance(equation):
     W = mlp.glorot_uniform(np.random.default_rng(0), 300, 200, np.float64)
     r = np.sqrt(6 / 500)
     assert W.shape == (300, 200) and 0.999 * r < np.abs(W).max() <= r
-    # kurtosis of a uniform is 9/5: the variance of 60,000 draws has relative error sqrt(0.8 / 60000) = 0.37 %; five of them
+    # a uniform's kurtosis is 9/5: the variance of 60,000 draws errs by sqrt(0.8 / 60000) = 0.37 %; five of these
     assert W.var() == pytest.approx(2 / 500, rel=0.0183)
 
 

@@ -1,4 +1,4 @@
-"""Promise: note 10's claims on rate and distortion, the parts of the KL, the linear case and the capacity objective hold."""
+"""Promise: note 10's claims on rate and distortion, the parts of the KL, the linear case and the capacity hold."""
 
 import itertools
 import re
@@ -237,8 +237,8 @@ def test_noise_stays_at_beta_zero(equation):
 # ---- the parts of the rate ---------------------------------------------------------------------------
 
 GRID, STEP = np.linspace(-9, 9, 181, retstep=True)
-# The trapezium rule on step h errs by exp(-2 (pi sigma / h)^2) for a Gaussian of width sigma: nothing at sigma / h = 2.5.
-# The logarithm of a mixture has singularities off the real line, which cost more; at sigma >= 0.25 they were seen to leave 1e-10.
+# The trapezium rule on step h errs by exp(-2 (pi sigma / h)^2) for a Gaussian of width sigma: nothing at 2.5 h.  The
+# logarithm of a mixture has singularities off the real line, which cost more: at sigma >= 0.25, 1e-10 was seen.
 QUADRATURE = 1e-8
 
 
@@ -487,7 +487,8 @@ def test_learned_noise_has_one_branch(start):
     x, _ = linear_data()
     batch, model = with_all_noise(x), linear(sigma="learned", beta=1.3)
     model.params["x_logvar"] = np.log(start)
-    adam = Adam(lr=lambda step: 0.03 * (1 - step / 1000), beta2=0.98)  # 0.999 remembers the steep start at 0.02 too long
+    # beta2: 0.999 remembers the steep start at 0.02 too long
+    adam = Adam(lr=lambda step: 0.03 * (1 - step / 1000), beta2=0.98)
     descend(model, adam, 1000, lambda: batch)
     tau = 1.3 * learned_noise(1.3)
     assert np.exp(model.params["x_logvar"]) == pytest.approx(tau / 1.3, rel=1e-5)

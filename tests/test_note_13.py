@@ -1,4 +1,4 @@
-"""Promise: what note 13 counts is counted, what it bounds stays below the bound and comes near it, and its formulas are the kernels'."""
+"""Promise: note 13's counts are counted, its bounds hold and are nearly reached, its formulas are the kernels'."""
 
 import inspect
 import re
@@ -131,12 +131,17 @@ PARTS = {
 }
 
 
+def cells(name, *counts):
+    """A row of the table, in millions."""
+    return f"| {name} | {' | '.join(f'{count / 1e6:.1f}' for count in counts)} |"
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_row_of_the_table(part):
     function, times, reads, writes = PARTS[part]
     found = count(function, *(ADAM if part == "Adam" else [counted(*shape) for shape in reads]))
     fused = times * 4 * sum(int(np.prod(shape)) for shape in reads + writes)
-    row = f"| {part} | {times * found['other flops'] / 1e6:.1f} | {times * found['other bytes'] / 1e6:.1f} | {fused / 1e6:.1f} |"
+    row = cells(part, times * found["other flops"], times * found["other bytes"], fused)
     assert row in NOTE, row
 
 
@@ -145,7 +150,7 @@ def test_products_of_a_step():
     assert found["product calls"] == 11 and found["product flops"] == 410_000_000 == 2 * N * (3 * 814_000 - 392_000)
     assert sum(value.size for name, value in model.params.items() if "W" in name) == 814_000
     assert sum(value.size for value in model.params.values()) == PARAMETERS
-    row = f"| the 11 matrix products | {found['product flops'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} |"
+    row = cells("the 11 matrix products", found["product flops"], found["product bytes"], found["product bytes"])
     assert row in NOTE, row
     assert f"{found['product flops'] / found['product bytes']:.0f} flops per byte" in NOTE
 
@@ -422,7 +427,7 @@ def test_what_cancels_meets_before_it_is_added():
     sure = rng.random(x.shape) < 0.5
     logits[sure], x[sure] = 1e6, 1  # max(l, 0) - x l = 0
     exact = ops.bernoulli_nll_forward(logits.astype(float), x.astype(float))
-    # 5.7 DELTA of each exp and the rounding of at most 784 float32 additions: less than 1e-5; added one by one, 1e6 leaves 1e-3
+    # 5.7 DELTA of each exp and the rounding of 784 float32 additions: below 1e-5; added one by one, 1e6 leaves 1e-3
     np.testing.assert_allclose(kernels.bernoulli_nll_forward(logits, x), exact, rtol=1e-5)
 
 

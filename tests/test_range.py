@@ -1,4 +1,4 @@
-"""Promise: in float32 every pair is finite and right for logits to +-1e4, log variances to +-80, the rest of order one."""
+"""Promise: in float32 every pair is finite and right: logits to +-1e4, log variances to +-80, the rest of order one."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,12 @@ CASES = {  # pair: calls (name of the function, arguments)
     "relu": [("relu_forward", LOGITS), ("relu_backward", UNIT, np.maximum(LOGITS, 0))],
     "sigmoid": [("sigmoid_forward", LOGITS), ("sigmoid_backward", UNIT, ops.sigmoid_forward(LOGITS))],
     "softplus": [("softplus_forward", LOGITS), ("softplus_backward", UNIT, LOGITS)],
-    "reparameterize": [("reparameterize_forward", UNIT, LOGVARS, UNIT[::-1]), ("reparameterize_backward", UNIT, LOGVARS, UNIT[::-1])],
+    "reparameterize": [
+        ("reparameterize_forward", UNIT, LOGVARS, UNIT[::-1]), ("reparameterize_backward", UNIT, LOGVARS, UNIT[::-1]),
+    ],
     "gaussian_kl": [
-        ("gaussian_kl_per_latent", UNIT, LOGVARS), ("gaussian_kl_forward", UNIT, LOGVARS), ("gaussian_kl_backward", ONES, UNIT, LOGVARS),
+        ("gaussian_kl_per_latent", UNIT, LOGVARS), ("gaussian_kl_forward", UNIT, LOGVARS),
+        ("gaussian_kl_backward", ONES, UNIT, LOGVARS),
     ],
     "bernoulli_nll": [("bernoulli_nll_forward", LOGITS, X), ("bernoulli_nll_backward", ONES, LOGITS, X)],
     "gaussian_nll": [("gaussian_nll_forward", UNIT, LOGVARS, X), ("gaussian_nll_backward", ONES, UNIT, LOGVARS, X)],
@@ -29,7 +32,10 @@ CASES = {  # pair: calls (name of the function, arguments)
     "softmax_cross_entropy": [
         ("softmax_cross_entropy_forward", LOGITS, TARGETS), ("softmax_cross_entropy_backward", ONES, LOGITS, TARGETS),
     ],
-    "capacity": [("capacity_forward", np.float64(1e4), 1000.0, 25.0), ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0)],
+    "capacity": [
+        ("capacity_forward", np.float64(1e4), 1000.0, 25.0),
+        ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0),
+    ],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
