@@ -1,12 +1,21 @@
-"""Settings for all tests: Hypothesis without a deadline, the same examples every time in CI; Ctrl-C as Python has it."""
+"""Settings for all tests: one BLAS thread, the same examples of Hypothesis every time, Ctrl-C as Python has it."""
 
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):  # read when NumPy is imported
+    os.environ.setdefault(name, "1")  # the matrices are small: a second thread is mostly waited for, at full speed
+
+pytest.register_assert_rewrite("helpers")
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds for one promise")

@@ -1,33 +1,21 @@
-"""Promise: bad input gets one clear error that names the value, what was expected and the way out; nothing is written."""
+"""Promise: bad input gets one clear error: the value, what was expected, the way out; nothing is written."""
 
 import json
 import os
 
 import numpy as np
 import pytest
+from helpers import refused, same, unsaid
 
 from vae_from_scratch import (
     SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, save,
 )  # fmt: skip
-from vae_from_scratch.engine import files
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
+from vae_from_scratch.engine import files
 
 X = np.random.default_rng(0).uniform(size=(9, 7))
 RNG = np.random.default_rng(0)
-
-
-class Lazy:
-    """Rows that are fetched when they are asked for, as of a memory map."""
-
-    def __init__(self, x):
-        self.values = x
-
-    def __len__(self):
-        return len(self.values)
-
-    def __getitem__(self, indices):
-        return self.values[indices]
 
 
 def model(**options):
@@ -54,228 +42,183 @@ class FarDown:
         return self.x[indices]
 
 
-CALLS = {  # what is done: (call, telling words)
-    "data_dim zero": (lambda: VAE(0), "data_dim must be at least 1, got 0"),
-    "data_dim float": (lambda: VAE(7.5), "data_dim must be a whole number, got 7.5"),
-    "width zero": (lambda: model(hidden=(5, 0)), "each width in hidden must be at least 1, got 0"),
-    "width a number": (lambda: model(hidden=500), r"hidden must be a sequence of layer widths such as \(500,\)"),
-    "latent_dim negative": (lambda: model(latent_dim=-3), "latent_dim must be at least 1, got -3"),
-    "latent_dim bool": (lambda: model(latent_dim=True), "latent_dim must be a whole number, got True"),
-    "activation": (lambda: model(activation="swish"), "activation must be one of linear, tanh, .*got 'swish'"),
-    "decoder_activation": (lambda: model(decoder_activation="elu"), "decoder_activation must be one of"),
-    "likelihood name": (lambda: model(likelihood="poisson"), "likelihood must be one of bernoulli, gaussian"),
-    "likelihood object": (lambda: model(likelihood=3), "likelihood must be one of"),
-    "no density": (lambda: model(likelihood="squared-error"), "no density.*Gaussian"),
-    "sigma zero": (lambda: Gaussian(sigma=0), "sigma must be a finite number > 0, got 0"),
-    "sigma name": (lambda: Gaussian(sigma="big"), "sigma must be one of learned, per-pixel"),
-    "mean name": (lambda: Gaussian(mean="tanh"), "mean must be one of linear, sigmoid"),
-    "dtype": (lambda: model(dtype="float16"), "dtype must be one of float32, float64, longdouble; got 'float16'"),
-    "backend": (lambda: model(backend="cuda"), "backend must be one of numba, numpy; got 'cuda'"),
-    "init": (lambda: model(init="zeros"), "init must be one of glorot, normal"),
-    "seed": (lambda: model(seed=-1), "seed must be at least 0, got -1"),
-    "beta negative": (lambda: BetaVAE(7, beta=-1), "beta must be a finite number >= 0, got -1"),
-    "beta nan": (lambda: BetaVAE(7, beta=float("nan")), "beta must be a finite number >= 0, got nan"),
-    "gamma": (lambda: CapacityVAE(7, gamma="x"), "gamma must be a number, got 'x'"),
-    "capacity": (lambda: CapacityVAE(7, capacity=-2), "capacity must be a finite number >= 0"),
-    "lr zero": (lambda: Adam(lr=0), "lr must be a finite number > 0, got 0"),
-    "momentum one": (lambda: SGD(momentum=1), "momentum must be a finite number >= 0 and < 1"),
-    "beta2 one": (lambda: Adam(beta2=1.0), "beta2 must be"),
-    "adagrad_eps": (lambda: Adagrad(adagrad_eps=-1), "adagrad_eps must be"),
-    "x one row": (lambda: model().encode(X[0]), r"x must have shape \(N, 7\), got \(7,\); one example is x\[None, :\]"),
-    "x wrong width": (lambda: model().loss(X[:, :5], np.zeros((9, 2))), r"x must have shape \(N, 7\), got \(9, 5\)"),
-    "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x holds uint8 values.*x / 255"),
-    "z wrong width": (lambda: model().decode(np.zeros((3, 5))), r"z must have shape \(N, 2\)"),
-    "noise missing": (lambda: model().loss_and_grads(X), "noise = model.draw_noise"),
-    "noise of another batch": (
-        lambda: model().loss(X, np.zeros((4, 2))),
-        r"x has 9 examples.*\[\(9, 2\)\], got \[\(4, 2\)\]",
-    ),
-    "noise for an autoencoder": (lambda: Autoencoder(7).loss(X, np.zeros((9, 2))), "the noise must have the shapes"),
-    "rng a seed": (lambda: model().draw_noise(3, 0), r"rng must be a numpy.random.Generator.*got 0"),
-    "sample none": (lambda: model().sample(0, RNG), "n must be at least 1"),
-    "unknown setting": (lambda: model().set(beta=1.0), "VAE has no hyperparameter 'beta'; it has: none"),
-    "fit: NaN": (lambda: fit(model(), with_value(np.nan)), r"x holds NaN or infinity \(within rows 0 to 8\)"),
-    "fit: NaN far down": (
-        lambda: fit(model(), FarDown(np.nan)),
-        r"x holds NaN or infinity \(within rows 4000 to 4999\)",
-    ),
-    "fit: above one far down": (lambda: fit(model(), FarDown(7.0)), "x has values from 0 to 7"),
-    "fit: lr below zero": (
-        lambda: fit(model(), X, Adam(lr=lambda step: -step), batch_size=3),
-        r"lr\(1\) must be a finite number >= 0, got -1",
-    ),
-    "fit: weight_decay": (lambda: fit(model(), X, weight_decay=1e-4, batch_size=3), "weight_decay must be True or False"),
-    "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x holds NaN or infinity"),
-    "fit: above one": (
-        lambda: fit(model(), with_value(1.5)),
-        r"to 1.5 .*Bernoulli likelihood needs \[0, 1\]; rescale",
-    ),
-    "fit: below zero": (lambda: fit(model(), with_value(-0.5)), "x has values from -0.5"),
+class Lazy:
+    """Rows that are fetched when they are asked for, as of a memory map."""
+
+    def __init__(self, x):
+        self.values = x
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, indices):
+        return self.values[indices]
+
+
+def stored(value, scale):
+    """A data set of bytes that are all this value."""
+    return datasets.dataset.Dataset("bytes", np.full((20, 7), value, np.uint8), (1, 7), scale=scale)
+
+
+# What is done: (call, words that any good message holds: the name, the value, what was expected or the way out)
+CALLS = {
+    "data_dim zero": (lambda: VAE(0), "data_dim 0 1"),
+    "data_dim float": (lambda: VAE(7.5), "data_dim whole|integer 7.5"),
+    "width zero": (lambda: model(hidden=(5, 0)), "hidden 0 1"),
+    "width a number": (lambda: model(hidden=500), "hidden (500,)"),
+    "latent_dim negative": (lambda: model(latent_dim=-3), "latent_dim -3 1"),
+    "latent_dim bool": (lambda: model(latent_dim=True), "latent_dim whole|integer True"),
+    "activation": (lambda: model(activation="swish"), "activation linear tanh relu sigmoid softplus 'swish'"),
+    "decoder_activation": (lambda: model(decoder_activation="swish"), "decoder_activation tanh 'swish'"),
+    "likelihood name": (lambda: model(likelihood="poisson"), "likelihood bernoulli gaussian 'poisson'"),
+    "likelihood object": (lambda: model(likelihood=3), "likelihood bernoulli 3"),
+    "no density": (lambda: model(likelihood="squared-error"), "squared-error density Gaussian"),
+    "sigma zero": (lambda: Gaussian(sigma=0), "sigma 0"),
+    "sigma name": (lambda: Gaussian(sigma="big"), "sigma learned per-pixel 'big'"),
+    "mean name": (lambda: Gaussian(mean="tanh"), "mean linear sigmoid 'tanh'"),
+    "dtype": (lambda: model(dtype="float16"), "dtype float32 float64 'float16'"),
+    "backend": (lambda: model(backend="cuda"), "backend numba numpy 'cuda'"),
+    "init": (lambda: model(init="zeros"), "init glorot normal 'zeros'"),
+    "seed": (lambda: model(seed=-1), "seed 0 -1"),
+    "beta negative": (lambda: BetaVAE(7, beta=-1), "beta 0 -1"),
+    "beta nan": (lambda: BetaVAE(7, beta=float("nan")), "beta 0 nan"),
+    "gamma": (lambda: CapacityVAE(7, gamma="x"), "gamma number|float 'x'"),
+    "capacity": (lambda: CapacityVAE(7, capacity=-2), "capacity 0 -2"),
+    "lr zero": (lambda: Adam(lr=0), "lr 0"),
+    "momentum one": (lambda: SGD(momentum=1), "momentum 0 1"),
+    "beta2 one": (lambda: Adam(beta2=1.0), "beta2 1"),
+    "adagrad_eps": (lambda: Adagrad(adagrad_eps=-1), "adagrad_eps 0 -1"),
+    "x one row": (lambda: model().encode(X[0]), "x (N, 7) (7,) x[None, :]"),
+    "x wrong width": (lambda: model().loss(X[:, :5], np.zeros((9, 2))), "x (N, 7) (9, 5)"),
+    "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x uint8 floats|float / 255"),
+    "z wrong width": (lambda: model().decode(np.zeros((3, 5))), "z (N, 2) (3, 5)"),
+    "noise missing": (lambda: model().loss_and_grads(X), "noise model.draw_noise"),
+    "noise of another batch": (lambda: model().loss(X, np.zeros((4, 2))), "x 9 (9, 2) (4, 2)"),
+    "noise for an autoencoder": (lambda: Autoencoder(7).loss(X, np.zeros((9, 2))), "noise (9, 2)"),
+    "rng a seed": (lambda: model().draw_noise(3, 0), "rng numpy.random.Generator numpy.random.default_rng(0) 0"),
+    "sample none": (lambda: model().sample(0, RNG), "n 0 1"),
+    "unknown setting": (lambda: model().set(beta=1.0), "VAE 'beta' none"),
+    "fit: NaN": (lambda: fit(model(), with_value(np.nan)), "x NaN 0 8"),
+    "fit: NaN far down": (lambda: fit(model(), FarDown(np.nan)), "x NaN 4000 4999"),
+    "fit: above one far down": (lambda: fit(model(), FarDown(7.0)), "x 0 7 Bernoulli [0, 1]"),
+    "fit: lr below zero": (lambda: fit(model(), X, Adam(lr=lambda step: -step), batch_size=3), "lr(1) 0 -1"),
+    "fit: weight_decay": (lambda: fit(model(), X, weight_decay=1e-4, batch_size=3), "weight_decay True False 0.0001"),
+    "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x infinity 0 8"),
+    "fit: above one": (lambda: fit(model(), with_value(1.5)), "x 1.5 Bernoulli [0, 1] / 255 Gaussian"),
+    "fit: below zero": (lambda: fit(model(), with_value(-0.5)), "x -0.5 Bernoulli [0, 1]"),
     "fit: binarize wants [0, 1]": (
         lambda: fit(model(likelihood="gaussian"), with_value(2.0), binarize="dynamic"),
-        "values from",
+        "x 2 [0, 1]",
     ),
-    "fit: integers": (lambda: fit(model(), np.ones((9, 7), int)), "floats were expected; images of integers"),
-    "fit: strings": (lambda: fit(model(), np.array([["a"] * 7])), "floats were expected"),
-    "fit: empty": (lambda: fit(model(), X[:0]), "x is empty"),
-    "fit: wrong width": (lambda: fit(model(), X[:, :3]), r"x must have shape \(N, 7\)"),
-    "fit: a list": (lambda: fit(model(), X.tolist()), r"x must have len\(x\) and x\[indices\]"),
-    "fit: a number": (lambda: fit(model(), 3), r"x must have len\(x\) and x\[indices\]"),
-    "fit: batch too large": (lambda: fit(model(), X), "batch_size is 100, but x has only 9 examples; use at most 9"),
-    "fit: batch zero": (lambda: fit(model(), X, batch_size=0), "batch_size must be at least 1"),
-    "fit: epochs": (lambda: fit(model(), X, batch_size=3, epochs=1.5), "epochs must be a whole number"),
-    "fit: binarize": (
-        lambda: fit(model(), X, batch_size=3, binarize="yes"),
-        "binarize must be one of none, threshold, dynamic",
-    ),
-    "fit: optimizer": (lambda: fit(model(), X, optimizer="adam", batch_size=3), r"optimizer must be SGD\(...\)"),
-    "fit: x_valid": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.nan)), "x_valid holds NaN"),
-    "fit: callback_at alone": (
-        lambda: fit(model(), X, batch_size=3, callback_at=[5]),
-        "callback and callback_at go together",
-    ),
-    "fit: no model": (lambda: fit("vae", X), r"model must be an Autoencoder\(...\), VAE.*got 'vae'"),
-    "fit: a class": (lambda: fit(VAE, X, batch_size=3), r"model must be an Autoencoder.*got <class"),
-    "fit: an optimizer's class": (
-        lambda: fit(model(), X, Adam, batch_size=3),
-        r"optimizer must be SGD\(...\).*got <class",
-    ),
-    "evaluate: no model": (lambda: evaluation.evaluate(None, X), "model must be an Autoencoder.*got None"),
-    "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x holds NaN or infinity"),
-    "fit: x_valid infinity": (
-        lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)),
-        "x_valid holds NaN or infinity",
-    ),
-    "fit: x_valid empty": (lambda: fit(model(), X, batch_size=3, x_valid=X[:0]), "x_valid is empty"),
-    "fit: x_valid width": (
-        lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]),
-        r"x_valid must have shape \(N, 7\)",
-    ),
+    "fit: integers": (lambda: fit(model(), np.ones((9, 7), int)), "x int64 floats|float / 255"),
+    "fit: strings": (lambda: fit(model(), np.array([["a"] * 7])), "x <U1 floats|float"),
+    "fit: empty": (lambda: fit(model(), X[:0]), "x empty|examples"),
+    "fit: wrong width": (lambda: fit(model(), X[:, :3]), "x (N, 7) 3)"),
+    "fit: a list": (lambda: fit(model(), X.tolist()), "x len(x) x[indices] list"),
+    "fit: a number": (lambda: fit(model(), 3), "x len(x) x[indices] int"),
+    "fit: batch too large": (lambda: fit(model(), X), "batch_size 100 9"),
+    "fit: batch zero": (lambda: fit(model(), X, batch_size=0), "batch_size 0 1"),
+    "fit: epochs": (lambda: fit(model(), X, batch_size=3, epochs=1.5), "epochs whole|integer 1.5"),
+    "fit: binarize": (lambda: fit(model(), X, batch_size=3, binarize="yes"), "binarize none threshold dynamic 'yes'"),
+    "fit: optimizer": (lambda: fit(model(), X, optimizer="adam", batch_size=3), "optimizer SGD(...) Adam(...) 'adam'"),
+    "fit: x_valid": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.nan)), "x_valid NaN"),
+    "fit: callback_at alone": (lambda: fit(model(), X, batch_size=3, callback_at=[5]), "callback callback_at"),
+    "fit: no model": (lambda: fit("vae", X), "model Autoencoder(...) VAE(...) BetaVAE(...) 'vae'"),
+    "fit: a class": (lambda: fit(VAE, X, batch_size=3), "model VAE(...) <class"),
+    "fit: an optimizer's class": (lambda: fit(model(), X, Adam, batch_size=3), "optimizer Adam(...) <class"),
+    "evaluate: no model": (lambda: evaluation.evaluate(None, X), "model VAE(...) None"),
+    "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x infinity 0 8"),
+    "fit: x_valid infinity": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)), "x_valid infinity"),
+    "fit: x_valid empty": (lambda: fit(model(), X, batch_size=3, x_valid=X[:0]), "x_valid empty|examples"),
+    "fit: x_valid width": (lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]), "x_valid (N, 7) 3)"),
     "fit: x_valid integers": (
         lambda: fit(model(), X, batch_size=3, x_valid=np.ones((9, 7), int)),
-        "x_valid holds int64.*x / 255",
+        "x_valid int64 floats|float / 255",
     ),
-    "fit: one example": (
-        lambda: fit(model(), X[0], batch_size=1),
-        r"x must have shape \(N, 7\), got \(7,\); one example is x\[None",
-    ),
-    "fit: callback_at an array": (
-        lambda: fit(model(), X, batch_size=3, callback=print, callback_at=np.arange(3)),
-        "each number in callback_at must be at least 1, got 0",
-    ),
-    "fit: callback_at is missing": (lambda: fit(model(), X, batch_size=3, callback=print), "go together"),
-    "lr beyond all floats": (lambda: Adam(lr=10**400), "lr must be a finite number > 0, got inf"),
-    "epochs beyond all integers": (lambda: fit(model(), X, batch_size=3, epochs=10**400), "epochs must be below .*, got"),
-    "adagrad_eps zero": (lambda: Adagrad(adagrad_eps=0), "adagrad_eps must be a finite number > 0, got 0"),
-    "a seed too long": (lambda: model(seed=2**128), "seed must be below 3402.*, got"),
-    "bytes as they are": (
-        lambda: fit(model(), datasets.dataset.Dataset("b", np.full((20, 7), 200, np.uint8), (1, 7)), batch_size=3),
-        "x has values from 200 to 200.*rescale",
-    ),
-    "bytes beyond the scale": (
-        lambda: fit(model(), datasets.dataset.Dataset("b", np.full((20, 7), 17, np.uint8), (1, 7), scale=16), batch_size=3),
-        "x has values from 1.0625 to 1.0625",
-    ),
-    "NaN behind a lazy array": (lambda: fit(model(), Lazy(with_value(np.nan)), batch_size=3), "x holds NaN or infinity"),
-    "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed must be at least 0, got -1"),
-    "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed must be a whole number, got None"),
-    "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs must be a whole number, got None"),
-    "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule={"beta": 1}), "schedule must be a function, got"),
+    "fit: one example": (lambda: fit(model(), X[0], batch_size=1), "x (N, 7) (7,) x[None, :]"),
+    "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed 0 -1"),
+    "fit: seed None": (lambda: fit(model(), X, batch_size=3, seed=None), "seed whole|integer None"),
+    "fit: epochs None": (lambda: fit(model(), X, batch_size=3, epochs=None), "epochs whole|integer None"),
+    "fit: schedule": (lambda: fit(model(), X, batch_size=3, schedule=3), "schedule function|callable 3"),
     "fit: schedule's answer": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: 2.0),
-        "must return a dict of hyper.*got 2.0",
+        "schedule dict|mapping 2.0",
     ),
     "fit: schedule's value": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"beta": np.nan}),
-        "beta must be a finite",
+        "beta 0 nan",
     ),
     "fit: schedule's name": (
         lambda: fit(BetaVAE(7), X, batch_size=3, schedule=lambda step: {"gamma": 1}),
-        "no hyperparameter 'gamma'; it has: beta",
+        "BetaVAE 'gamma' beta",
     ),
-    "fit: callback": (
-        lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]),
-        "callback must be a function, got 3",
-    ),
-    "fit: callback_at": (
-        lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]),
-        "each number in callback_at must be at least 1",
-    ),
-    "fit: checkpoint": (
-        lambda: fit(model(), X, batch_size=3, checkpoint=3),
-        "checkpoint must be the name of a folder, got 3",
-    ),
+    "fit: callback": (lambda: fit(model(), X, batch_size=3, callback=3, callback_at=[1]), "callback function 3"),
+    "fit: callback_at": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=[0]), "callback_at 0 1"),
+    "fit: checkpoint": (lambda: fit(model(), X, batch_size=3, checkpoint=3), "checkpoint folder|directory 3"),
     "fit: checkpoint_seconds": (
         lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_seconds=-1),
-        "checkpoint_seconds must be .* >= 0, got -1",
+        "checkpoint_seconds 0 -1",
     ),
     "fit: checkpoint_seconds a string": (
         lambda: fit(model(), X, batch_size=3, checkpoint="c", checkpoint_seconds="1"),
-        "checkpoint_seconds must be a number, got '1'",
+        "checkpoint_seconds number|float '1'",
     ),
-    "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_seconds=1), "need checkpoint=FOLDER"),
-    "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "need checkpoint=FOLDER"),
+    "fit: nowhere to keep": (lambda: fit(model(), X, batch_size=3, checkpoint_seconds=1), "checkpoint_seconds checkpoint="),
+    "fit: callback_at an array": (
+        lambda: fit(model(), X, batch_size=3, callback=print, callback_at=np.arange(3)),
+        "callback_at 0 1",
+    ),
+    "fit: callback_at is missing": (lambda: fit(model(), X, batch_size=3, callback=print), "callback callback_at"),
+    "lr beyond all floats": (lambda: Adam(lr=10**400), "lr 0 inf"),
+    "epochs beyond all integers": (lambda: fit(model(), X, batch_size=3, epochs=10**400), f"epochs {2**63} digits"),
+    "adagrad_eps zero": (lambda: Adagrad(adagrad_eps=0), "adagrad_eps 0"),
+    "a seed too long": (lambda: model(seed=2**128), f"seed {2**128} digits"),
+    "bytes as they are": (lambda: fit(model(), stored(200, 1), batch_size=3), "x 200 [0, 1] / 255"),
+    "bytes beyond the scale": (lambda: fit(model(), stored(17, 16), batch_size=3), "x 1.0625 [0, 1]"),
+    "NaN behind a lazy array": (lambda: fit(model(), Lazy(with_value(np.nan)), batch_size=3), "x NaN"),
+    "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "resume checkpoint="),
     "fit: nothing kept of bad data": (
         lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"),
-        "x holds NaN",
+        "x NaN 0 8",
     ),
-    "save: no model": (lambda: save({"a": 1}, "m.npz"), "model must be an Autoencoder, VAE.*got"),
-    "encode: integers": (
-        lambda: model().encode(np.ones((2, 7), int)),
-        "x holds int64 values, floats were expected; images of integers",
-    ),
-    "encode: a string": (lambda: model().encode("x"), r"x must have shape \(N, 7\), got \(\)"),
-    "one latent, noise of two": (
-        lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))),
-        r"shapes \[\(9, 1\)\], got \[\(9, 2\)\]",
-    ),
-    "sigma NaN": (lambda: Gaussian(sigma=float("nan")), "sigma must be a finite number > 0, got nan"),
-    "adam_eps zero": (lambda: Adam(adam_eps=0), "adam_eps must be a finite number > 0, got 0"),
-    "lr a string": (lambda: Adam(lr="fast"), "lr must be a number, got 'fast'"),
-    "evaluate: batch_size": (lambda: evaluation.evaluate(model(), X, batch_size=0), "batch_size must be at least 1"),
-    "evaluate: binarize": (lambda: evaluation.evaluate(model(), X, binarize="no"), "binarize must be one of"),
-    "blobs: size": (lambda: datasets.blobs(size=0), "size must be at least 1"),
-    "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x is empty"),
-    "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x holds NaN"),
-    "evaluate: samples": (lambda: evaluation.evaluate(model(), X, samples=0), "samples must be at least 1, got 0"),
+    "save: no model": (lambda: save({"a": 1}, "m.npz"), "model Autoencoder VAE BetaVAE {'a'"),
+    "encode: integers": (lambda: model().encode(np.ones((2, 7), int)), "x int64 floats|float / 255"),
+    "encode: a string": (lambda: model().encode("x"), "x (N, 7) ()"),
+    "one latent, noise of two": (lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))), "noise (9, 1) (9, 2)"),
+    "sigma NaN": (lambda: Gaussian(sigma=float("nan")), "sigma 0 nan"),
+    "adam_eps zero": (lambda: Adam(adam_eps=0), "adam_eps 0"),
+    "lr a string": (lambda: Adam(lr="fast"), "lr number|float 'fast'"),
+    "evaluate: batch_size": (lambda: evaluation.evaluate(model(), X, batch_size=0), "batch_size 0 1"),
+    "evaluate: binarize": (lambda: evaluation.evaluate(model(), X, binarize="no"), "binarize none dynamic 'no'"),
+    "blobs: size": (lambda: datasets.blobs(size=0), "size 0 1"),
+    "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x empty|examples"),
+    "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x NaN 0 8"),
+    "evaluate: samples": (lambda: evaluation.evaluate(model(), X, samples=0), "samples 0 1"),
     "evaluate: samples of an autoencoder": (
         lambda: evaluation.evaluate(Autoencoder(7, (4,), 2), X, samples=2),
-        r"an Autoencoder has no prior p\(z\), so no ELBO and no log p\(x\); train a VAE",
+        "Autoencoder p(z) ELBO VAE",
     ),
-    "log p(x): samples": (lambda: evaluation.log_likelihood(model(), X, 0), "samples must be at least 1, got 0"),
-    "log p(x): samples not whole": (
-        lambda: evaluation.log_likelihood(model(), X, 1e3),
-        "samples must be a whole number, got 1000.0",
-    ),
-    "log p(x): pairs": (lambda: evaluation.log_likelihood(model(), X, pairs=0), "pairs must be at least 1, got 0"),
-    "log p(x): seed": (lambda: evaluation.log_likelihood(model(), X, seed=-1), "seed must be at least 0, got -1"),
-    "log p(x): progress": (
-        lambda: evaluation.log_likelihood(model(), X, progress=1),
-        "progress must be True or False, got 1",
-    ),
-    "log p(x): range": (lambda: evaluation.log_likelihood(model(), X + 1), r"a Bernoulli likelihood needs \[0, 1\]"),
-    "log p(x): autoencoder": (lambda: evaluation.log_likelihood(Autoencoder(7, (4,), 2), X), "has no prior"),
-    "quadrature: autoencoder": (lambda: exact.quadrature(Autoencoder(7, (4,), 2), X), "has no prior"),
-    "quadrature: three latents": (
-        lambda: exact.quadrature(model(latent_dim=3), X),
-        "a grid over 3 latents is too large, quadrature is for one or two; use importance",
-    ),
-    "collapse: autoencoder": (lambda: exact.collapse(Autoencoder(7, (4,), 2), X), "has no prior"),
-    "collapse: shape": (lambda: exact.collapse(model(), X[:, :3]), r"x must have shape \(N, 7\)"),
-    "data: name": (
-        lambda: datasets.load("cifar"),
-        "data must be one of digits, mnist.*or an .npy or .npz file; got 'cifar'",
-    ),
-    "data: split": (lambda: datasets.digits("valid"), "split must be one of train, test; got 'valid'"),
+    "log p(x): samples": (lambda: evaluation.log_likelihood(model(), X, 0), "samples 0 1"),
+    "log p(x): samples as 1e3": (lambda: evaluation.log_likelihood(model(), X, 1e3), "samples whole|integer 1000.0"),
+    "log p(x): pairs": (lambda: evaluation.log_likelihood(model(), X, pairs=0), "pairs 0 1"),
+    "log p(x): seed": (lambda: evaluation.log_likelihood(model(), X, seed=-1), "seed 0 -1"),
+    "log p(x): progress": (lambda: evaluation.log_likelihood(model(), X, progress=1), "progress True False 1"),
+    "log p(x): range": (lambda: evaluation.log_likelihood(model(), X + 1), "x Bernoulli [0, 1] Gaussian"),
+    "log p(x): autoencoder": (lambda: evaluation.log_likelihood(Autoencoder(7, (4,), 2), X), "Autoencoder p(z) VAE"),
+    "quadrature: autoencoder": (lambda: exact.quadrature(Autoencoder(7, (4,), 2), X), "Autoencoder p(z) VAE"),
+    "quadrature: three latents": (lambda: exact.quadrature(model(latent_dim=3), X), "3 latents one|1 two|2 importance"),
+    "collapse: autoencoder": (lambda: exact.collapse(Autoencoder(7, (4,), 2), X), "Autoencoder p(z) VAE"),
+    "collapse: shape": (lambda: exact.collapse(model(), X[:, :3]), "x (N, 7) 3)"),
+    "data: name": (lambda: datasets.load("cifar"), "data digits mnist .npy .npz 'cifar'"),
+    "data: split": (lambda: datasets.digits("valid"), "split train test 'valid'"),
 }
 
 
 @pytest.mark.parametrize("call, words", CALLS.values(), ids=CALLS)
 def test_bad_call(call, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((ValueError, TypeError), match=words) as caught:
+    with refused(words):
         call()
-    assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -287,10 +230,9 @@ def test_the_smallest_of_everything_works():
 
 def test_a_refused_fit_changes_nothing():
     m = model()
-    before = {name: value.copy() for name, value in m.params.items()}
     with pytest.raises(ValueError):
         fit(m, with_value(np.nan), batch_size=3)
-    assert all(np.array_equal(before[name], value) for name, value in m.params.items())
+    assert same(m, model())
 
 
 @pytest.fixture
@@ -335,72 +277,72 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-COMMANDS = {  # command line: telling words of the one line on stderr
-    "train --data cifar": "data must be one of",
+COMMANDS = {  # command line: words of the one line on stderr
+    "train --data cifar": "data digits mnist .npz cifar",
     "train --data missing.npy": "missing.npy",
-    "train --data noise.npz": "noise.npz is not a readable .npz file",
-    "train --data nan.npy": "NaN or infinity",
-    "train --data wide.npy": "needs [0, 1]; rescale it",
-    "train --data ints.npy": "store floats, uint8 (0..255) or bool",
-    "train --data flat.npy": "(n, D) or (n, rows, columns)",
-    "train --data other.npz": "an array called images (or x) is needed",
-    "train --data frey": "set VAE_FROM_SCRATCH_DATA",
-    "train --latent-dim 0": "latent_dim must be at least 1",
-    "train --hidden 5,0": "each width in hidden must be at least 1",
-    "train --hidden five": "--hidden",
-    "train --model gan": "--model",
-    "train --epochs 0": "epochs must be at least 1",
-    "train --batch-size 100000": "batch_size is 100000, but x has only 1500 examples",
-    "train --lr -1": "lr must be",
-    "train --lr nan": "lr must be",
-    "train --beta -1": "beta must be",
-    "train --model vae --beta 3": "--beta 3.0 has no effect without --model beta-vae",
-    "train --capacity 3": "--capacity 3.0 has no effect without --model capacity-vae",
-    "train --sigma 0.5": "--sigma 0.5 has no effect without --likelihood gaussian",
-    "train --likelihood gaussian --sigma wide": "--sigma",
-    "train --likelihood squared-error": "no density",
-    "train --seed -1": "seed must be",
-    "train --out full": "full is not an empty folder",
-    "train --out noise.npz": "noise.npz is not an empty folder",
+    "train --data noise.npz": "noise.npz .npz",
+    "train --data nan.npy": "NaN",
+    "train --data wide.npy": "7 Bernoulli [0, 1] / 255",
+    "train --data ints.npy": "ints.npy int64 floats|float uint8 (0..255) bool",
+    "train --data flat.npy": "flat.npy (200,) (n, D) (n, rows, columns)",
+    "train --data other.npz": "other.npz images x pictures",
+    "train --data frey": "frey_faces.npz VAE_FROM_SCRATCH_DATA",
+    "train --latent-dim 0": "latent_dim 0 1",
+    "train --hidden 5,0": "hidden 0 1",
+    "train --hidden five": "--hidden five",
+    "train --model gan": "--model 'gan' vae beta-vae",
+    "train --epochs 0": "epochs 0 1",
+    "train --batch-size 100000": "batch_size 100000 1500",
+    "train --lr -1": "lr -1.0 0",
+    "train --lr nan": "lr nan",
+    "train --beta -1": "beta -1.0 0",
+    "train --model vae --beta 3": "--beta 3.0 --model beta-vae",
+    "train --capacity 3": "--capacity 3.0 --model capacity-vae",
+    "train --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
+    "train --likelihood gaussian --sigma wide": "--sigma wide",
+    "train --likelihood squared-error": "squared-error density Gaussian",
+    "train --seed -1": "seed -1 0",
+    "train --out full": "full empty --out",
+    "train --out noise.npz": "noise.npz folder|directory --out",
     "train --out noise.npz/run": "noise.npz",
     "train --colour red": "--colour",
-    "train --data empty.npy": "with n >= 10 is needed",
-    "train --data inf.npy --likelihood gaussian": "NaN or infinity",
-    "train --data objects.npy": "Object arrays are never loaded",
-    "train --data cut.npy": "promises 640 bytes",
-    "train --data labels.npz": "20 images but labels of shape (3,)",
-    "train --data small.npy": "batch_size is 100, but x has only 18 examples; use at most 18",
-    "train --latent-dim two": "argument --latent-dim: invalid int value: 'two'",
-    "train --hidden 99999999999": "Unable to allocate",
-    "train --epochs 1.5": "argument --epochs: invalid int value: '1.5'",
-    "train --optimizer lbfgs": "argument --optimizer: invalid choice: 'lbfgs'",
-    "train --dtype float16": "argument --dtype: invalid choice: 'float16'",
-    "train --checkpoint-seconds -2": "checkpoint_seconds must be a finite number >= 0, got -2",
-    "train --likelihood gaussian --sigma -1": "sigma must be a finite number > 0, got -1.0",
-    "train --resume": "argument --resume: expected one argument",
-    "train --resume nowhere": "nowhere holds no config.json; name a folder that vae-from-scratch train has left",
-    "train --resume full": "full holds no config.json",
-    "train --resume half": "config.json is not valid JSON",
-    "train --resume odd": "does not hold the options of this version",
-    "train --resume edited": "optimizer must be one of adam, adagrad, sgd; got 'lbfgs'",
-    "train --resume typed": "hidden must be a sequence of layer widths",
-    "train --resume damaged": "damaged/checkpoint.npz is not a readable .npz file",
-    "train --resume begun --lr 0.1": "--resume takes everything but --epochs from begun; leave out --lr",
-    "train --resume begun --out other --latent-dim 3": "leave out --latent-dim, --out",
-    "train --resume begun --epochs 0": "epochs must be at least 1",
-    "evaluate begun": "begun holds no model.npz",
-    "sample nowhere --n many": "argument --n: invalid int value: 'many'",
-    "evaluate nowhere": "nowhere holds no model.npz",
-    "evaluate done --samples 0": "samples must be at least 1, got 0",
-    "evaluate done --importance-samples 0": "importance_samples must be at least 1, got 0",
-    "evaluate done --importance-samples 1e3": "argument --importance-samples: invalid int value: '1e3'",
-    "evaluate done --quadrature": "a grid over 3 latents is too large, quadrature is for one or two",
-    "evaluate codes --samples 5": "an Autoencoder has no prior p(z), so no ELBO",
-    "evaluate codes --importance-samples 10": "an Autoencoder has no prior p(z), so no ELBO",
-    "evaluate codes --quadrature": "an Autoencoder has no prior p(z), so no ELBO",
-    "sample full": "full holds no model.npz",
+    "train --data empty.npy": "empty.npy 10",
+    "train --data inf.npy --likelihood gaussian": "infinity",
+    "train --data objects.npy": "objects.npy",
+    "train --data cut.npy": "cut.npy 640",
+    "train --data labels.npz": "labels.npz 20 labels (3,)",
+    "train --data small.npy": "batch_size 100 18",
+    "train --latent-dim two": "--latent-dim int 'two'",
+    "train --hidden 99999999999": "allocate|memory",
+    "train --epochs 1.5": "--epochs int '1.5'",
+    "train --optimizer lbfgs": "--optimizer 'lbfgs' adam adagrad sgd",
+    "train --dtype float16": "--dtype 'float16' float32 float64",
+    "train --checkpoint-seconds -2": "checkpoint_seconds -2.0 0",
+    "train --likelihood gaussian --sigma -1": "sigma -1.0 0",
+    "train --resume": "--resume one",
+    "train --resume nowhere": "nowhere config.json vae-from-scratch train",
+    "train --resume full": "full config.json",
+    "train --resume half": "half/config.json JSON",
+    "train --resume odd": "odd/config.json options colour",
+    "train --resume edited": "edited/config.json optimizer adam adagrad sgd 'lbfgs'",
+    "train --resume typed": "hidden (500,) 'wide'",
+    "train --resume damaged": "damaged/checkpoint.npz .npz",
+    "train --resume begun --lr 0.1": "--resume --epochs begun --lr",
+    "train --resume begun --out other --latent-dim 3": "--resume begun --latent-dim --out",
+    "train --resume begun --epochs 0": "epochs 0 1",
+    "evaluate begun": "begun model.npz",
+    "sample nowhere --n many": "--n int 'many'",
+    "evaluate nowhere": "nowhere model.npz",
+    "evaluate done --samples 0": "samples 0 1",
+    "evaluate done --importance-samples 0": "importance_samples 0 1",
+    "evaluate done --importance-samples 1e3": "--importance-samples int '1e3'",
+    "evaluate done --quadrature": "3 latents one|1 two|2 importance",
+    "evaluate codes --samples 5": "Autoencoder p(z) ELBO",
+    "evaluate codes --importance-samples 10": "Autoencoder p(z) p(x)",
+    "evaluate codes --quadrature": "Autoencoder p(z) p(x)",
+    "sample full": "full model.npz",
     "traverse": "RUN",
-    "dream": "dream",
+    "dream": "'dream' train evaluate",
     "": "COMMAND",
 }
 
@@ -413,7 +355,8 @@ def test_bad_command_line(line, here, capsys):
     except SystemExit as stop:  # argparse's own
         code = stop.code
     error = capsys.readouterr().err.replace("\\", "/")
-    assert code == 2 and COMMANDS[line] in error and error.startswith("vae-from-scratch") and error.count("\n") == 1
+    assert code == 2 and error.startswith("vae-from-scratch") and error.count("\n") == 1
+    assert not unsaid(error, COMMANDS[line]), error
     assert sorted(str(path) for path in here.rglob("*")) == before
 
 
@@ -433,6 +376,6 @@ def test_a_folder_that_refuses_is_one_line(here, capsys, monkeypatch):
     monkeypatch.setattr(files, "open", refuse, raising=False)
     before = sorted(here.rglob("*"))
     assert main(["train", "--data", "blobs", "--out", "new"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "Permission denied: 'new/" in error.replace("\\", "/")
+    error = capsys.readouterr().err.replace("\\", "/")
+    assert error.count("\n") == 1 and not unsaid(error, "denied 'new/"), error
     assert sorted(here.rglob("*")) == before

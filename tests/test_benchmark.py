@@ -1,18 +1,14 @@
 """Promise: the benchmark times nothing that is not the same training step; --quick runs among the examples."""
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import ROOT, load
 
 from vae_from_scratch import ops
 
-PATH = Path(__file__).parents[1] / "examples" / "benchmark.py"
-spec = importlib.util.spec_from_file_location("benchmark", PATH)
-benchmark = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(benchmark)
+benchmark = load(ROOT / "examples" / "benchmark.py")
 
 _, ARGUMENTS, N = benchmark.WORKLOADS["tiny"]
 RNG = np.random.default_rng(0)

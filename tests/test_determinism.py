@@ -1,11 +1,8 @@
 """Promise: same seed, machine, backend and threads, same bits; other thread counts, the same step to rounding."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from helpers import python, same
 
 STEP = """
 import sys
@@ -14,16 +11,15 @@ from vae_from_scratch import VAE, Adam, fit
 x = np.random.default_rng(0).uniform(size=(200, 784)).astype(np.float32)
 model = VAE(784, hidden=(500,), latent_dim=20)
 terms, grads = model.loss_and_grads(x[:100], *model.draw_noise(100, np.random.default_rng(1)))
-start = {name: value.copy() for name, value in model.params.items()}
 fit(model, x, Adam(1e-3), epochs=1, progress=False)
-np.savez(sys.argv[1], loss=terms.loss, **{"grads/" + k: v for k, v in grads.items()}, **{"params/" + k: v for k, v in model.params.items()})
+arrays = {"grads/" + name: value for name, value in grads.items()} | {"params/" + k: v for k, v in model.params.items()}
+np.savez(sys.argv[1], loss=terms.loss, **arrays)
 """
 
 
 def step(path, threads):
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", STEP, str(path)], env=environment, check=True)
+    python("-c", STEP, path, **dict.fromkeys(names, str(threads)))
     with np.load(path) as arrays:
         return dict(arrays)
 
@@ -35,8 +31,7 @@ def steps(tmp_path_factory):
 
 
 def test_another_process_gets_the_same_bits(steps):
-    one, again = steps[1, 0], steps[1, 1]
-    assert all(np.array_equal(one[name], again[name]) for name in one)
+    assert same(steps[1, 0], steps[1, 1])
 
 
 def test_another_thread_count_gets_the_same_step_to_rounding(steps):

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from helpers import refused, run, unsaid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae_from_scratch import VAE, Autoencoder, datasets, ops, plots
+from vae_from_scratch import VAE, Autoencoder, cli, datasets, ops, plots
 from vae_from_scratch import disentanglement as d
 from vae_from_scratch.cli import main
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -284,8 +285,9 @@ def test_an_autoencoder_has_no_posterior_to_draw_from():
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main("train --data blobs --epochs 1 --latent-dim 3 --out run --quiet".split()) == 0
-    assert main("score run --points 100 --repeats 2 --quiet".split()) == 0
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *args: args[4].mkdir())  # they are test_cli.py's
+    run("train --data blobs --epochs 1 --latent-dim 3 --out run --quiet")
+    run("score run --points 100 --repeats 2 --quiet")
     printed = capsys.readouterr().out
     for title in ("beta-VAE score (row, column)", "FactorVAE score", "MIG, 20-bin", "MIG, samples of q(z|x)"):
         assert title in printed
@@ -296,67 +298,67 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     kl, information, correlation, dimension_wise = map(float, numbers.groups())
     assert information + correlation + dimension_wise == pytest.approx(kl, abs=0.02)
     assert (tmp_path / "run" / "figures" / "scores.png").exists()
-    assert main("score run --score mig --repeats 1 --baselines --quiet".split()) == 0
+    run("score run --score mig --points 100 --repeats 1 --baselines --quiet")
     printed = capsys.readouterr().out
     assert all(f"\n{name}\n    MIG, 20-bin" in printed for name in ("untrained network", "PCA, 3 components", "pixels"))
     before = sorted(tmp_path.rglob("*"))
     for line, words in {
-        "score run --score dci": "each score must be one of beta-vae, factor-vae, mig; got 'dci'",
-        "score run --points 5": "points must be at least 100",
-        "score run --repeats 0": "repeats must be at least 1",
-        "score run --seed -1": "seed must be",
-        "score nowhere": "nowhere holds no model.npz",
+        "score run --score dci": "score beta-vae factor-vae mig 'dci'",
+        "score run --points 5": "points 100 5",
+        "score run --repeats 0": "repeats 1 0",
+        "score run --seed -1": "seed 0 -1",
+        "score nowhere": "nowhere model.npz",
     }.items():
         assert main(line.split()) == 2
         error = capsys.readouterr().err
-        assert words in error and error.count("\n") == 1, line
+        assert not unsaid(error, words) and error.count("\n") == 1, error
     config = tmp_path / "run" / "config.json"
     config.write_text(config.read_text().replace('"blobs"', '"digits"'))
     assert main("score run --quiet".split()) == 2
-    assert "'digits' has no known factors" in capsys.readouterr().err
+    assert not unsaid(capsys.readouterr().err, "'digits' factors")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 BAD = {  # what is done: (call, telling words)
-    "no factors": (lambda: d.beta_vae_score(itself, datasets.digits(), rng()), "'digits' has no known factors"),
-    "an array": (lambda: d.factor_vae_score(itself, np.ones((9, 3)), rng()), "'ndarray' has no known factors"),
-    "one factor": (lambda: d.mig_histogram(itself, dataset(), rng(), factors=["size"]), "factors must be two or more of"),
-    "unknown factor": (lambda: d.beta_vae_score(itself, dataset(), rng(), factors=["size", "hue"]), "got 'hue'"),
-    "a factor twice": (lambda: d.mig_chen(posterior, dataset(), rng(), factors=["size", "size"]), "each once"),
-    "encode no function": (lambda: d.mig_histogram(3, dataset(), rng()), "encode must be a function.*got 3"),
+    "no factors": (lambda: d.beta_vae_score(itself, datasets.digits(), rng()), "'digits' factors"),
+    "an array": (lambda: d.factor_vae_score(itself, np.ones((9, 3)), rng()), "'ndarray' factors"),
+    "one factor": (lambda: d.mig_histogram(itself, dataset(), rng(), factors=["size"]), "factors two|2 size"),
+    "unknown factor": (lambda: d.beta_vae_score(itself, dataset(), rng(), factors=["size", "hue"]), "'hue' place"),
+    "a factor twice": (lambda: d.mig_chen(posterior, dataset(), rng(), factors=["size"] * 2), "once|twice 'size'"),
+    "encode no function": (lambda: d.mig_histogram(3, dataset(), rng()), "encode function|callable 3"),
     "one dimension": (
         lambda: d.mig_histogram(lambda images: images[:, 0], dataset(), rng(), **QUIET),
-        r"encode must return floats \(N, Z\).*for images \(1000, 3\) it gave float32 \(1000,\)".replace("1000", r"\d+"),
+        "encode (N, Z) 3) float32",
     ),
-    "too few rows": (lambda: d.beta_vae_score(lambda x: x[:-1], dataset(), rng(), **QUIET), "encode must return floats"),
-    "no latent": (lambda: d.mig_histogram(lambda x: x[:, :0], dataset(), rng(), **QUIET), "encode must return floats"),
-    "integers": (lambda: d.factor_vae_score(lambda x: x.astype(int), dataset(), rng(), **QUIET), "it gave int64"),
-    "three arrays": (lambda: d.mig_chen(lambda x: (x, x, x), dataset(), rng(), **QUIET), "it gave float32"),
-    "NaN": (lambda: d.beta_vae_score(lambda x: x * np.nan, dataset(), rng(), **QUIET), "encode returned NaN"),
-    "no posterior": (lambda: d.mig_chen(itself, dataset(), rng(), **QUIET), r"mig_chen needs q\(z\|x\)"),
-    "rng a seed": (lambda: d.beta_vae_score(itself, dataset(), 0), "rng must be a numpy.random.Generator"),
-    "few points": (lambda: d.beta_vae_score(itself, dataset(), rng(), points=3), "points must be at least 10, got 3"),
-    "few test points": (lambda: d.beta_vae_score(itself, dataset(), rng(), test_points=0), "test_points must be at least 10"),
-    "no pairs": (lambda: d.beta_vae_score(itself, dataset(), rng(), L=0), "L must be at least 1"),
-    "a batch of one": (lambda: d.factor_vae_score(itself, dataset(), rng(), L=1), "L must be at least 2"),
-    "few votes": (lambda: d.factor_vae_score(itself, dataset(), rng(), votes=1), "votes must be at least 10"),
-    "few images": (lambda: d.mig_histogram(itself, dataset(), rng(), points=7), "points must be at least 100"),
-    "one bin": (lambda: d.mig_histogram(itself, dataset(), rng(), bins=1), "bins must be at least 2"),
-    "variance": (lambda: d.factor_vae_score(itself, dataset(), rng(), least_variance=-1), "least_variance must be"),
-    "unknown score": (lambda: d.all_scores(itself, dataset(), ["sap"]), "each score must be one of beta-vae"),
-    "shapes differ": (lambda: d.kl_parts(np.ones((3, 2)), np.ones((3, 1)), rng()), r"mu and logvar must both have shape"),
-    "NaN in logvar": (lambda: d.kl_parts(np.ones((3, 2)), np.full((3, 2), np.nan), rng()), "mu or logvar holds NaN"),
-    "pca of too few": (lambda: d.baselines.pca(dataset(), rng(), latents=10, images=5), "images must be at least 11"),
-    "more than there are": (lambda: d.baselines.pca(dataset(), rng(), latents=10), "latents must be at most 3"),
+    "too few rows": (lambda: d.beta_vae_score(lambda x: x[:-1], dataset(), rng(), **QUIET), "encode (N, Z)"),
+    "no latent": (lambda: d.mig_histogram(lambda x: x[:, :0], dataset(), rng(), **QUIET), "encode (N, Z) 0)"),
+    "integers": (lambda: d.factor_vae_score(lambda x: x.astype(int), dataset(), rng(), **QUIET), "encode floats int64"),
+    "three arrays": (lambda: d.mig_chen(lambda x: (x, x, x), dataset(), rng(), **QUIET), "encode (N, Z) float32"),
+    "NaN": (lambda: d.beta_vae_score(lambda x: x * np.nan, dataset(), rng(), **QUIET), "encode NaN"),
+    "no posterior": (lambda: d.mig_chen(itself, dataset(), rng(), **QUIET), "mig_chen q(z|x)"),
+    "rng a seed": (lambda: d.beta_vae_score(itself, dataset(), 0), "rng numpy.random.Generator 0"),
+    "few points": (lambda: d.beta_vae_score(itself, dataset(), rng(), points=3), "points 10 3"),
+    "few test points": (lambda: d.beta_vae_score(itself, dataset(), rng(), test_points=0), "test_points 10 0"),
+    "no pairs": (lambda: d.beta_vae_score(itself, dataset(), rng(), L=0), "L 1 0"),
+    "a batch of one": (lambda: d.factor_vae_score(itself, dataset(), rng(), L=1), "L 2 1"),
+    "few votes": (lambda: d.factor_vae_score(itself, dataset(), rng(), votes=1), "votes 10 1"),
+    "few images": (lambda: d.mig_histogram(itself, dataset(), rng(), points=7), "points 100 7"),
+    "one bin": (lambda: d.mig_histogram(itself, dataset(), rng(), bins=1), "bins 2 1"),
+    "variance": (lambda: d.factor_vae_score(itself, dataset(), rng(), least_variance=-1), "least_variance 0 -1"),
+    "unknown score": (lambda: d.all_scores(itself, dataset(), ["sap"]), "score beta-vae factor-vae mig 'sap'"),
+    "shapes differ": (lambda: d.kl_parts(np.ones((3, 2)), np.ones((3, 1)), rng()), "mu logvar (3, 2) (3, 1)"),
+    "NaN in logvar": (lambda: d.kl_parts(np.ones((3, 2)), np.full((3, 2), np.nan), rng()), "logvar NaN"),
+    "pca of too few": (lambda: d.baselines.pca(dataset(), rng(), latents=10, images=5), "images 11 5"),
+    "more than there are": (lambda: d.baselines.pca(dataset(), rng(), latents=10), "latents 3 10"),
+    "one value": (lambda: d.mig_histogram(itself, dataset(sizes=(1, 4, 5)), rng()), "shape one|1 value"),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input(what):
     call, words = BAD[what]
-    with pytest.raises((ValueError, TypeError), match=words) as caught:
+    with refused(words):
         call()
-    assert "\n" not in str(caught.value)
 
 
 TRUTH = FactorDataset("truth", lambda factors: factors / [3.0, 5.0], ("shape", "x"), (4, 6), (1, 2))
@@ -377,16 +379,10 @@ def test_a_constant_latent_is_nobodys_match():
     assert votes.active.tolist() == [True, True, False]
 
 
-def test_a_factor_of_one_value_is_refused():
-    one = FactorDataset("one", lambda factors: factors / [3.0, 5.0], ("a", "b"), (1, 6), (1, 2))
-    for score in (d.beta_vae_score, d.factor_vae_score, d.mig_histogram):
-        with pytest.raises(ValueError, match="a has only one value"):
-            score(lambda x: x, one, np.random.default_rng(0))
-
-
 def test_shape_and_one_other_factor_can_be_scored():
     found = d.all_scores(lambda x: (x, x - 5), TRUTH, repeats=1, points=100, progress=False)
-    assert [name.split(" (")[0] for name in found] == ["beta-VAE score", "FactorVAE score", "MIG, 20-bin histogram of means"]
+    expected = ["beta-VAE score", "FactorVAE score", "MIG, 20-bin histogram of means"]
+    assert [name.split(" (")[0] for name in found] == expected
 
 
 def test_a_latent_that_holds_every_factor_has_a_full_gap():

@@ -1,16 +1,22 @@
 """Promise: a run that diverges stops at once, says where, in which term and what to try, and nothing good is lost."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import refused, same, unsaid
 
 from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, Gaussian, cli, datasets, fit
+from vae_from_scratch.datasets.dataset import folders
 from vae_from_scratch.engine import files
 from vae_from_scratch.engine.checkpoints import Run
-from vae_from_scratch.datasets.dataset import folders
 
 X = np.random.default_rng(0).uniform(size=(40, 7))
+
+
+def diverges(words):
+    return refused(words, FloatingPointError)
 
 
 def test_kingma_and_wellings_setting_at_step_size_one_half(tmp_path):
@@ -19,12 +25,10 @@ def test_kingma_and_wellings_setting_at_step_size_one_half(tmp_path):
     with pytest.raises(FloatingPointError) as stop:
         fit(model, data, Adagrad(0.5), binarize="dynamic", weight_decay=True, progress=False, checkpoint=tmp_path)
     message = str(stop.value)
-    assert "\n" not in message and "by its kl" in message and "try a smaller learning rate" in message
-    step = int(message.split("stopped in step ")[1].split(":")[0])
-    assert 2 <= step <= 10
-    logvar = float(message.split("largest logvar ")[1].split(")")[0])
+    assert "\n" not in message and not unsaid(message, f"kl smaller learning rate checkpoint {tmp_path}")
+    assert 2 <= int(re.search(r"step (\d+)", message)[1]) <= 10
+    logvar = float(re.search(r"logvar ([\d.]+\d)", message)[1])
     assert logvar > 40  # a KL of 1e17 nats and more; at 88.72 e^logvar leaves float32, note 4
-    assert f"the last good checkpoint is kept in {tmp_path}" in message
     _, about, arrays = files.read_checkpoint(tmp_path)
     assert about["position"] == 0 and all(np.isfinite(value).all() for value in arrays.values())
     assert all(np.isfinite(value).all() for value in model.params.values())  # as before the step that failed
@@ -37,15 +41,9 @@ def test_the_same_on_mnist():
     if not any((folder / "mnist" / "train-images-idx3-ubyte.gz").is_file() for folder in folders()):
         pytest.skip("mnist is not there; set VAE_FROM_SCRATCH_DATA to run this")
     data = datasets.mnist().subset(np.arange(2000))
-    with pytest.raises(FloatingPointError, match=r"stopped in step [2-9]: .*kl.*largest logvar"):
-        fit(
-            VAE(784, (500,), 20, init="normal"),
-            data,
-            Adagrad(0.5),
-            binarize="dynamic",
-            weight_decay=True,
-            progress=False,
-        )
+    model = VAE(784, (500,), 20, init="normal")
+    with diverges("step 2|3|4|5|6|7|8|9 kl logvar"):
+        fit(model, data, Adagrad(0.5), binarize="dynamic", weight_decay=True, progress=False)
 
 
 def test_the_last_good_checkpoint_is_one_to_go_on_from(tmp_path):
@@ -53,12 +51,12 @@ def test_the_last_good_checkpoint_is_one_to_go_on_from(tmp_path):
         return 1e-3 if t < 6 else 1e6  # ruins step 7, which only shows in step 8
 
     options = {"batch_size": 10, "epochs": 5, "progress": False}
-    with pytest.raises(FloatingPointError, match="stopped in step 8"):
+    with diverges("step 8"):
         fit(VAE(7, (6,), 3), X, SGD(rate), **options, checkpoint=tmp_path, checkpoint_seconds=0)
     model, expected = VAE(7, (6,), 3), VAE(7, (6,), 3)
     fit(model, X, SGD(lambda t: 1e-3), **options, checkpoint=tmp_path, resume=True)
     fit(expected, X, SGD(lambda t: 1e-3), **options)
-    assert all(np.array_equal(model.params[name], value) for name, value in expected.params.items())
+    assert same(model, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -66,11 +64,8 @@ def test_a_pixel_that_never_changes_has_no_bound_under_a_variance_of_its_own(dty
     x = X.repeat(5, axis=0).copy()
     x[:, :4] = 0
     model = VAE(7, (50,), 3, likelihood=Gaussian("per-pixel", "sigmoid"), dtype=dtype)
-    with pytest.raises(
-        FloatingPointError, match="is a pixel the same in all images.*derivations/06-likelihoods.md"
-    ) as stop:
+    with diverges("recon_nll|thousand pixel derivations/06-likelihoods.md"):
         fit(model, x, Adam(0.05), epochs=2000, progress=False)
-    assert "recon_nll" in str(stop.value).split("(")[0] or "thousand times" in str(stop.value)
 
 
 class Broken(VAE):
@@ -93,10 +88,10 @@ class Broken(VAE):
 def test_a_gradient_that_is_not_finite_stops_before_the_step(wrong):
     model, reference = Broken(7, (6,), 3), VAE(7, (6,), 3)
     model.wrong = wrong
-    with pytest.raises(FloatingPointError, match="stopped in step 5: the gradient of decoder_W1 is not finite"):
+    with diverges("step 5 gradient decoder_W1 finite"):
         fit(model, X, batch_size=10, progress=False)
     fit(reference, X, batch_size=10, epochs=1, progress=False)
-    assert all(np.array_equal(model.params[name], value) for name, value in reference.params.items())
+    assert same(model, reference)
 
 
 def test_gradients_whose_squares_overflow_are_finite():
@@ -113,10 +108,7 @@ def test_a_thousand_times_worse_than_at_the_start(factor, stops):
     if not stops:
         fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
         return
-    with pytest.raises(
-        FloatingPointError,
-        match=r"step 5: the loss is a thousand times worse than at the start by its recon_nll \(loss",
-    ):
+    with diverges("step 5 thousand|1000 recon_nll"):
         fit(model, X, SGD(1e-9), batch_size=10, epochs=2, progress=False)
 
 
@@ -129,7 +121,7 @@ def test_worse_is_counted_from_the_start_and_never_in_units_of_almost_nothing(st
 
 def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(tmp_path):
     model = Autoencoder(7, (6,), 3, likelihood="squared-error")
-    with pytest.raises(FloatingPointError, match="stopped after step 1: recon_nll is not finite"):
+    with diverges("step 1 recon_nll finite"):
         fit(model, X, SGD(1e308), batch_size=40, epochs=1, progress=False, checkpoint=tmp_path)
     assert files.read_checkpoint(tmp_path)[1]["position"] == 0
 
@@ -137,9 +129,7 @@ def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(t
 def test_an_optimizer_that_overflows_is_not_kept(tmp_path):
     model = Broken(7, (6,), 3)
     model.wrong = 1e30  # its square leaves float32, so Adam would never move that weight again
-    with pytest.raises(
-        FloatingPointError, match="stopped after step 5: the parameters or the optimizer's state are not finite"
-    ):
+    with diverges("step 5 parameters optimizer finite"):
         fit(model, X, Adam(), batch_size=10, epochs=5, progress=False, checkpoint=tmp_path, checkpoint_seconds=0)
     assert files.read_checkpoint(tmp_path)[1]["position"] == 40
 
@@ -149,49 +139,11 @@ def test_the_command_line_says_it_in_one_line(tmp_path, monkeypatch, capsys):
     line = "train --model vae --hidden 500 --latent-dim 20 --init normal --optimizer adagrad --lr 0.5 --quiet --out run"
     assert cli.main(line.split()) == 2
     error = capsys.readouterr().err
-    assert (
-        error.count("\n") == 1
-        and "largest logvar" in error
-        and error.endswith("the last good checkpoint is kept in run\n")
-    )
+    assert error.count("\n") == 1 and not unsaid(error, "logvar checkpoint run")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoint.npz", "config.json"]
 
 
 def test_beta_zero_and_a_far_off_start_do_not_stop_a_run():
     fit(BetaVAE(7, (6,), 3, beta=0), X, batch_size=1, epochs=3, progress=False)
-    fit(
-        VAE(7, (6,), 3, likelihood=Gaussian(0.1)),
-        np.where(np.arange(40)[:, None] % 10, 0, 10 * X),
-        Adam(),
-        batch_size=1,
-        epochs=3,
-        progress=False,
-    )
-
-
-def test_a_schedule_may_raise_the_loss_a_thousandfold(tmp_path):
-    model = BetaVAE(64, (20,), 4, beta=1.0)
-    rising = {"schedule": lambda step: {"beta": 0 if step < 60 else 1e5}, "epochs": 8, "progress": False}
-    history = fit(model, datasets.digits(), Adam(1e-2), **rising)
-    assert model.beta == 1e5 and history["loss"][4] > 1000 * history["recon_nll"][4]
-    with pytest.raises(FloatingPointError, match="recon_nll"):  # and what diverges is stopped all the same
-        fit(BetaVAE(64, (20,), 4, likelihood="gaussian"), datasets.digits(), SGD(1e3), **rising)
-
-
-def test_a_row_that_turns_bad_is_not_blamed_on_the_learning_rate():
-    class Turning:
-        def __init__(self):
-            self.fetched = 0
-
-        def __len__(self):
-            return 40
-
-        def __getitem__(self, indices):
-            self.fetched += 1
-            rows = X[indices].copy()
-            if self.fetched > 12:
-                rows[0, 0] = np.nan
-            return rows
-
-    with pytest.raises(ValueError, match="x gave NaN or infinity in a row in step"):
-        fit(VAE(7, (6,), 3), Turning(), batch_size=10, epochs=5, progress=False)
+    far = np.where(np.arange(40)[:, None] % 10, 0, 10 * X)
+    fit(VAE(7, (6,), 3, likelihood=Gaussian(0.1)), far, batch_size=1, epochs=3, progress=False)

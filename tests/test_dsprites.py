@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from helpers import refused
 from test_data import need
 
 from vae_from_scratch import VAE, datasets, fit
@@ -87,7 +88,7 @@ def test_both_forms_fill_any_polygon():
 @pytest.mark.parametrize("size", [64, 32, 16])
 def test_a_full_turn_is_no_turn(size):
     data = datasets.dsprites(size=size)
-    factors = data.factors(some(3000))
+    factors = data.factors(some(500))
     first, last = (np.where(np.arange(5) == 2, turn, factors) for turn in (0, 39))
     np.testing.assert_array_equal(data.images(first), data.images(last))
 
@@ -186,7 +187,7 @@ def test_the_official_file_is_read_if_there_is_one(official):
     np.testing.assert_array_equal(data[:], images)
     np.testing.assert_array_equal(data.images([[1, 0, 1, 0, 1]]), images[[13]])
     assert data[:].dtype == np.float32
-    with pytest.raises(ValueError, match="size must be 64 with source 'file', got 32; other sizes are drawn"):
+    with refused("size 64 'file' 32 drawn"):
         datasets.dsprites(size=32, source="file")
     test = datasets.dsprites("test", source="file")
     assert len(test) == 4 and np.array_equal(test[:], images[test.values.rows])
@@ -197,10 +198,10 @@ def test_the_official_file_is_read_if_there_is_one(official):
 )
 def test_a_file_of_another_kind_is_refused(images, official):
     official(images)
-    with pytest.raises(ValueError, match=r"should hold imgs, an array \(24, 64, 64\) of uint8, each 0 or 1"):
+    with refused("imgs (24, 64, 64) uint8 0 1"):
         datasets.dsprites(source="file")
     official(name="images")
-    with pytest.raises(ValueError, match="should hold imgs"):
+    with refused("imgs (24, 64, 64)"):
         datasets.dsprites(source="file")
 
 
@@ -208,26 +209,25 @@ def test_a_missing_file_says_where_to_put_it(monkeypatch, tmp_path):
     monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="put dsprites/dsprites_ndarray.*npz below"):
+    with refused(f"{module.FILE} {tmp_path}", FileNotFoundError):
         datasets.dsprites(source="file")
 
 
 @pytest.mark.parametrize(
     "call, error, words",
     [
-        (lambda: datasets.dsprites("valid"), ValueError, "split must be one of all, train, test; got 'valid'"),
-        (lambda: datasets.dsprites(size=7), ValueError, "size must be at least 8, got 7"),
-        (lambda: datasets.dsprites(size=32.0), TypeError, "size must be a whole number, got 32.0"),
-        (lambda: datasets.dsprites(source="web"), ValueError, "source must be one of drawn, file; got 'web'"),
-        (lambda: datasets.dsprites(backend="cuda"), ValueError, "backend must be one of numba, numpy; got 'cuda'"),
-        (lambda: datasets.dsprites().images([[3, 0, 0, 0, 0]]), ValueError, "shape must be 0 .. 2; got values from 3"),
-        (lambda: datasets.dsprites().indices([[0, 0, 0, 0, 32]]), ValueError, "posY must be 0 .. 31; got"),
-        (lambda: datasets.dsprites().images([0, 0, 0, 0, 0]), ValueError, r"whole numbers \(N, 5\) for shape, scale"),
-        (lambda: datasets.dsprites()[[737_280]], IndexError, "has 737280 images; got indices from 737280"),
-        (lambda: fit(VAE(64), datasets.dsprites("test")), ValueError, r"x must have shape \(N, 64\), got"),
+        (lambda: datasets.dsprites("valid"), ValueError, "split all train test 'valid'"),
+        (lambda: datasets.dsprites(size=7), ValueError, "size 8 7"),
+        (lambda: datasets.dsprites(size=32.0), TypeError, "size whole|integer 32.0"),
+        (lambda: datasets.dsprites(source="web"), ValueError, "source drawn file 'web'"),
+        (lambda: datasets.dsprites(backend="cuda"), ValueError, "backend numba numpy 'cuda'"),
+        (lambda: datasets.dsprites().images([[3, 0, 0, 0, 0]]), ValueError, "shape 0 2 3"),
+        (lambda: datasets.dsprites().indices([[0, 0, 0, 0, 32]]), ValueError, "posY 0 31 32"),
+        (lambda: datasets.dsprites().images([0, 0, 0, 0, 0]), ValueError, "whole|integer (N, 5) shape scale posY"),
+        (lambda: datasets.dsprites()[[737_280]], IndexError, "737280 images"),
+        (lambda: fit(VAE(64), datasets.dsprites("test")), ValueError, "x (N, 64) 4096)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(call, error, words):
-    with pytest.raises(error, match=words) as caught:
+    with refused(words, error):
         call()
-    assert "\n" not in str(caught.value)

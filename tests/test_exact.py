@@ -1,14 +1,14 @@
 """Promise: what examples/exact_answers.py measures without sampling is the ELBO, and training reaches the formulas."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from vae_from_scratch import evaluation
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 D, Z, LAMBDA = 6, 3, np.array([4.0, 2.0, 1.0, 0.5, 0.3, 0.2])
 
 
@@ -102,6 +102,7 @@ def test_drawn_noise_reaches_the_ppca_optimum(ea, tmp_path):
     model, _ = ea.learn(tmp_path, ea.linear(D, Z), x, lr=4e-2, batch_size=40, epochs=3000)
     assert 0 < ea.ppca(moments.values, Z) - ea.elbo(model, x) < 0.004
     assert ea.largest_angle(model.params["decoder_W1"], moments.vectors[:, :Z]) < 1
+    assert ea.noise_of(model) == pytest.approx(LAMBDA[Z:].mean(), rel=0.02)
 
 
 @pytest.mark.parametrize("sigma", [0.5, "learned"])

@@ -1,7 +1,7 @@
 """Promise: every example runs, at small size, and leaves a figure; the README's Python runs as printed."""
 
 import doctest
-import importlib.util
+import importlib
 import re
 import runpy
 import shutil
@@ -9,45 +9,37 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from helpers import ROOT, load
 
-ROOT = Path(__file__).parents[1]
 SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
     "benchmark": ["--quick"],
 }
 REPRODUCTIONS = [  # they share the runner
-    "beta_blobs",
-    "beta_capacity",
-    "beta_dsprites",
-    "beta_sprites",
-    "burda_2015",
-    "exact_answers",
-    "gradient_variance",
+    "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
     "kingma_welling_2013",
-]
+]  # fmt: skip
+SLOW = ("benchmark", "beta_dsprites", "exact_answers", "kingma_welling_2013")  # two to six seconds each
 HELPERS = ("latents", "runner")  # imported by examples, none itself
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
 
 
 def test_every_example_is_listed_here():
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {*SMALL, *REPRODUCTIONS, *HELPERS}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", marked(SMALL))
 def test_example(name, tmp_path, capsys):
     load(ROOT / "examples" / f"{name}.py").main([*SMALL[name], "--out", str(tmp_path / "figure.png")])
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG" and "wrote" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", REPRODUCTIONS)
+@pytest.mark.parametrize("name", marked(REPRODUCTIONS))
 def test_reproduction(name, tmp_path, capsys, monkeypatch):
-    """Its quick form leaves results and figures in one folder; called again it finds its runs done, the numbers stay."""
+    """Its quick form leaves results and figures; called again it finds its runs done, and the numbers stay."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     arguments = ["--quick", "--out", str(tmp_path)]
     load(ROOT / "examples" / f"{name}.py").main(arguments)
@@ -102,10 +94,9 @@ def test_readme_counts_the_lines_of_the_book():
     (claimed,) = re.findall(r"The book has (\d,\d+) lines", readme)
     lines = sum(len((package / name).read_text("utf-8").splitlines()) for name in book)
     assert lines == int(claimed.replace(",", ""))
-    assert {path.name for path in package.glob("*.py")} == book | {"__init__.py", "__main__.py", "kernels.py"}  # files are the book
-    assert {path.name for path in package.iterdir() if path.is_dir()} - {"__pycache__"} <= set(
-        re.findall(r"`(\w+)/`", readme)
-    )
+    files, folders = ({path.name for path in package.iterdir() if test(path)} for test in (Path.is_file, Path.is_dir))
+    assert files == book | {"__init__.py", "__main__.py", "kernels.py"}  # files are the book
+    assert folders - {"__pycache__"} <= set(re.findall(r"`(\w+)/`", readme))
 
 
 def test_readme_links_lead_somewhere():

@@ -1,17 +1,15 @@
 """Promise: the autoencoder note is right: its loss, the freedom of its codes, and the linear autoencoder as PCA."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import descend, figure, joined, linear_model, note
 
 from vae_from_scratch import ops
 from vae_from_scratch.autoencoder import Autoencoder
 from vae_from_scratch.optimizers import Adam
 
-DERIVATIONS = Path(__file__).parents[1] / "derivations"
 ROUNDING = 1e-12  # float64 on well-conditioned matrices of at most 7 rows: some hundred operations at 1e-16 each
 D, Z, N = 5, 2, 40
 
@@ -27,7 +25,7 @@ def data(seed=0):
 
 
 def linear(**settings):
-    return Autoencoder(data_dim=D, hidden=(), latent_dim=Z, likelihood="squared-error", dtype="float64", **settings)
+    return linear_model(Autoencoder, D, Z, "squared-error", **settings)
 
 
 def subspace(rng):
@@ -118,10 +116,7 @@ def test_training_finds_the_principal_subspace(equation, seed):
     x, _, L, U = data()
     x = x - x.mean(axis=0) + 1  # a mean of 10 would be learned too, but more slowly
     model, steps = linear(seed=seed), 2000
-    adam = Adam(lr=lambda step: 0.1 * (1 - step / steps))
-    state = adam.initial_state(model.params)
-    for _ in range(steps):
-        adam.step(model.params, model.loss_and_grads(x)[1], state)
+    descend(model, Adam(lr=lambda step: 0.1 * (1 - step / steps)), steps, lambda: (x,))
     excess = model.loss(x).loss - L[Z:].sum() / 2
     assert -ROUNDING < excess < 1e-5
     # by PCA.4, sum_{i>Z} w_i <= 2 excess / (L_Z - L_{Z+1}); the squared distance of two projections is twice that sum
@@ -154,38 +149,30 @@ def test_one_fixed_sigma_is_squared_error_scaled_and_shifted():
 
 
 def test_the_numbers_by_hand():
-    prose = " ".join((DERIVATIONS / "01-autoencoder.md").read_text("utf-8").split())
     printed = re.search(
-        r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`",
-        prose,
+        r"`S`\$ with ([\d.]+) on the diagonal and ([\d.]+) off it.*?Lambda_1 = ([\d.]+)`.*?"
+        r"Lambda_2 = ([\d.]+)`.*?loss of \$`([\d.]+)`",
+        joined(note(1)),
     )
     S = np.cov([[2, 1, -2, -1], [1, 2, -1, -2]], bias=True)
     second, first = np.linalg.eigvalsh(S)
-    assert [float(number) for number in printed.groups()] == pytest.approx(
-        [S[0, 0], S[0, 1], first, second, second / 2]
-    )
+    assert list(map(float, printed.groups())) == pytest.approx([S[0, 0], S[0, 1], first, second, second / 2])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_answer_a_moved_mean_changes_nothing(seed):
     x = 10 + np.array([[2.0, 1], [1, 2], [-2, -1], [-1, -2]])
-    model = Autoencoder(data_dim=2, hidden=(), latent_dim=1, likelihood="squared-error", dtype="float64", seed=seed)
-    adam = Adam(lr=lambda step: 0.1 * (1 - step / 5000))
-    state = adam.initial_state(model.params)
-    for _ in range(5000):
-        adam.step(model.params, model.loss_and_grads(x)[1], state)
+    model = linear_model(Autoencoder, 2, 1, "squared-error", seed=seed)
+    descend(model, Adam(lr=lambda step: 0.1 * (1 - step / 5000)), 5000, lambda: (x,))
     assert 0.25 - ROUNDING < model.loss(x).loss < 0.25 + 1e-5  # seed 1 is the slowest, at 5e-10 on one machine
     ((first, second),) = model.params["decoder_W1"]
     assert first == pytest.approx(second, rel=1e-2) and abs(first - 1) > 0.05 and abs(first - 2**-0.5) > 0.05
 
 
 def test_the_figure_shows_what_its_caption_says():
-    path = DERIVATIONS / "figures" / "note_01.py"
-    spec = importlib.util.spec_from_file_location("note_01", path)
-    figure = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(figure)
-    x, _ = figure.blobs(90)
-    model, loss = figure.trained(x, seed=0)
+    drawn = figure(1)
+    x, _ = drawn.blobs(90)
+    model, loss = drawn.trained(x, seed=0)
     assert loss < 0.05 < 0.1 * ops.squared_error_forward(x.mean(axis=0), x).mean()
     codes = model.encode(x)
     gaps = np.linalg.norm(codes - np.roll(codes, 1, axis=0), axis=1)

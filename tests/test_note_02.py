@@ -1,49 +1,31 @@
-"""Promise: the ELBO note is right: the bound, its gap and both decompositions, in a linear-Gaussian model and in a nonlinear one."""
+"""Promise: note 2 is right: the bound, its gap, both decompositions, in a linear model and in a nonlinear one."""
 
-import importlib.util
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import figure, joined, kl_normal, linear_model, linear_posterior, log_normal_joint, note
 
 from vae_from_scratch import ops
 from vae_from_scratch import BetaVAE, CapacityVAE
 from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.vae import VAE
 
-DERIVATIONS = Path(__file__).parents[1] / "derivations"
-NOTE = (DERIVATIONS / "02-latent-variable-models.md").read_text("utf-8")
-EXACT = 1e-11  # closed forms and rules that are exact but for rounding: some hundred float64 operations on numbers of about 10
+NOTE = note(2)
+EXACT = 1e-11  # closed forms and exact rules: some hundred float64 operations on numbers of about 10
 D, Z = 3, 2
 
 
-def log_normal(value, mean, cov):
-    """log N(value; mean, cov), rows of value and mean."""
-    y = np.atleast_2d(value - mean)
-    return -(len(cov) * np.log(2 * np.pi) + np.linalg.slogdet(cov)[1] + (y @ np.linalg.inv(cov) * y).sum(axis=1)) / 2
-
-
-def kl_normal(mean, cov, mean_p, cov_p):
-    inverse = np.linalg.inv(cov_p)
-    y = mean - mean_p
-    return (
-        np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]
-    ) / 2
-
-
-def linear_model(seed=0, latents=Z):
+def linear_case(seed=0):
     """Decoder W, b, r; a datum; its marginal LVM.2 as (mean, cov) and its posterior LVM.3 as (mean, cov)."""
     rng = np.random.default_rng(seed)
-    W, b, r, x = rng.normal(size=(latents, D)), rng.normal(size=D), np.log(0.3), rng.normal(size=D)
-    Sigma = np.linalg.inv(np.eye(latents) + np.exp(-r) * W @ W.T)
-    nu = np.exp(-r) * (x - b) @ W.T @ Sigma
-    return W, b, r, x, (b, W.T @ W + np.exp(r) * np.eye(D)), (nu, Sigma)
+    W, b, r, x = rng.normal(size=(Z, D)), rng.normal(size=D), np.log(0.3), rng.normal(size=D)
+    return W, b, r, x, (b, W.T @ W + np.exp(r) * np.eye(D)), linear_posterior(x, W, b, r)
 
 
 def log_joint(z, W, b, r, x):
-    return log_normal(x, z @ W + b, np.exp(r) * np.eye(D)) + log_normal(z, 0, np.eye(z.shape[1]))
+    return log_normal_joint(x, z @ W + b, np.exp(r) * np.eye(D)) + log_normal_joint(z, 0, np.eye(z.shape[1]))
 
 
 def some_q(seed):
@@ -54,7 +36,7 @@ def some_q(seed):
 
 
 def nodes(mean, cov, points):
-    """Gauss-Hermite nodes and weights for an expectation under N(mean, cov): exact for polynomials of degree 2 points - 1."""
+    """Gauss-Hermite nodes and weights for N(mean, cov): exact for polynomials of degree 2 points - 1."""
     t, w = np.polynomial.hermite_e.hermegauss(points)
     grid = np.array(list(itertools.product(t, repeat=len(mean))))
     weights = np.prod(list(itertools.product(w / w.sum(), repeat=len(mean))), axis=1)
@@ -64,22 +46,21 @@ def nodes(mean, cov, points):
 @pytest.mark.parametrize("equation", ["LVM.1 LVM.2"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_marginal_is_the_integral(equation, seed):
-    W, b, r, x, marginal, _ = linear_model(seed)
-    axis = np.linspace(
-        -8, 8, 321
-    )  # the integrand is Gaussian, of sd above 0.15 = 3 steps: the rule's error is below exp(-2 pi^2 9)
+    W, b, r, x, marginal, _ = linear_case(seed)
+    # the integrand is Gaussian, of sd above 0.15 = 3 steps: the rule's error is below exp(-2 pi^2 9)
+    axis = np.linspace(-8, 8, 321)
     z = np.array(list(itertools.product(axis, repeat=Z)))
     integral = np.exp(log_joint(z, W, b, r, x)).sum() * (axis[1] - axis[0]) ** 2
-    assert np.log(integral) == pytest.approx(log_normal(x, *marginal)[0], abs=EXACT)
+    assert np.log(integral) == pytest.approx(log_normal_joint(x, *marginal)[0], abs=EXACT)
 
 
 @pytest.mark.parametrize("equation", ["LVM.3"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_posterior_is_bayes_rule(equation, seed):
-    W, b, r, x, marginal, posterior = linear_model(seed)
+    W, b, r, x, marginal, posterior = linear_case(seed)
     z = np.random.default_rng(seed).normal(size=(20, Z))
-    by_bayes = log_joint(z, W, b, r, x) - log_normal(x, *marginal)
-    np.testing.assert_allclose(log_normal(z, *posterior), by_bayes, rtol=EXACT)
+    by_bayes = log_joint(z, W, b, r, x) - log_normal_joint(x, *marginal)
+    np.testing.assert_allclose(log_normal_joint(z, *posterior), by_bayes, rtol=EXACT)
 
 
 @pytest.mark.parametrize("equation", ["LVM.4"])
@@ -97,34 +78,32 @@ def test_the_relative_variance_of_sampling_the_prior(equation):
         assert second / first**2 == pytest.approx(further * (1 + var) / np.sqrt(var * (2 + var)), rel=EXACT)
     latents = re.search(r"^\| \$`Z`\$ \|(.+)\|$", NOTE, re.M)[1].split("|")
     printed = re.search(r"^\| LVM.4 \|(.+)\|$", NOTE, re.M)[1].split("|")
-    assert [f"{float(text):.1e}" for text in printed] == [
-        f"{(1.01 / np.sqrt(0.01 * 2.01)) ** int(power):.1e}" for power in latents
-    ]
+    for power, text in zip(latents, printed, strict=True):
+        assert f"{float(text):.1e}" == f"{(1.01 / np.sqrt(0.01 * 2.01)) ** int(power):.1e}"
 
 
 @pytest.mark.parametrize("equation", ["ELBO.1"])
 @pytest.mark.parametrize("seed", range(3))
 def test_importance_weights_leave_the_integral_unchanged(equation, seed):
-    W, b, r, x, marginal, (nu, Sigma) = linear_model(seed)
+    W, b, r, x, marginal, (nu, Sigma) = linear_case(seed)
     mean, cov = nu + 0.1, 1.5 * Sigma  # not the posterior; wider than it, so that w is bounded
     z, weights = nodes(mean, cov, 40)
-    w = np.exp(log_joint(z, W, b, r, x) - log_normal(z, mean, cov))
+    w = np.exp(log_joint(z, W, b, r, x) - log_normal_joint(z, mean, cov))
     assert w.max() / w.min() > 10
-    assert np.log(weights @ w) == pytest.approx(
-        log_normal(x, *marginal)[0], abs=1e-8
-    )  # w is smooth: 40 points are plenty
+    # 1e-8: w is smooth, so 40 points are plenty
+    assert np.log(weights @ w) == pytest.approx(log_normal_joint(x, *marginal)[0], abs=1e-8)
 
 
 def elbo(mean, cov, W, b, r, x):
     z, weights = nodes(mean, cov, 2)  # the log of w is a quadratic in z: two points are exact
-    return weights @ (log_joint(z, W, b, r, x) - log_normal(z, mean, cov))
+    return weights @ (log_joint(z, W, b, r, x) - log_normal_joint(z, mean, cov))
 
 
 @pytest.mark.parametrize("equation", ["ELBO.2"])
 def test_the_elbo_is_a_bound_that_the_posterior_alone_reaches(equation):
     for seed in range(10):
-        W, b, r, x, marginal, posterior = linear_model(seed)
-        log_p = log_normal(x, *marginal)[0]
+        W, b, r, x, marginal, posterior = linear_case(seed)
+        log_p = log_normal_joint(x, *marginal)[0]
         assert elbo(*some_q(seed), W, b, r, x) < log_p - 1e-3
         assert elbo(*posterior, W, b, r, x) == pytest.approx(log_p, abs=EXACT)
 
@@ -140,12 +119,12 @@ def test_jensen_by_the_tangent():
 @pytest.mark.parametrize("equation", ["ELBO.3 ELBO.4"])
 @pytest.mark.parametrize("seed", range(5))
 def test_both_decompositions_of_the_elbo(equation, seed):
-    W, b, r, x, marginal, posterior = linear_model(seed)
+    W, b, r, x, marginal, posterior = linear_case(seed)
     mean, cov = some_q(seed)
     z, weights = nodes(mean, cov, 2)
-    reconstruction = weights @ log_normal(x, z @ W + b, np.exp(r) * np.eye(D))
+    reconstruction = weights @ log_normal_joint(x, z @ W + b, np.exp(r) * np.eye(D))
     value = elbo(mean, cov, W, b, r, x)
-    assert value == pytest.approx(log_normal(x, *marginal)[0] - kl_normal(mean, cov, *posterior), abs=EXACT * 10)
+    assert value == pytest.approx(log_normal_joint(x, *marginal)[0] - kl_normal(mean, cov, *posterior), abs=EXACT * 10)
     assert value == pytest.approx(reconstruction - kl_normal(mean, cov, np.zeros(Z), np.eye(Z)), abs=EXACT * 10)
 
 
@@ -156,12 +135,9 @@ def test_the_same_with_a_hidden_layer_and_bernoulli_pixels(equation):
     x = np.array([[1.0, 0.0, 1.0, 1.0, 0.0]])
     mu, logvar = model.encode(x)
     mean, var = float(mu[0, 0]) + 0.5, float(np.exp(logvar[0, 0])) / 2
-    z = np.linspace(-12, 12, 4801)[
-        :, None
-    ]  # smooth, decaying integrands of width about 1 at step 1/200: exact but for rounding
-    step = 0.005
+    z, step = np.linspace(-12, 12, 4801)[:, None], 0.005  # smooth, decaying, of width about 1: exact but for rounding
     nll = ops.bernoulli_nll_forward(model.decoder.forward(ops, model.params, z)[-1], np.repeat(x, len(z), axis=0))
-    log_prior, log_q = log_normal(z, 0, np.eye(1)), log_normal(z, mean, var * np.eye(1))
+    log_prior, log_q = log_normal_joint(z, 0, np.eye(1)), log_normal_joint(z, mean, var * np.eye(1))
     p_x = np.exp(log_prior - nll).sum() * step
     log_posterior = log_prior - nll - np.log(p_x)
     q = np.exp(log_q) * step
@@ -176,9 +152,7 @@ def test_the_same_with_a_hidden_layer_and_bernoulli_pixels(equation):
 
 
 def linear_vae(model_class, **settings):
-    model = model_class(
-        data_dim=D, hidden=(), latent_dim=Z, likelihood=Gaussian(sigma=0.7), dtype="float64", **settings
-    )
+    model = linear_model(model_class, D, Z, Gaussian(sigma=0.7), **settings)
     rng = np.random.default_rng(1)
     for value in model.params.values():
         value[...] = 0.5 * rng.normal(size=value.shape)
@@ -195,15 +169,12 @@ def mean_terms(model, x):
 def mean_elbo(model, x):
     """By ELBO.3, from the parameters alone."""
     W, b, r = model.params["decoder_W1"], model.params["decoder_b1"], 2 * np.log(0.7)
-    Sigma = np.linalg.inv(np.eye(Z) + np.exp(-r) * W @ W.T)
+    nu, Sigma = linear_posterior(x, W, b, r)
     marginal = W.T @ W + np.exp(r) * np.eye(D)
     mu, logvar = model.encode(x)
-    gaps = [
-        kl_normal(mean, np.diag(np.exp(log_var)), np.exp(-r) * (row - b) @ W.T @ Sigma, Sigma)
-        for row, mean, log_var in zip(x, mu, logvar)
-    ]
+    gaps = [kl_normal(m, np.diag(np.exp(l)), n, Sigma) for m, l, n in zip(mu, logvar, nu)]
     assert min(gaps) > 0.1
-    return np.mean(log_normal(x, b, marginal) - gaps)
+    return np.mean(log_normal_joint(x, b, marginal) - gaps)
 
 
 @pytest.mark.parametrize("equation", ["VAE.1 ELBO.5"])
@@ -223,26 +194,16 @@ def test_with_another_penalty_the_difference_is_added(equation, model_class, set
     assert loss == pytest.approx(-mean_elbo(model, x) + penalty - kl, abs=EXACT * 10)
 
 
-def figure():
-    spec = importlib.util.spec_from_file_location("note_02", DERIVATIONS / "figures" / "note_02.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_table_of_four_choices():
+    drawn = figure(2)
     rows = re.findall(r"^\| ([a-z ]+): \$`\\mathcal\{N\}\(([\d.]+), ([\d.]+)\)`\$ \|(.+)\|$", NOTE, re.M)
-    assert [(name, (float(mean), float(var))) for name, mean, var, _ in rows] == list(figure().CHOICES.items())
-    log_p = log_normal(np.array([1.0]), 0, np.array([[1.25]]))[0]
+    assert [(name, (float(mean), float(var))) for name, mean, var, _ in rows] == list(drawn.CHOICES.items())
+    log_p = log_normal_joint(np.array([1.0]), 0, np.array([[1.25]]))[0]
     for name, mean, var, printed in rows:
         mu, logvar = np.array([[float(mean)]]), np.log([[float(var)]])
         # E[nll] is exact over eps = +-1, as above
-        nll = np.mean(
-            [
-                ops.gaussian_nll_forward(mu + np.exp(logvar / 2) * eps, np.log(0.25), np.ones((1, 1)))[0]
-                for eps in (-1, 1)
-            ]
-        )
+        z = mu + np.exp(logvar / 2) * np.array([[-1], [1]])
+        nll = ops.gaussian_nll_forward(z, np.log(0.25), np.ones((2, 1))).mean()
         kl = ops.gaussian_kl_forward(mu, logvar)[0]
         gap = kl_normal(mu[0], np.exp(logvar), np.array([0.8]), np.array([[0.2]]))
         expected = [nll, kl, nll + kl, -log_p, gap]
@@ -250,7 +211,7 @@ def test_the_table_of_four_choices():
             f"{abs(value) if abs(value) < 5e-5 else value:.4f}" for value in expected
         ], name
         assert nll + kl == pytest.approx(-log_p + gap, abs=EXACT)
-        (first, second), (third, fourth) = figure().costs(float(mean), float(var))
+        (first, second), (third, fourth) = drawn.costs(float(mean), float(var))
         np.testing.assert_allclose([first, second, third, fourth], [nll, kl, -log_p, gap], atol=EXACT)
 
 
@@ -261,7 +222,7 @@ def test_answers():
     reach = np.sqrt((bound - np.log(2 * np.pi * 0.25) / 2) / 2)  # nll is bound at |z - 1| = reach
     below = (nll < bound).mean()
     printed = re.search(
-        r"- 1 \\rvert`\$ below ([\d.]+)\. .*?the mean is ([\d.]+), .*?= (-[\d.]+)`\$ exactly", " ".join(NOTE.split())
+        r"- 1 \\rvert`\$ below ([\d.]+)\. .*?the mean is ([\d.]+), .*?= (-[\d.]+)`\$ exactly", joined(NOTE)
     )
     assert printed.groups() == (f"{reach:.2f}", "4.23", f"{-bound:.2f}")
     assert 1 / 3 < below < 0.4 and below == pytest.approx((abs(z - 1) < reach).mean(), abs=1e-12)

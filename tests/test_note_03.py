@@ -1,45 +1,22 @@
-"""Promise: the note on the choice of q is right: the mean-field optimum and its gap, the linear case, both gaps in the figure."""
+"""Promise: note 3 on the choice of q is right: the mean-field optimum, its gap, the linear case, the figure's gaps."""
 
 import functools
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import figure, joined, kl_normal, linear_model, linear_posterior, log_normal_joint, note
 
 from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.vae import VAE
 
-DERIVATIONS = Path(__file__).parents[1] / "derivations"
-NOTE = (DERIVATIONS / "03-choice-of-q.md").read_text("utf-8")
-PROSE = " ".join(NOTE.split())  # wherever its lines break
+NOTE = note(3)
+PROSE = joined(NOTE)
+DRAWN = figure(3)
 EXACT = 1e-11  # closed forms: some hundred float64 operations on numbers of about 10
 Z, D = 3, 5
-SIGNS = (
-    np.array(np.meshgrid(*[[-1.0, 1.0]] * Z)).reshape(Z, -1).T
-)  # all of them, (2^Z, Z): the mean of a quadratic over these is that over N(0, I)
-
-
-@functools.cache
-def figure():
-    spec = importlib.util.spec_from_file_location("note_03", DERIVATIONS / "figures" / "note_03.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def log_normal(value, mean, cov):
-    y = np.atleast_2d(value - mean)
-    return -(len(cov) * np.log(2 * np.pi) + np.linalg.slogdet(cov)[1] + (y @ np.linalg.inv(cov) * y).sum(axis=1)) / 2
-
-
-def kl_normal(mean, cov, mean_p, cov_p):
-    inverse = np.linalg.inv(cov_p)
-    y = mean - mean_p
-    return (
-        np.trace(inverse @ cov) + y @ inverse @ y - len(cov) + np.linalg.slogdet(cov_p)[1] - np.linalg.slogdet(cov)[1]
-    ) / 2
+# all of them, (2^Z, Z): the mean of a quadratic over these is that over N(0, I)
+SIGNS = np.array(np.meshgrid(*[[-1.0, 1.0]] * Z)).reshape(Z, -1).T
 
 
 def posterior(seed):
@@ -62,8 +39,8 @@ def test_q_factorises_over_latents_and_every_factor_sees_all_of_x(equation):
     x = rng.uniform(size=(1, D))
     mu, logvar = model.encode(x)
     z = rng.normal(size=(20, Z))
-    one_by_one = sum(log_normal(z[:, [j]], mu[0, [j]], np.exp(logvar[:, [j]])) for j in range(Z))
-    np.testing.assert_allclose(one_by_one, log_normal(z, mu[0], np.diag(np.exp(logvar[0]))), rtol=EXACT)
+    one_by_one = sum(log_normal_joint(z[:, [j]], mu[0, [j]], np.exp(logvar[:, [j]])) for j in range(Z))
+    np.testing.assert_allclose(one_by_one, log_normal_joint(z, mu[0], np.diag(np.exp(logvar[0]))), rtol=EXACT)
     for d in range(D):
         moved = x.copy()
         moved[0, d] += 0.1
@@ -87,7 +64,7 @@ def test_the_divergence_from_a_diagonal_gaussian(equation, seed):
     )
     # log q - log p is a quadratic in z, so the mean over z = mu +- sd, all signs, is exact
     z = mu + np.sqrt(var) * SIGNS
-    direct = (log_normal(z, mu, np.diag(var)) - log_normal(z, nu, Sigma)).mean()
+    direct = (log_normal_joint(z, mu, np.diag(var)) - log_normal_joint(z, nu, Sigma)).mean()
     assert by_note / 2 == pytest.approx(direct, abs=EXACT)
 
 
@@ -109,9 +86,7 @@ def test_the_mean_field_optimum_has_inverse_precision_variances(equation, seed):
         given = Sigma[j, j] - Sigma[j, others] @ np.linalg.inv(Sigma[np.ix_(others, others)]) @ Sigma[others, j]
         assert var[j] == pytest.approx(given, rel=EXACT) and given < Sigma[j, j]
     own = np.diag(np.diag(Sigma))
-    assert (
-        abs(kl_normal(nu, Sigma, nu, own) - gap) > 0.01
-    )  # with three latents the other divergence has another minimum
+    assert abs(kl_normal(nu, Sigma, nu, own) - gap) > 0.01  # of three latents the other divergence has another minimum
     assert optimum(own)[1] == pytest.approx(0, abs=EXACT)  # nothing to lose without correlation
 
 
@@ -148,7 +123,7 @@ def test_two_latents(equation):
 
 
 def test_the_numbers_of_the_mean_field_figure():
-    c = figure().CORRELATION
+    c = DRAWN.CORRELATION
     caption = re.search(
         r"At \$`c = ([\d.]+)`\$ the best .*?, ([\d.]+) for 1, and leaves ([\d.]+) nats\. Keeping .*? leave ([\d.]+)\.",
         PROSE,
@@ -161,7 +136,7 @@ def test_the_numbers_of_the_mean_field_figure():
         f"{gap:.2f}",
         f"{kl_normal(np.zeros(2), np.eye(2), np.zeros(2), Sigma):.2f}",
     )
-    np.testing.assert_allclose(figure().MEAN_FIELD, np.diag(var), rtol=EXACT)
+    np.testing.assert_allclose(DRAWN.MEAN_FIELD, np.diag(var), rtol=EXACT)
 
 
 def test_how_many_numbers_the_encoder_returns():
@@ -189,21 +164,20 @@ def test_mean_field_prefers_orthogonal_rows_among_equally_likely_decoders(equati
         assert gap_by_note(orthogonal @ turned) > 0.01
 
 
-def linear_model():
+def linear_case():
     """A VAE without hidden layers, its encoder set by Q.8; data; log p(x) and the optimal gap of its decoder."""
-    model = VAE(data_dim=D, hidden=(), latent_dim=Z, likelihood=Gaussian(sigma=0.6), dtype="float64")
+    model = linear_model(VAE, D, Z, Gaussian(sigma=0.6))
     rng = np.random.default_rng(2)
     model.params["decoder_W1"][...] = W = rng.normal(size=(Z, D))
     model.params["decoder_b1"][...] = b = rng.normal(size=D)
-    r = 2 * np.log(0.6)
-    Sigma = np.linalg.inv(np.eye(Z) + np.exp(-r) * W @ W.T)
+    r, x = 2 * np.log(0.6), rng.normal(size=(6, D))
+    nu, Sigma = linear_posterior(x, W, b, r)
     to_mu = np.exp(-r) * W.T @ Sigma
     logvar = -np.log(1 + np.exp(-r) * (W**2).sum(axis=1))
     model.params["encoder_W1"][...] = np.concatenate([to_mu, np.zeros((D, Z))], axis=1)
     model.params["encoder_b1"][...] = np.concatenate([-b @ to_mu, logvar])
-    x = rng.normal(size=(6, D))
-    log_p = log_normal(x, b, W.T @ W + np.exp(r) * np.eye(D))
-    return model, x, log_p, Sigma, (x - b) @ to_mu
+    log_p = log_normal_joint(x, b, W.T @ W + np.exp(r) * np.eye(D))
+    return model, x, log_p, Sigma, nu
 
 
 def elbo_each(model, x):
@@ -214,24 +188,19 @@ def elbo_each(model, x):
 
 @pytest.mark.parametrize("equation", ["Q.7 Q.8"])
 def test_one_dense_layer_closes_the_amortisation_gap_of_a_linear_model(equation):
-    model, x, log_p, Sigma, nu = linear_model()
+    model, x, log_p, Sigma, nu = linear_case()
     approximation = optimum(Sigma)[1]
     assert approximation > 0.1
     np.testing.assert_allclose(log_p - elbo_each(model, x), approximation, rtol=1e-10)  # no amortisation gap, for any x
     grads = [model.loss_and_grads(x, np.tile(sign, (len(x), 1)))[1] for sign in SIGNS]
     for name in ("encoder_W1", "encoder_b1"):  # an optimum: the gradient vanishes in the mean over eps
-        assert (
-            abs(np.mean([grad[name] for grad in grads], axis=0)).max()
-            < 1e-10
-            < max(abs(grad[name]).max() for grad in grads)
-        )
+        mean = np.mean([grad[name] for grad in grads], axis=0)
+        assert abs(mean).max() < 1e-10 < max(abs(grad[name]).max() for grad in grads)
     # an encoder that is off pays the difference of two divergences to the posterior
     model.params["encoder_b1"][:Z] += 0.1
     model.params["encoder_W1"][0, Z:] += 0.2
     mu, logvar = model.encode(x)
-    divergence = np.array(
-        [kl_normal(mean, np.diag(np.exp(log_var)), n, Sigma) for mean, log_var, n in zip(mu, logvar, nu)]
-    )
+    divergence = np.array([kl_normal(m, np.diag(np.exp(l)), n, Sigma) for m, l, n in zip(mu, logvar, nu)])
     amortisation = divergence - approximation
     np.testing.assert_allclose(log_p - elbo_each(model, x), approximation + amortisation, rtol=1e-10)
     assert (amortisation > 1e-3).all()
@@ -239,7 +208,7 @@ def test_one_dense_layer_closes_the_amortisation_gap_of_a_linear_model(equation)
 
 @functools.cache
 def gaps():
-    return figure().all_gaps()
+    return DRAWN.all_gaps()
 
 
 @pytest.mark.parametrize("equation", ["Q.7"])
@@ -254,7 +223,7 @@ def test_both_gaps_in_the_figure(equation):
     assert (approximate, linear) == (f"{weights @ approximation:.2f}", f"{weights @ amortisation[()]:.1f}")
     assert weights @ amortisation[16,] < 0.01
     # the alternative text
-    x = figure().X
+    x = DRAWN.X
     assert 0.11 < approximation.max() < 0.12 and abs(abs(x[approximation.argmax()]) - 2) < 0.3
     assert amortisation[()][abs(x) < 0.01] == pytest.approx(1.2, abs=0.1) and min(amortisation[()][[0, -1]]) > 2
     assert abs(abs(x[weights.argmax()]) - 3) < 0.3
@@ -262,11 +231,11 @@ def test_both_gaps_in_the_figure(equation):
 
 def test_the_gradients_that_the_figure_ascends():
     rng = np.random.default_rng(0)
-    size = len(figure().X)
+    size = len(DRAWN.X)
     mu, logvar, direction, h = rng.normal(size=size), rng.normal(size=size) - 1, rng.normal(size=(2, size)), 1e-5
-    _, dmu, dlogvar = figure().elbo_and_grads(mu, logvar)
+    _, dmu, dlogvar = DRAWN.elbo_and_grads(mu, logvar)
     ahead, behind = (
-        figure().elbo_and_grads(mu + s * h * direction[0], logvar + s * h * direction[1])[0] for s in (1, -1)
+        DRAWN.elbo_and_grads(mu + s * h * direction[0], logvar + s * h * direction[1])[0] for s in (1, -1)
     )
     # two-point differences: truncation h^2 = 1e-10 times third derivatives of up to about 1e3, rounding 1e-16 / h * 1e2
     np.testing.assert_allclose(
@@ -275,6 +244,6 @@ def test_the_gradients_that_the_figure_ascends():
 
 
 def test_the_quadrature_of_the_figure():
-    module = figure()
+    module = DRAWN
     total = np.exp(module.log_evidence()).sum() * (module.X[1] - module.X[0])
     assert 0.98 < total < 1  # p(x) integrates to one but for what lies beyond the axis

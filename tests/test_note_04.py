@@ -1,18 +1,16 @@
-"""Promise: note 4's closed form of the Gaussian KL is the definition's, its numbers are right, and its claims on rounding hold."""
+"""Promise: note 4's closed form of the KL is the definition's; its numbers and its claims on rounding are right."""
 
-import contextlib
-import io
 import math
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import log_normal, note, printed_by
 
 from vae_from_scratch import ops
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "04-gaussian-kl.md").read_text("utf-8")
+NOTE = note(4)
 CASES = [
     (0.0, 0.0, 0.0, 1.0),
     (1.3, -0.7, 0.0, 1.0),
@@ -22,16 +20,12 @@ CASES = [
 ]  # mu, logvar, mu_p, sigma_p
 
 
-def log_density(z, mean, std):
-    return -((z - mean) ** 2) / (2 * std**2) - np.log(std) - np.log(2 * np.pi) / 2
-
-
 def mean_under_q(f, mu, logvar):
     """E_q[f(z)] by the trapezium rule over 12 standard deviations: for an analytic integrand that has
     decayed to e^-72 at both ends its error is far below the rounding of 4,000 terms (1e-13)."""
     z, step = np.linspace(-12, 12, 4001, retstep=True)
     z, step = mu + np.exp(logvar / 2) * z, np.exp(logvar / 2) * step
-    return np.sum(f(z) * np.exp(log_density(z, mu, np.exp(logvar / 2)))) * step
+    return np.sum(f(z) * np.exp(log_normal(z, mu, np.exp(logvar)))) * step
 
 
 def kl_general(mu, logvar, mu_p, sigma_p):
@@ -48,7 +42,7 @@ def kl(mu, logvar):
 @pytest.mark.parametrize("mu, logvar, mu_p, sigma_p", CASES)
 @pytest.mark.parametrize("equation", ["KLD.1"])
 def test_mean_of_log_q(equation, mu, logvar, mu_p, sigma_p):
-    quadrature = mean_under_q(lambda z: log_density(z, mu, np.exp(logvar / 2)), mu, logvar)
+    quadrature = mean_under_q(lambda z: log_normal(z, mu, np.exp(logvar)), mu, logvar)
     assert quadrature == pytest.approx(-(np.log(2 * np.pi) + logvar + 1) / 2, abs=1e-11)
 
 
@@ -62,9 +56,7 @@ def test_mean_of_the_square(equation, mu, logvar, mu_p, sigma_p):
 @pytest.mark.parametrize("mu, logvar, mu_p, sigma_p", CASES)
 @pytest.mark.parametrize("equation", ["KLD.3"])
 def test_closed_form_is_the_definition(equation, mu, logvar, mu_p, sigma_p):
-    definition = mean_under_q(
-        lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar
-    )
+    definition = mean_under_q(lambda z: log_normal(z, mu, np.exp(logvar)) - log_normal(z, mu_p, sigma_p**2), mu, logvar)
     assert kl_general(mu, logvar, mu_p, sigma_p) == pytest.approx(definition, abs=1e-11)
 
 
@@ -72,10 +64,8 @@ def test_closed_form_is_the_definition(equation, mu, logvar, mu_p, sigma_p):
 def test_the_code_is_the_general_form_at_the_prior(equation):
     mu, logvar = np.random.default_rng(0).normal(size=(2, 3, 5))
     general = kl_general(mu, logvar, 0.0, 1.0)
-    if equation == "KL.1":
-        np.testing.assert_allclose(
-            ops.gaussian_kl_per_latent(mu, logvar), general, rtol=1e-13
-        )  # rounding of a handful of operations
+    if equation == "KL.1":  # 1e-13: rounding of a handful of operations
+        np.testing.assert_allclose(ops.gaussian_kl_per_latent(mu, logvar), general, rtol=1e-13)
     else:
         np.testing.assert_allclose(ops.gaussian_kl_forward(mu, logvar), general.sum(axis=1), rtol=1e-13)
 
@@ -86,7 +76,7 @@ def test_the_sum_over_latents_is_the_kl_of_the_product(equation):
     rng = np.random.default_rng(0)
     mu, logvar = np.array([0.8, -0.3, 0.1]), np.array([-1.0, 0.4, -2.0])
     z = mu + np.exp(logvar / 2) * rng.standard_normal((200_000, 3))
-    draws = (log_density(z, mu, np.exp(logvar / 2)) - log_density(z, 0, 1)).sum(axis=1)
+    draws = (log_normal(z, mu, np.exp(logvar)) - log_normal(z, 0, 1)).sum(axis=1)
     standard_error = draws.std() / np.sqrt(len(draws))
     assert standard_error < 0.01
     assert abs(draws.mean() - ops.gaussian_kl_forward(mu[None], logvar[None])[0]) < 4 * standard_error
@@ -96,9 +86,7 @@ def test_the_sum_over_latents_is_the_kl_of_the_product(equation):
 @pytest.mark.parametrize("equation", ["KLD.4"])
 def test_shift_and_scale_leave_it_alone(equation, mu, logvar, mu_p, sigma_p):
     standardised = kl((mu - mu_p) / sigma_p, logvar - 2 * np.log(sigma_p))
-    definition = mean_under_q(
-        lambda z: log_density(z, mu, np.exp(logvar / 2)) - log_density(z, mu_p, sigma_p), mu, logvar
-    )
+    definition = mean_under_q(lambda z: log_normal(z, mu, np.exp(logvar)) - log_normal(z, mu_p, sigma_p**2), mu, logvar)
     assert standardised == pytest.approx(definition, abs=1e-11)
 
 
@@ -108,9 +96,7 @@ def test_zero_at_the_prior_and_positive_elsewhere(equation):
     values = kl(mu, logvar)
     at_prior = (np.abs(mu) < 1e-9) & (np.abs(logvar) < 1e-9)
     assert at_prior.sum() == 1 and abs(values[at_prior][0]) < 1e-15
-    assert (
-        values[~at_prior].min() > 0.002
-    )  # the nearest grid point is 0.1 away: 0.1^2 / 4 = 0.0025, less the cubic term
+    assert values[~at_prior].min() > 0.002  # the nearest point is 0.1 away: 0.1^2 / 4 = 0.0025, less the cubic term
 
 
 @pytest.mark.parametrize("equation", ["KL.3", "KL.4"])
@@ -207,13 +193,9 @@ def test_where_the_floats_end(equation, dtype, limit):
 
 
 def test_predictions():
-    program = re.search(r'python -W ignore -c "\n(.*?)"\n```', NOTE, re.S).group(1)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), np.errstate(over="ignore"):
-        exec(program, {})
-    halving, low, high, at_88, at_89 = [
-        float(number) for number in re.findall(r"-?\d\S*\d|inf", printed.getvalue().replace(",", " ").replace("]", ""))
-    ]
+    with np.errstate(over="ignore"):
+        numbers = re.findall(r"-?\d\S*\d|inf", re.sub(r"[,\]]", " ", printed_by(NOTE)))
+    halving, low, high, at_88, at_89 = map(float, numbers)
     assert f"= {halving:.4f}`$ nats, so {halving:.2f}." in NOTE
     assert halving == pytest.approx(np.log(2) - 3 / 512, abs=1e-12)
     assert f"= {high:.3f}`$. At $`\\ell = -10`$ it is $`+{low:.2f}`$" in NOTE

@@ -1,24 +1,26 @@
 """Promise: note 7's identities hold, and every number of its worked example is what the VAE computes."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import note, table
 
 from vae_from_scratch import ops
 from vae_from_scratch.beta_vae import BetaVAE
 from vae_from_scratch.vae import VAE
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "07-backpropagation.md").read_text("utf-8")
+NOTE = note(7)
+FORWARD, BACKWARD = "quantity | computation | value |", "quantity | computation | value | equation"
 
 
-def table(header):
-    """{first cell without backticks: cells} of the table whose header row begins with these words."""
-    lines = NOTE[NOTE.index(f"| {header}") :].split("\n")
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2 : lines.index("")]]
-    assert len({row[0] for row in cells}) == len(cells)
-    return {re.search("`(.+?)`", row[0]).group(1): row[1:] for row in cells}
+def named(head):
+    """{first cell without backticks: the other cells} of a table of the note."""
+    rows = table(NOTE, head)
+    assert len({row[0] for row in rows}) == len(rows)
+    return {re.search("`(.+?)`", row[0])[1]: row[1:] for row in rows}
+
+
 
 
 # ---- the rules ---------------------------------------------------------------------------------------
@@ -56,16 +58,13 @@ def test_gradients_of_two_uses_add(equation):
     dkl = rng.normal(size=3)
 
     def loss(mu, logvar):  # any function of z plus any function of kl; here both linear
-        return (dz * ops.reparameterize_forward(mu, logvar, eps)).sum() + (
-            dkl * ops.gaussian_kl_forward(mu, logvar)
-        ).sum()
+        of_z = (dz * ops.reparameterize_forward(mu, logvar, eps)).sum()
+        return of_z + (dkl * ops.gaussian_kl_forward(mu, logvar)).sum()
 
     both = zip(ops.reparameterize_backward(dz, logvar, eps), ops.gaussian_kl_backward(dkl, mu, logvar))
     dmu, dlogvar = (recon + kl for recon, kl in both)
-    np.testing.assert_allclose(jacobian(lambda mu: loss(mu, logvar), mu).ravel(), dmu.ravel(), rtol=0, atol=1e-8)
-    np.testing.assert_allclose(
-        jacobian(lambda logvar: loss(mu, logvar), logvar).ravel(), dlogvar.ravel(), rtol=0, atol=1e-8
-    )
+    for array, grad, f in ((mu, dmu, lambda mu: loss(mu, logvar)), (logvar, dlogvar, lambda logvar: loss(mu, logvar))):
+        np.testing.assert_allclose(jacobian(f, array).ravel(), grad.ravel(), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("equation", ["BP.3"])
@@ -74,11 +73,8 @@ def test_the_slope_of_softplus_follows_from_its_output(equation):
     y = ops.softplus_forward(a)
     # e^-y amplifies the rounding of y by y <= 40: 40 * 1.1e-16, and a few operations
     np.testing.assert_allclose(-np.expm1(-y), ops.sigmoid_forward(a), rtol=1e-14)
-    rows = [[1.0], [-2.0], [0.5]]
-    _, backward = ops.ACTIVATIONS["softplus"]
-    np.testing.assert_allclose(
-        backward(rows * np.ones(401), y), ops.softplus_backward(rows * np.ones(401), a), rtol=1e-14
-    )
+    dout, (_, backward) = [[1.0], [-2.0], [0.5]] * np.ones(401), ops.ACTIVATIONS["softplus"]
+    np.testing.assert_allclose(backward(dout, y), ops.softplus_backward(dout, a), rtol=1e-14)
 
 
 # ---- the worked example ------------------------------------------------------------------------------
@@ -118,7 +114,7 @@ class Recorder:
 
 
 def example(model_class=VAE, **settings):
-    given = table("input or parameter")
+    given = named("input or parameter")
     model = model_class(
         data_dim=2, hidden=(1,), latent_dim=1, activation="tanh", likelihood="bernoulli", dtype="float64", **settings
     )
@@ -128,14 +124,13 @@ def example(model_class=VAE, **settings):
     return model, numbers(given["x"][0])[0][None], numbers(given["eps"][0])[0][None]
 
 
-def compare(quantities, printed, columns):
+def compare(quantities, printed):
     assert list(quantities) == list(printed), "the table has other rows than the pass, or in another order"
     for name, value in quantities.items():
-        expected, tolerance = numbers(printed[name][columns - 1])
+        expected, tolerance = numbers(printed[name][1])
         assert np.size(value) == len(expected), name
-        assert np.abs(np.ravel(value) - expected).max() <= tolerance, (
-            f"{name}: the note prints {printed[name][columns - 1]}, it is {value}"
-        )
+        off = np.abs(np.ravel(value) - expected).max()
+        assert off <= tolerance, f"{name}: the note prints {printed[name][1]}, it is {value}"
 
 
 def test_forward_table():
@@ -143,9 +138,8 @@ def test_forward_table():
     model.ops = recorder = Recorder()
     terms, (enc, dec, mu, logvar, _, kl) = model.forward(x, eps)
     layers = [ops.dense_forward(x, W, b) for (x, W, b, _), _ in recorder.calls["dense_act_forward"]]
-    assert np.array_equal(layers[1], np.hstack([mu, logvar])) and np.array_equal(
-        dec[0], recorder.calls["reparameterize_forward"][0][1]
-    )
+    ((_, z),) = recorder.calls["reparameterize_forward"]
+    assert np.array_equal(layers[1], np.hstack([mu, logvar])) and np.array_equal(dec[0], z)
     quantities = {
         "encoder a": layers[0],
         "enc[1]": enc[1],
@@ -161,7 +155,7 @@ def test_forward_table():
         "kl": terms.kl,
         "loss": terms.loss,
     }
-    compare(quantities, table("quantity | computation | value |\n"), columns=2)
+    compare(quantities, named(FORWARD))
 
 
 @pytest.mark.parametrize("equation", ["VAE.2", "MLP.2"])
@@ -201,7 +195,7 @@ def test_backward_table(equation):
         "encoder_b1": grads["encoder_b1"],
     }
     assert grads.keys() == {name for name in quantities if "coder_" in name}
-    compare(quantities, table("quantity | computation | value | equation"), columns=2)
+    compare(quantities, named(BACKWARD))
 
 
 PYTHON = [  # LaTeX as the tables use it -> an expression
@@ -220,17 +214,16 @@ PYTHON = [  # LaTeX as the tables use it -> an expression
 def test_computations_printed_beside_the_values():
     names = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "array": np.array, "N": 1, "__builtins__": {}}
     checked = 0
-    for header in ("quantity | computation | value |\n", "quantity | computation | value | equation"):
-        for name, (computation, value, *_) in table(header).items():
+    for head in (FORWARD, BACKWARD):
+        for name, (computation, value, *_) in named(head).items():
             if computation.endswith(" itself"):  # a copy: the value is compared with the VAE's
                 continue
             for text in computation.split("="):
                 for pattern, replacement in PYTHON:
                     text = re.sub(pattern, replacement, text)
                 expected, tolerance = numbers(value)
-                np.testing.assert_allclose(
-                    np.ravel(eval(text.strip(), names)), expected, rtol=0, atol=tolerance, err_msg=f"{name}: {text}"
-                )
+                found = np.ravel(eval(text.strip(), names))
+                np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance, err_msg=f"{name}: {text}")
                 checked += 1
     assert checked > 30
 
@@ -246,16 +239,14 @@ def test_first_order_fall_of_the_loss(equation):
         for name, value in start.items():
             model.params[name][...] = value - lr * grads[name]
         remainder.append(terms.loss - model.loss(x, eps).loss - lr * squares)
-    assert (
-        90 < remainder[0] / remainder[1] < 110
-    )  # O(lr^2): a tenth of the step, a hundredth of the remainder, up to O(lr)
+    # O(lr^2): a tenth of the step, a hundredth of the remainder, up to O(lr)
+    assert 90 < remainder[0] / remainder[1] < 110
 
 
 def test_beta_changes_the_encoder_only():
     model, x, eps = example()
     beta, *_ = example(BetaVAE, beta=4.0)
     (_, one), (_, four) = model.loss_and_grads(x, eps), beta.loss_and_grads(x, eps)
-    assert all(
-        np.array_equal(one[name], four[name]) == name.startswith("decoder") for name in one if name != "encoder_W1"
-    )
+    for name in one.keys() - {"encoder_W1"}:
+        assert np.array_equal(one[name], four[name]) == name.startswith("decoder"), name
     assert four["encoder_b2"] == pytest.approx([-0.576 + 4 * 0.8, 0.0864 - 4 * 0.375], abs=1e-14)

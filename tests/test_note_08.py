@@ -1,14 +1,14 @@
 """Promise: what note 8 says of central differences, of their errors and of the checker's blind spots is so."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import note
 
 from vae_from_scratch import gradcheck, ops
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "08-gradient-check.md").read_text("utf-8")
+NOTE = note(8)
 STENCILS = {"two": gradcheck.TWO_POINTS, "five": gradcheck.FIVE_POINTS}
 
 
@@ -88,13 +88,10 @@ def test_table_of_best_steps(name):
     assert row == f"| {name} | {two[0]:.1e} | {two[1]:.1e} | {five[0]:.1e} | {five[1]:.1e} |"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "float64",
-        pytest.param("longdouble", marks=pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="not extended here")),
-    ],
-)
+extended = pytest.mark.skipif(not gradcheck.HAS_EXTENDED, reason="not extended here")
+
+
+@pytest.mark.parametrize("name", ["float64", pytest.param("longdouble", marks=extended)])
 def test_the_checker_works_near_the_best_steps(name):
     delta = float(np.finfo(name).eps) / 2
     for stencil, smooth in (("five", True), ("two", False)):

@@ -1,15 +1,14 @@
-"""Promise: note 9's statements on the length of steps, on the prior and on initial weights hold for the package's optimizers."""
-
-from pathlib import Path
+"""Promise: note 9's statements on steps, on the prior and on initial weights hold for the package's optimizers."""
 
 import numpy as np
 import pytest
+from helpers import descend, joined, note
 
 from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import gradcheck, mlp, ops, optimizers
 from vae_from_scratch.vae import VAE
 
-NOTE = " ".join((Path(__file__).parents[1] / "derivations" / "09-optimizers.md").read_text("utf-8").split())
+NOTE = joined(note(9))
 BETA1, BETA2 = 0.9, 0.999
 
 
@@ -50,9 +49,8 @@ def test_momentum_multiplies_the_learning_rate(equation):
     g, lr, rho = np.array([0.5, -3.0]), 0.1, 0.9
     taken, (v,) = steps(lambda param, grad, v, t: optimizers.sgd_update(param, grad, v, lr, rho), 1, [g] * 500)
     powers = rho ** np.arange(1, 501)[:, None]
-    np.testing.assert_allclose(
-        taken, -lr * g * (1 - powers) / (1 - rho), rtol=1e-13
-    )  # 500 steps whose errors decay like rho^t
+    # 1e-13: 500 steps whose errors decay like rho^t
+    np.testing.assert_allclose(taken, -lr * g * (1 - powers) / (1 - rho), rtol=1e-13)
     np.testing.assert_allclose(taken[-1], -g, rtol=1e-13)  # lr / (1 - rho) = 1, and 0.9^500 = 1e-23
     assert f"{1 - rho**10:.0%}".replace("%", " %") + " of that after ten steps" in NOTE
 
@@ -77,9 +75,8 @@ def test_adam_is_the_weighted_sums_of_its_past(equation):
     np.testing.assert_allclose(m, unrolled_m, rtol=0, atol=1e-14)
     np.testing.assert_allclose(v, unrolled_v, rtol=1e-12)
     missing1, missing2 = 1 - BETA1**20, 1 - BETA2**20
-    np.testing.assert_allclose(
-        taken[-1], -0.1 * (unrolled_m / missing1) / (np.sqrt(unrolled_v / missing2) + 1e-8), rtol=0, atol=1e-12
-    )
+    last = -0.1 * (unrolled_m / missing1) / (np.sqrt(unrolled_v / missing2) + 1e-8)
+    np.testing.assert_allclose(taken[-1], last, rtol=0, atol=1e-12)
     # E[m] = (1 - beta1^t) E[g] over 50,000 draws, within five standard errors; the missing 12 % are 24 of them
     for moment, missing, mean in ((m, missing1, 0.3), (v, missing2, 1.09)):
         error = moment.std() / np.sqrt(moment.size)
@@ -125,7 +122,6 @@ def test_adam_with_t_in_epochs(equation):
 
 @pytest.mark.parametrize("equation", ["OPT.9", "PRIOR.1"])
 def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
-    rng = np.random.default_rng(0)
     model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
     n_train = len(x)  # the batch is the whole training set
 
@@ -139,9 +135,8 @@ def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
     for name in ("encoder_W1", "encoder_b2", "decoder_W3", "decoder_b1"):
         numeric = gradcheck.numeric_gradient(objective, model.params[name], 1.0, 1e-3, gradcheck.FIVE_POINTS)
         assert gradcheck.relative_error(grads[name], numeric) < 1e-9
-    assert objective() - terms.loss == pytest.approx(
-        sum((value**2).sum() for value in model.params.values()) / (2 * n_train)
-    )
+    squares = sum((value**2).sum() for value in model.params.values())
+    assert objective() - terms.loss == pytest.approx(squares / (2 * n_train))
 
 
 # ---- initial weights ---------------------------------------------------------------------------------
@@ -152,7 +147,7 @@ def test_glorot_range_and_variance(equation):
     W = mlp.glorot_uniform(np.random.default_rng(0), 300, 200, np.float64)
     r = np.sqrt(6 / 500)
     assert W.shape == (300, 200) and 0.999 * r < np.abs(W).max() <= r
-    # kurtosis of a uniform is 9/5: the variance of 60,000 draws has relative error sqrt(0.8 / 60000) = 0.37 %; five of them
+    # a uniform's kurtosis is 9/5: the variance of 60,000 draws errs by sqrt(0.8 / 60000) = 0.37 %; five of these
     assert W.var() == pytest.approx(2 / 500, rel=0.0183)
 
 
@@ -176,10 +171,8 @@ def test_equal_hidden_units_stay_equal():
     model = VAE(data_dim=5, hidden=(3,), latent_dim=2, dtype="float64")
     for name, value in model.params.items():
         value[...] = 0.1 if name != "encoder_W1" else 0.1 * np.arange(1, 6)[:, None]
-    x, optimizer = rng.uniform(size=(4, 5)), optimizers.Adam(lr=0.1)
-    state = optimizer.initial_state(model.params)
-    for _ in range(5):
-        optimizer.step(model.params, model.loss_and_grads(x, *model.draw_noise(4, rng))[1], state)
+    x = rng.uniform(size=(4, 5))
+    descend(model, optimizers.Adam(lr=0.1), 5, lambda: (x, *model.draw_noise(4, rng)))
     W = model.params["encoder_W1"]
     # equal up to the order in which BLAS sums; Adam divides by |g|, so an ulp of the gradient is an ulp of the step
     np.testing.assert_allclose(W, W[:, :1] * np.ones(3), rtol=0, atol=1e-9)

@@ -1,13 +1,11 @@
-"""Promise: note 10's claims on rate and distortion, the parts of the KL, the linear case and the capacity objective hold."""
+"""Promise: note 10's claims on rate and distortion, the parts of the KL, the linear case and the capacity hold."""
 
-import contextlib
-import io
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import agrees, descend, linear_model, log_normal, log_normal_joint, note, printed_by, table
 
 from vae_from_scratch import ops
 from vae_from_scratch.autoencoder import Autoencoder
@@ -16,23 +14,10 @@ from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.optimizers import Adam
 from vae_from_scratch.vae import VAE
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "10-beta-vae.md").read_text("utf-8")
+NOTE = note(10)
 EXACT = 1e-12  # relative: a few hundred operations in double precision (2e-16 each)
 
 D, Z, LAMBDA, NOISE = 4, 3, np.array([4.0, 2.0, 1.0, 0.5]), 0.5  # the note's linear example
-
-
-def table(first_header):
-    """The rows of the note's table whose first column has this header, as lists of strings."""
-    start = NOTE.index(f"| {first_header} |")
-    lines = itertools.takewhile(lambda line: line.startswith("|"), NOTE[start:].splitlines())
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in list(lines)[2:]]
-
-
-def agrees(printed, value):
-    """Is value what is printed, to the digits printed?"""
-    decimals = len(printed.partition(".")[2])
-    return abs(float(printed) - value) <= 0.5 * 10.0**-decimals + 1e-9
 
 
 # ---- a linear model without sampling -----------------------------------------------------------------
@@ -54,8 +39,8 @@ def with_all_noise(x, latents=Z):
     return np.repeat(x, len(eps), axis=0), np.tile(eps, (len(x), 1))
 
 
-def linear_model(model_class=BetaVAE, sigma=NOISE**0.5, **settings):
-    return model_class(D, (), Z, likelihood=Gaussian(sigma=sigma), dtype="float64", **settings)
+def linear(model_class=BetaVAE, sigma=NOISE**0.5, **settings):
+    return linear_model(model_class, D, Z, Gaussian(sigma=sigma), **settings)
 
 
 def put(model, W, b, A, a, logvar):
@@ -136,10 +121,10 @@ def test_the_loss_is_distortion_plus_what_the_rate_costs(equation):
     delta2 = ((x - mu @ W - b) ** 2).sum() / len(x) + (var * (W**2).sum(axis=1)).sum()
     Delta = D / 2 * np.log(2 * np.pi * NOISE) + delta2 / (2 * NOISE)
     for model, penalty in (
-        (linear_model(VAE), R),
-        (linear_model(beta=3.7), 3.7 * R),
-        (linear_model(CapacityVAE, gamma=10, capacity=R + 2), 20),
-        (linear_model(CapacityVAE, gamma=10, capacity=R - 2), 20),
+        (linear(VAE), R),
+        (linear(beta=3.7), 3.7 * R),
+        (linear(CapacityVAE, gamma=10, capacity=R + 2), 20),
+        (linear(CapacityVAE, gamma=10, capacity=R - 2), 20),
     ):
         put(model, W, b, A, a, logvar)
         terms = model.loss(*with_all_noise(x))
@@ -160,7 +145,7 @@ def test_the_gradient_is_linear_in_beta(equation):
 def test_gradients_of_rate_and_distortion_oppose_at_the_optimum(equation):
     x, U = linear_data()
     batch, beta = with_all_noise(x), 1.7
-    zero, one = linear_model(beta=0), linear_model(beta=1)
+    zero, one = linear(beta=0), linear(beta=1)
     for model in (zero, one):
         put_optimum(model, x, U, beta * NOISE)
     terms, grads = zero.loss_and_grads(*batch)
@@ -229,11 +214,11 @@ def test_noise_stays_at_beta_zero(equation):
     rng = np.random.default_rng(0)
     x, _ = linear_data()
     W, b, A, a, logvar = (rng.normal(size=shape) for shape in ((Z, D), D, (D, Z), Z, Z))
-    silent = Autoencoder(D, (), Z, likelihood=Gaussian(sigma=NOISE**0.5), dtype="float64")
+    silent = linear(Autoencoder)
     for name, value in {"encoder_W1": A, "encoder_b1": a, "decoder_W1": W, "decoder_b1": b}.items():
         silent.params[name][...] = value
     floor = silent.loss(x).loss
-    model = linear_model(beta=0)
+    model = linear(beta=0)
     put(model, W, b, A, a, logvar)
     assert model.loss(x, np.zeros((len(x), Z))).loss == pytest.approx(floor, rel=EXACT)  # the autoencoder is eps = 0
     noise_term = (np.exp(logvar) * (W**2).sum(axis=1)).sum() / (2 * NOISE)
@@ -252,14 +237,14 @@ def test_noise_stays_at_beta_zero(equation):
 # ---- the parts of the rate ---------------------------------------------------------------------------
 
 GRID, STEP = np.linspace(-9, 9, 181, retstep=True)
-# The trapezium rule on step h errs by exp(-2 (pi sigma / h)^2) for a Gaussian of width sigma: nothing at sigma / h = 2.5.
-# The logarithm of a mixture has singularities off the real line, which cost more; at sigma >= 0.25 they were seen to leave 1e-10.
+# The trapezium rule on step h errs by exp(-2 (pi sigma / h)^2) for a Gaussian of width sigma: nothing at 2.5 h.  The
+# logarithm of a mixture has singularities off the real line, which cost more: at sigma >= 0.25, 1e-10 was seen.
 QUADRATURE = 1e-8
 
 
 def posteriors(mu, std):
     """The density of each latent of each datum on the grid, (N, Z, grid)."""
-    return np.exp(-(((GRID - mu[:, :, None]) / std[:, :, None]) ** 2) / 2) / (np.sqrt(2 * np.pi) * std[:, :, None])
+    return np.exp(log_normal(GRID, mu[:, :, None], std[:, :, None] ** 2))
 
 
 def kl_on_grid(q, p):
@@ -271,7 +256,7 @@ def kl_on_grid(q, p):
 def parts(mu, std):
     """Rate, mutual information, KL(q(z) || p(z)), total correlation, dimension-wise KL: each from its definition."""
     each = posteriors(mu, std)
-    prior = np.exp(-(GRID**2) / 2) / np.sqrt(2 * np.pi)
+    prior = np.exp(log_normal(GRID, 0, 1))
     n, latents = mu.shape
     outer = (lambda a: a[0]) if latents == 1 else (lambda a: np.multiply.outer(a[0], a[1]))
     joint = [outer(q) for q in each]
@@ -306,7 +291,7 @@ def test_three_encoders_of_four_data():
         "turned": (corners @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2), np.full((4, 2), 0.5)),
         "one line": (line, np.tile([0.25, 1.0], (4, 1))),
     }
-    rows = table("encoder")
+    rows = table(NOTE, "encoder |")
     assert [row[0] for row in rows] == list(encoders)
     for name, *printed in rows:
         split = parts(*encoders[name])
@@ -343,10 +328,7 @@ def test_information_lies_between_entropy_minus_distortion_and_rate(equation, se
 
 
 def gaussian_mean_nll(x, b, K):
-    y = x - b
-    return (D * np.log(2 * np.pi) + np.linalg.slogdet(K)[1]) / 2 + np.einsum("nd,de,ne->", y, np.linalg.inv(K), y) / (
-        2 * len(x)
-    )
+    return -log_normal_joint(x, b, K).mean()
 
 
 @pytest.mark.parametrize("equation", ["LIN.1 LIN.2 LIN.3"])
@@ -384,7 +366,7 @@ def test_the_best_q_of_a_linear_decoder(equation):
 @pytest.mark.parametrize("beta", [0.5, 1.0, 1.7, 3.0, 6.0, 9.0])
 def test_the_linear_optimum_with_fixed_noise(equation, beta):
     x, U = linear_data()
-    batch, tau, model = with_all_noise(x), beta * NOISE, linear_model(beta=beta)
+    batch, tau, model = with_all_noise(x), beta * NOISE, linear(beta=beta)
     put_optimum(model, x, U, tau)
     terms, grads = model.loss_and_grads(*batch)
     assert abs(flat(grads)).max() < 1e-11  # every parameter; sums of some hundred terms of size 10
@@ -405,7 +387,7 @@ def test_the_linear_optimum_with_fixed_noise(equation, beta):
 def test_everything_collapses_at_the_threshold_and_not_before(equation):
     x, U = linear_data()
     for beta, minimum in ((LAMBDA[0] / NOISE, True), (0.95 * LAMBDA[0] / NOISE, False)):
-        model = linear_model(beta=beta)
+        model = linear(beta=beta)
         put_optimum(model, x, U, tau=np.inf)  # all silent
         silent = model.loss(*with_all_noise(x)).loss
         assert abs(flat(model.loss_and_grads(*with_all_noise(x))[1])).max() < 1e-11  # stationary in both cases
@@ -415,7 +397,7 @@ def test_everything_collapses_at_the_threshold_and_not_before(equation):
 
 
 def test_worked_example_of_the_linear_case():
-    rows = table(r"$`\beta`$")
+    rows = table(NOTE, r"$`\beta`$ |")
     assert [float(row[0]) for row in rows] == [0.5, 1, 3, 6, 8]
     for row in rows:
         beta = float(row[0])
@@ -430,7 +412,7 @@ def test_worked_example_of_the_linear_case():
 @pytest.mark.parametrize("beta", [0.5, 1.0, 1.3, 1.8, 2.5])
 def test_the_linear_optimum_with_learned_noise(equation, beta):
     x, U = linear_data()
-    batch, model, noise = with_all_noise(x), linear_model(sigma="learned", beta=beta), learned_noise(beta)
+    batch, model, noise = with_all_noise(x), linear(sigma="learned", beta=beta), learned_noise(beta)
     assert beta == pytest.approx(D * beta * noise / squared_distance(beta * noise), rel=EXACT)
 
     def best_given(noise):
@@ -481,7 +463,7 @@ def test_without_discarded_variance_learned_noise_has_no_minimum():
 @pytest.mark.parametrize("beta", [0.5, 1.7])
 def test_what_turning_the_latents_costs(equation, beta):
     x, U = linear_data()
-    tau, model = beta * NOISE, linear_model(beta=beta)
+    tau, model = beta * NOISE, linear(beta=beta)
     put_optimum(model, x, U, tau)
     W, b, best = model.params["decoder_W1"].copy(), x.mean(axis=0), model.loss(*with_all_noise(x)).loss
     for (i, j), degrees in itertools.product(itertools.combinations(range(Z), 2), (0, 17, 45, 73, 90)):
@@ -503,13 +485,11 @@ def test_what_turning_the_latents_costs(equation, beta):
 def test_learned_noise_has_one_branch(start):
     """From noise far below the optimum and far above it, where all collapses first, training reaches LIN.10."""
     x, _ = linear_data()
-    batch, model = with_all_noise(x), linear_model(sigma="learned", beta=1.3)
+    batch, model = with_all_noise(x), linear(sigma="learned", beta=1.3)
     model.params["x_logvar"] = np.log(start)
-    steps = 1000
-    adam = Adam(lr=lambda step: 0.03 * (1 - step / steps), beta2=0.98)  # 0.999 remembers the steep start at 0.02 too long
-    state = adam.initial_state(model.params)
-    for _ in range(steps):
-        adam.step(model.params, model.loss_and_grads(*batch)[1], state)
+    # beta2: 0.999 remembers the steep start at 0.02 too long
+    adam = Adam(lr=lambda step: 0.03 * (1 - step / 1000), beta2=0.98)
+    descend(model, adam, 1000, lambda: batch)
     tau = 1.3 * learned_noise(1.3)
     assert np.exp(model.params["x_logvar"]) == pytest.approx(tau / 1.3, rel=1e-5)
     kl = ops.gaussian_kl_per_latent(*model.encode(x)).mean(axis=0)
@@ -545,10 +525,10 @@ def test_where_the_capacity_objective_has_its_minimum(equation, C):
     x, U = linear_data()
     batch, price = with_all_noise(x), tau_of(C) / NOISE
     assert rates(tau_of(C)).sum() == pytest.approx(C, rel=EXACT)
-    model = linear_model(CapacityVAE, gamma=1.2 * price, capacity=C)  # gamma above the exchange rate at C
+    model = linear(CapacityVAE, gamma=1.2 * price, capacity=C)  # gamma above the exchange rate at C
     put_optimum(model, x, U, tau_of(C))
     assert model.loss(*batch).kl == pytest.approx(C, rel=EXACT) and is_a_minimum(model, batch)
-    model = linear_model(CapacityVAE, gamma=0.8 * price, capacity=C)  # below it: the beta-VAE with beta = gamma
+    model = linear(CapacityVAE, gamma=0.8 * price, capacity=C)  # below it: the beta-VAE with beta = gamma
     put_optimum(model, x, U, 0.8 * tau_of(C))
     terms, grads = model.loss_and_grads(*batch)
     assert terms.kl > C and abs(flat(grads)).max() < 1e-11 and is_a_minimum(model, batch)
@@ -568,30 +548,21 @@ def test_latents_wake_one_by_one(equation):
 # ---- predict, then run -------------------------------------------------------------------------------
 
 
-def run(number):
-    command = re.findall(r"python -c '\n(.*?)\n'\n", NOTE, re.S)[number]
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(command, {})
-    return out.getvalue().splitlines()
-
-
 def test_first_command():
-    for line in run(0):
+    for line in printed_by(NOTE).splitlines():
         assert set(line.partition(" ")[2].strip("[] ").split()) == {"4."}
 
 
 def test_second_command():
     answer = NOTE[NOTE.index("2. Learned:") :]
     tau = 1.3 * learned_noise(1.3)
-    fraction, printed = re.search(
-        r"\\sigma_x\^2 = 1.5 / \(4 - 2.6\) = ([\d.]+)`\$, \$`\\tau = ([\d.]+)`", answer
-    ).groups()
-    assert agrees(fraction, tau / 1.3) and agrees(printed, tau)
+    printed_noise, printed_tau = re.search(r"/ \(4 - 2.6\) = ([\d.]+)`\$, \$`\\tau = ([\d.]+)`", answer).groups()
+    assert agrees(printed_noise, tau / 1.3) and agrees(printed_tau, tau)
     tau_C, beta_C = re.search(r"= ([\d.]+)`\$, so the KLs are.*?= ([\d.]+)`\$ \(less", answer, re.S).groups()
     assert agrees(tau_C, tau_of(1.0)) and agrees(beta_C, tau_of(1.0) / NOISE)
     pairs = re.findall(r"the KLs are ([\d.]+), ([\d.]+) and 0", answer)
-    for (first, second), at, noise, line in zip(pairs, (tau, tau_of(1.0)), (tau / 1.3, NOISE), run(1), strict=True):
+    cases, lines = ((tau, tau / 1.3), (tau_of(1.0), NOISE)), printed_by(NOTE, 1).splitlines()
+    for (first, second), (at, noise), line in zip(pairs, cases, lines, strict=True):
         assert agrees(first, rates(at)[0]) and agrees(second, rates(at)[1]) and rates(at)[2] == 0
         measured = [float(number) for number in re.findall(r"[\d.]+", line)]
         # 0.03: what is printed is rounded to 0.005, and 200 draws of noise a step leave the parameters some 0.01 off

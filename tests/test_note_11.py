@@ -1,32 +1,22 @@
 """Promise: note 11's claims on turned latents, the classifier, the scores and the parts of the KL hold."""
 
-import contextlib
-import io
-import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import note, printed_by, table
 
 from vae_from_scratch import VAE, ops
 from vae_from_scratch import disentanglement as d
 from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.disentanglement import beta_vae, mixtures
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "11-disentanglement.md").read_text("utf-8")
+NOTE = note(11)
 EXACT = 1e-12  # relative: a few hundred operations in double precision (2e-16 each)
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
-
-
-def table(first_header):
-    """The rows of the note's table whose first column has this header, as lists of strings."""
-    start = NOTE.index(f"| {first_header} |")
-    lines = itertools.takewhile(lambda line: line.startswith("|"), NOTE[start:].splitlines())
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in list(lines)[2:]]
 
 
 # ---- turned latents ----------------------------------------------------------------------------------
@@ -135,10 +125,10 @@ def calibrate(code):
 
 
 def test_the_table_names_every_code():
-    assert [row[0] for row in table("code")] == list(CODES)
+    assert [row[0] for row in table(NOTE, "code |")] == list(CODES)
 
 
-@pytest.mark.parametrize("name, cells", [(name, cells) for name, *cells in table("code")])
+@pytest.mark.parametrize("name, cells", [(name, cells) for name, *cells in table(NOTE, "code |")])
 def test_calibration(name, cells):
     for cell, result in zip(cells, calibrate(CODES[name]), strict=True):
         expected, measured = cell.split(" / ")
@@ -266,11 +256,7 @@ def test_the_four_data_of_note_10(name):
 
 @pytest.mark.parametrize("number, printed", [(0, "20 0.85, 32 1.0"), (1, "1.3 0.0 0.2, 1.4 1.2 0.5")])
 def test_the_commands(number, printed):
-    command = re.findall(r"python -c '\n(.*?)\n'\n", NOTE, re.S)[number]
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(command, {})
-    assert out.getvalue().splitlines() == printed.split(", ")
+    assert printed_by(NOTE, number).splitlines() == printed.split(", ")
     answer = NOTE[NOTE.index("Answers</summary>") :]
     for figure in ("0.85",) if number == 0 else ("1.3, 0.0, 0.2", "1.4, 1.2, 0.5"):
         assert figure in answer

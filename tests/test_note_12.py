@@ -1,25 +1,17 @@
 """Promise: note 12's claims on the errors of the ELBO, on importance weights, quadrature and collapse hold."""
 
-import contextlib
-import importlib.util
-import io
 import itertools
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import agrees, figure, joined, log_normal, note, printed_by
 
 from vae_from_scratch import VAE, BetaVAE, Gaussian, evaluation, ops
 from vae_from_scratch.exact.silent import silent_variance
 
-ROOT = Path(__file__).parents[1] / "derivations"
-NOTE = (ROOT / "12-log-likelihood.md").read_text("utf-8")
-LOG_P, POSTERIOR, WIDE, NARROW = -(np.log(2 * np.pi * 1.25) + 1 / 1.25) / 2, (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
-
-
-def log_normal(value, mean, variance):
-    return -(np.log(2 * np.pi * variance) + (value - mean) ** 2 / variance) / 2
+NOTE = note(12)
+LOG_P, POSTERIOR, WIDE, NARROW = log_normal(1, 0, 1.25), (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
 
 
 def draws(q, n=1_000_000, seed=0):
@@ -40,14 +32,8 @@ def mean_and_error(each):
     return each.mean(), each.std() / np.sqrt(len(each))
 
 
-def agrees(printed, value, error=0.0):
-    """Is value what is printed, to the digits printed and the error of the simulation?"""
-    decimals = len(printed.partition(".")[2])
-    return abs(float(printed) - value) <= 0.5 * 10.0**-decimals + 1e-9 + error
-
-
 def numbers(pattern):
-    found = re.search(pattern, " ".join(NOTE.split()))
+    found = re.search(pattern, joined(NOTE))
     assert found, pattern
     return found.groups()
 
@@ -252,20 +238,14 @@ def test_at_the_threshold_of_fixed_noise_this_is_the_linear_one():
 
 
 def test_the_figure_draws_the_note():
-    spec = importlib.util.spec_from_file_location("note_12", ROOT / "figures" / "note_12.py")
-    figure = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(figure)
-    assert figure.LOG_P == pytest.approx(LOG_P) and (figure.WIDE, figure.NARROW) == (WIDE, NARROW)
-    assert figure.relative_variance(WIDE) == pytest.approx(relative_variance(WIDE))
-    assert figure.relative_variance(NARROW) == np.inf
+    drawn = figure(12)
+    assert drawn.LOG_P == pytest.approx(LOG_P) and (drawn.WIDE, drawn.NARROW) == (WIDE, NARROW)
+    assert drawn.relative_variance(WIDE) == pytest.approx(relative_variance(WIDE))
+    assert drawn.relative_variance(NARROW) == np.inf
 
 
 def test_the_command():
-    (command,) = re.findall(r"python -c '\n(.*?)\n'\n", NOTE, re.S)
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(command, {})
-    first, second, third = out.getvalue().splitlines()
+    first, second, third = printed_by(NOTE).splitlines()
     bound, off, claimed, effective = numbers(
         r"becomes about (-[\d.]+) at .*?By \$`-\\log 2 = (-[\d.]+)`.*?claims ([\d.]+), with .*? of ([\d,]+) of 5,000"
     )

@@ -1,13 +1,13 @@
-"""Promise: what note 13 counts is counted, what it bounds stays below the bound and comes near it, and its formulas are the kernels'."""
+"""Promise: note 13's counts are counted, its bounds hold and are nearly reached, its formulas are the kernels'."""
 
 import inspect
 import re
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import note
 
 from vae_from_scratch import VAE, Adam, ops, optimizers
 
@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     pytest.skip(f"Numba cannot compile here: {error}", allow_module_level=True)
 
-NOTE = (Path(__file__).parents[1] / "derivations" / "13-faster.md").read_text("utf-8")
+NOTE = note(13)
 F32 = np.float32
 DELTA, DELTA_64 = 2.0**-24, 2.0**-53
 RHO = np.log(2) / 2
@@ -131,12 +131,17 @@ PARTS = {
 }
 
 
+def cells(name, *counts):
+    """A row of the table, in millions."""
+    return f"| {name} | {' | '.join(f'{count / 1e6:.1f}' for count in counts)} |"
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_row_of_the_table(part):
     function, times, reads, writes = PARTS[part]
     found = count(function, *(ADAM if part == "Adam" else [counted(*shape) for shape in reads]))
     fused = times * 4 * sum(int(np.prod(shape)) for shape in reads + writes)
-    row = f"| {part} | {times * found['other flops'] / 1e6:.1f} | {times * found['other bytes'] / 1e6:.1f} | {fused / 1e6:.1f} |"
+    row = cells(part, times * found["other flops"], times * found["other bytes"], fused)
     assert row in NOTE, row
 
 
@@ -145,7 +150,7 @@ def test_products_of_a_step():
     assert found["product calls"] == 11 and found["product flops"] == 410_000_000 == 2 * N * (3 * 814_000 - 392_000)
     assert sum(value.size for name, value in model.params.items() if "W" in name) == 814_000
     assert sum(value.size for value in model.params.values()) == PARAMETERS
-    row = f"| the 11 matrix products | {found['product flops'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} |"
+    row = cells("the 11 matrix products", found["product flops"], found["product bytes"], found["product bytes"])
     assert row in NOTE, row
     assert f"{found['product flops'] / found['product bytes']:.0f} flops per byte" in NOTE
 
@@ -194,9 +199,8 @@ def test_kernel_calls_of_a_step(monkeypatch):
 
     for name in names:
         monkeypatch.setattr(kernels, name, wrap(getattr(kernels, name)))
-    monkeypatch.setattr(
-        kernels, "ACT_KERNELS", {name: tuple(map(wrap, pair)) for name, pair in kernels.ACT_KERNELS.items()}
-    )
+    pairs = {name: tuple(map(wrap, pair)) for name, pair in kernels.ACT_KERNELS.items()}
+    monkeypatch.setattr(kernels, "ACT_KERNELS", pairs)
     model, optimizer = VAE(64, hidden=(64,), latent_dim=2), Adam()
     _, grads = model.loss_and_grads(np.full((64, 64), 0.5, F32), np.ones((64, 2), F32))
     optimizer.step(model.params, grads, optimizer.initial_state(model.params), model.ops)
@@ -311,11 +315,8 @@ def test_error_of_tanh(equation):
     e = np.exp(-2 * v)  # as written, 1 - e cancels
     assert np.abs((1 - e) / (1 + e) / exact - 1)[(v > 1e-6)].max() > 1e-3
     share = (RHO**6 / 5040) / (1 - RHO / 2) / DELTA
-    assert (
-        f"{share:.2f}" == "6.98"
-        and f"{0.988 / (1 - np.sqrt(0.5)):.2f}" == "3.37"
-        and f"{2 / (1 + np.sqrt(0.5)):.3f}" == "1.172"
-    )
+    assert f"{share:.2f}" == "6.98" and f"{0.988 / (1 - np.sqrt(0.5)):.2f}" == "3.37"
+    assert f"{2 / (1 + np.sqrt(0.5)):.3f}" == "1.172"
     assert (6.98 + 3.38) * 1.172 + 3 < 15.2
     x = -np.linspace(RHO * (1 + 1e-9), 40, 20_000)  # -2 |v| beyond the first range
     m, s = np.expm1(x), 2.0 ** np.floor(x / np.log(2) + 0.5)
@@ -368,21 +369,14 @@ def test_one_log_for_a_block(equation):
 @pytest.mark.parametrize("equation", ["FAST.3"])
 def test_the_sum_stands_in_for_the_log(equation):
     rng = np.random.default_rng(0)
-    for e in (
-        rng.uniform(0, 2e-11, 512),
-        np.full(512, 1.9e-11),
-        np.append(np.zeros(511), 9.9e-9),
-        np.full(3, 0.3),
-        np.full(512, 1e-3),
-    ):
+    one = np.append(np.zeros(511), 9.9e-9)
+    for e in (rng.uniform(0, 2e-11, 512), np.full(512, 1.9e-11), one, np.full(3, 0.3), np.full(512, 1e-3)):
         S, exact = e.sum(), np.log1p(e).sum()
         # S^2 / 2 and the rounding of 512 additions in float64
         assert -1e-13 * S <= S - exact <= S**2 / 2 + 1e-13 * S
     found, exact = loss_of_equal([-40.0, -60.0, -80.0], 784)  # 1 + e rounds to 1: the product is 1 and its logarithm 0
     assert np.prod(1 + np.exp(np.full(784, -40.0))) == 1
-    np.testing.assert_allclose(
-        found, exact, rtol=5.7 * DELTA + 2e-7 + DELTA
-    )  # FAST.9, FAST.3, the float32 of the result
+    np.testing.assert_allclose(found, exact, rtol=5.7 * DELTA + 2e-7 + DELTA)  # FAST.9, FAST.3, float32 of the result
 
 
 @pytest.mark.parametrize("equation", ["FAST.11"])
@@ -433,7 +427,7 @@ def test_what_cancels_meets_before_it_is_added():
     sure = rng.random(x.shape) < 0.5
     logits[sure], x[sure] = 1e6, 1  # max(l, 0) - x l = 0
     exact = ops.bernoulli_nll_forward(logits.astype(float), x.astype(float))
-    # 5.7 DELTA of each exp and the rounding of at most 784 float32 additions: less than 1e-5; added one by one, 1e6 leaves 1e-3
+    # 5.7 DELTA of each exp and the rounding of 784 float32 additions: below 1e-5; added one by one, 1e6 leaves 1e-3
     np.testing.assert_allclose(kernels.bernoulli_nll_forward(logits, x), exact, rtol=1e-5)
 
 

@@ -1,12 +1,11 @@
 """Promise: every question of note 14 has an answer with a check that runs (the checks themselves run as doctests)."""
 
 import re
-from pathlib import Path
 
 import pytest
+from helpers import note
 
-NOTE = Path(__file__).parents[1] / "derivations" / "14-questions.md"
-QUESTIONS = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", NOTE.read_text("utf-8"), re.M | re.S)
+QUESTIONS = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", note(14), re.M | re.S)
 
 
 @pytest.mark.parametrize("question, answer", QUESTIONS, ids=[question for question, _ in QUESTIONS])
@@ -14,9 +13,6 @@ def test_a_question_is_answered_and_checked(question, answer):
     assert question.endswith("?")
     prose, *sessions = re.split(r"^```pycon\n", answer, flags=re.M)
     assert len(prose.split()) > 20, "no answer before the check"
-    assert sessions and all(
-        session.startswith(">>> import ") or session.startswith(">>> from ") for session in sessions
-    )
-    assert all(re.search(r"^(?!>>>|\.\.\.)\S", session.split("```")[0], re.M) for session in sessions), (
-        "a check that prints nothing"
-    )
+    assert sessions and all(session.startswith((">>> import ", ">>> from ")) for session in sessions)
+    prints = [re.search(r"^(?!>>>|\.\.\.)\S", session.split("```")[0], re.M) for session in sessions]
+    assert all(prints), "a check that prints nothing"

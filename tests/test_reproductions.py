@@ -1,16 +1,16 @@
 """Promise: the numbers on examples/README.md, published and ours, are those of the CSV files; the estimators agree."""
 
-import importlib.util
+import importlib
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import ROOT, agrees, tables
 
 from vae_from_scratch import VAE
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 README = (EXAMPLES / "README.md").read_text("utf-8")
 
 
@@ -35,10 +35,7 @@ def rows(example):
 
 def table(heading):
     """The rows of the first table below a heading, without its head: lists of cells."""
-    lines = f"\n{README}".split(f"\n{heading}\n", 1)[1].split("\n")
-    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
-    end = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 : end]]
+    return tables(f"\n{README}".split(f"\n{heading}\n", 1)[1])[0][1]
 
 
 def numbers(cell):
@@ -148,9 +145,8 @@ def test_burda(rows):
 def test_gradient_variance(rows):
     for latents, *columns in table("## Two gradient estimators"):
         last = max(row["samples"] for row in rows("gradient_variance"))
-        ratios = {
-            row["estimator"]: row["variance"] for row in rows("gradient_variance", latents=int(latents), samples=last)
-        }
+        found = rows("gradient_variance", latents=int(latents), samples=last)
+        ratios = {row["estimator"]: row["variance"] for row in found}
         pathwise = ratios.pop("pathwise")
         assert [numbers(cell)[0] for cell in columns] == [
             pytest.approx(ratios[name] / pathwise, rel=0.006) for name in ("score function", "with a baseline")
@@ -169,6 +165,7 @@ def test_the_two_estimators_have_one_mean(example):
             error = np.sqrt((variance + other_variance) / draws)
             assert np.all(np.abs(mean - other) <= 5 * error), key
             assert np.abs(other).max() > 0
+
 
 def test_scores_on_dsprites(rows):
     """Percent over the draws of each score; the two MIGs as they are."""
@@ -199,8 +196,7 @@ def test_latents_that_blobs_use(rows):
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]
-    blocks = re.findall(r"(?:^\|.*\n)+", section, re.M)
-    optimum, turned, beta = ([line.strip("|\n ").split(" | ") for line in b.splitlines()[2:]] for b in blocks)
+    optimum, turned, beta = (rows for _, rows in tables(section))
     kept = rows("exact_optimum")
     for row, cells in zip(kept, optimum, strict=True):
         parts = [row[f"{part}_gap"] for part in ("decoder", "approximation", "amortisation")]
@@ -221,9 +217,7 @@ def agree(cells, values):
     """The numbers in these cells are the values, to the digits printed."""
     printed = re.findall(r"[\d.]+(?:e-\d+)?", " ".join(cells))
     for text, value in zip(printed, values, strict=True):
-        mantissa, _, exponent = text.partition("e")
-        step = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-        assert abs(float(text) - value) <= 0.501 * step, (text, value)
+        assert agrees(text, value), (text, value)
 
 
 def test_the_front_page_shows_no_other_numbers():
