@@ -19,10 +19,10 @@ import struct
 import urllib.request
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE, CapacityVAE
@@ -35,7 +35,7 @@ CHECKPOINT, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "ch
 UNPACKED, RATIO = 2**26, 200  # a compressed file of n bytes may unpack to UNPACKED + RATIO * n bytes
 DOWNLOAD = 2**28  # the most bytes fetched for one file
 CHUNK = 2**20
-BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, gzip.BadGzipFile)
+NPY_HEADER = 10_012  # the longest beginning of an .npy file of which NumPy reads the header
 
 
 def write(path, writer, previous=None):
@@ -230,11 +230,14 @@ def write_history(path, history):
 
 @contextlib.contextmanager
 def _refusing(path, kind):
-    # whatever a parser stumbles over in a file reaches the caller as one kind of error
+    # whatever a parser stumbles over in a file, and what it warns of, reaches the caller as one error of one line
     try:
-        yield
-    except (ValueError, TypeError, KeyError, EOFError, OSError, OverflowError, RuntimeError, *BROKEN) as error:
-        raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is not a readable {kind} file: {words[:200]}") from error
 
 
 def _size(file):
@@ -251,34 +254,18 @@ def _read(file, count):
     return content
 
 
-NPY_HEADER = re.compile(
-    r"\s*\{\s*'descr'\s*:\s*'([<>|=]?[biufUO]\d*)'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
-    r"\s*'shape'\s*:\s*\(([\d\s,]*)\)\s*,?\s*\}\s*"
-)
-
-
-def _read_array(file, size):
-    # the .npy format (numpy.lib.format), numbers and text only: nothing is evaluated, nothing is unpickled
-    start = file.read(12)
-    if start[:6] != b"\x93NUMPY" or start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
-        raise ValueError("it does not begin as an .npy file does")
-    width = 2 if start[6] == 1 else 4  # of the number that says how long the header is
-    length = int.from_bytes(start[8 : 8 + width], "little")
-    text = start[8 + width :] + file.read(length + width - 4 if 4 < length < 10_000 else 0)
-    header = NPY_HEADER.fullmatch(text.decode("latin1"))
-    if header is None:
-        raise ValueError("its header is not that of an array of numbers or text")
-    kind, fortran, shape = header[1], header[2] == "True", tuple(int(n) for n in re.findall(r"\d+", header[3]))
-    if "O" in kind:
+def _compare_header(stream, size):
+    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+    start = io.BytesIO(stream.read(NPY_HEADER))  # however long the header says it is
+    version = npy.read_magic(start)
+    # version 3.0 is 2.0 but for the encoding of names, which have no part in this
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(start)
+    if dtype.hasobject:
         raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
-    dtype = np.dtype(kind)
-    promised, present = math.prod(shape) * dtype.itemsize, size - 8 - width - length
+    promised, present = math.prod(shape) * dtype.itemsize, size - start.tell()
     if promised != present:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, it holds {present}")
-    content = _read(file, promised)
-    if len(content) < promised:
-        raise ValueError(f"it ends after {len(content)} of {promised} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def read_npz(path, only=None, unpacked=UNPACKED):
@@ -286,62 +273,57 @@ def read_npz(path, only=None, unpacked=UNPACKED):
 
     No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
     """
-    with open(path, "rb") as file, _refusing(path, ".npz"):
-        size, arrays = _size(file), {}
-        if size < 22:
-            raise ValueError(f"it is only {size} bytes long")
-        file.seek(size - 22)  # the archive's last record says where the list of members is, and how long
-        mark, *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
-        file.seek(0)
-        if file.read(4) != b"PK\x03\x04" or mark != b"PK\x05\x06" or offset + length + 22 != size:
-            raise ValueError("it does not begin and end as a zip archive does")
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            if len(members) != count:
-                raise ValueError(f"it lists {len(members)} of {count} members")
-            claimed = sum(member.file_size for member in members)
-            if claimed > unpacked + RATIO * size:
-                raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
-            for member in members:
-                name = member.filename.removesuffix(".npy")
-                if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
-                    raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
-                if only is not None and name not in only:
-                    continue
-                with archive.open(member) as stream:
-                    arrays[name] = _read_array(stream, member.file_size)
+    with open(path, "rb") as file, _refusing(path, ".npz"), zipfile.ZipFile(file) as archive:
+        size, arrays, members = _size(file), {}, archive.infolist()
+        # zipfile takes a list of members that was cut or moved for a shorter one; the archive's last record tells
+        file.seek(size - 22 - len(archive.comment))
+        *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
+        if (count, offset + length) != (len(members), size - 22 - len(archive.comment)):
+            raise ValueError("its list of members is not whole, or there is more than a zip archive in the file")
+        claimed = sum(member.file_size for member in members)
+        if claimed > unpacked + RATIO * size:
+            raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
+            if only is not None and name not in only:
+                continue
+            with archive.open(member) as stream:
+                _compare_header(stream, member.file_size)
+            with archive.open(member) as stream:  # anew, for zipfile checks no checksum after a step back
+                arrays[name] = npy.read_array(stream, allow_pickle=False)
         return arrays
 
 
 def read_npy(path):
     """The array of an .npy file; no pickled objects."""
     with open(path, "rb") as file, _refusing(path, ".npy"):
-        return _read_array(file, _size(file))
+        _compare_header(file, _size(file))
+        file.seek(0)
+        return npy.read_array(file, allow_pickle=False)
 
 
 def read_idx(path):
     """The uint8 array of an IDX file (the MNIST format), gzipped or not."""
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, _refusing(path, "IDX"):
         size, zipped = _size(file), file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream = gzip.GzipFile(fileobj=file) if zipped else file
-        try:
-            start = stream.read(4)
-            if len(start) < 4 or start[:3] != b"\x00\x00\x08" or start[3] > 8:
-                raise ValueError(f"{path} is not an IDX file of unsigned bytes")
-            sizes = _read(stream, 4 * start[3])
-            if len(sizes) < 4 * start[3]:
-                raise ValueError(f"{path}: the header promises {start[3]} sizes, the file ends among them")
-            shape = struct.unpack(f">{start[3]}I", sizes)
-            promised = math.prod(shape)
-            bounded = promised <= (UNPACKED + RATIO * size if zipped else size)
-            content = _read(stream, promised) if bounded else b""
-            if not bounded or len(content) < promised or stream.read(1):
-                held = f"holds {len(content)}" if len(content) < promised else "holds more"
-                raise ValueError(f"{path}: the header promises {promised} bytes of shape {shape}, the file {held}")
-        except (EOFError, *BROKEN) as error:
-            raise ValueError(f"{path} is a damaged gzip file: {error}") from error
-    return np.frombuffer(content, np.uint8).reshape(shape)
+        start = stream.read(4)
+        if start[:3] != b"\x00\x00\x08" or len(start) < 4:
+            raise ValueError("it does not begin as an IDX file of unsigned bytes does")
+        sizes = stream.read(4 * start[3])
+        if len(sizes) < 4 * start[3]:
+            raise ValueError(f"its header promises {start[3]} sizes, it ends among them")
+        shape = struct.unpack(f">{start[3]}I", sizes)
+        promised = math.prod(shape)
+        bounded = promised <= (UNPACKED + RATIO * size if zipped else size)
+        content = _read(stream, promised) if bounded else b""
+        if not bounded or len(content) < promised or stream.read(1):
+            held = f"holds {len(content)}" if len(content) < promised else "holds more"
+            raise ValueError(f"its header promises {promised} bytes of shape {shape}, it {held}")
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def sha256(path):
