@@ -1,7 +1,8 @@
 """The one place that reads and writes files: models, runs, checkpoints, IDX, .npy, .npz, downloads.  No pickle.
 
 A reader raises ValueError for a file that is not what it should be, and OSError if there is none; it takes no memory
-for what a header promises before it has compared the promise with the size of the file.
+for what a header promises before it has compared the promise with the size of the file.  Locks tell a live writer's
+file from a dead one's, and keep a run's folder for one run.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import os
 import re
 import secrets
 import struct
+import time
 import urllib.request
 import warnings
 import zipfile
@@ -27,10 +29,11 @@ from numpy.lib import format as npy
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE, CapacityVAE
 from ..vae import VAE
-from . import require
+from . import locks, require
 
 MODELS = {"autoencoder": Autoencoder, "vae": VAE, "beta-vae": BetaVAE, "capacity-vae": CapacityVAE}
 FORMAT = 1
+LOCK = ".lock"  # of a run's folder
 CHECKPOINT, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.damaged.npz"
 UNPACKED, RATIO = 2**26, 200  # a compressed file of n bytes may unpack to UNPACKED + RATIO * n bytes
 DOWNLOAD = 2**28  # the most bytes fetched for one file
@@ -43,23 +46,43 @@ def write(path, writer, previous=None):
 
     It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # nobody else's
+    path, file = Path(path), None
     try:
-        with open(temporary, "xb") as file:
+        with _open_part(path) as file:
             writer(file)
             file.flush()
             os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(temporary, path)
+            locks.close_to_move(file)
+            if previous is not None and path.exists():
+                _move(path, previous)
+            _move(file.name, path)
         _sync(path.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if file is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
         if isinstance(error, OSError) and error.errno is not None:  # a full disk does not say where
             raise OSError(error.errno, f"could not be written: {error.strerror}", str(path)) from error
         raise
+
+
+def _open_part(path):
+    # a new file beside path with a name that is nobody else's, locked so that no sweep takes it for a leftover
+    while True:
+        file = open(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"), "xb")
+        with contextlib.suppress(BlockingIOError):
+            if not locks.take(file) or locks.has_its_name(file):
+                return file
+        file.close()  # a sweep saw it before it was locked
+
+
+def _move(path, target):
+    # an indexer or a virus scanner may hold a file for a moment (Windows)
+    for pause in (0.01, 0.03, 0.1, 0.3):
+        with contextlib.suppress(PermissionError):
+            return os.replace(path, target)
+        time.sleep(pause)
+    return os.replace(path, target)
 
 
 def _sync(folder):
@@ -73,15 +96,62 @@ def _sync(folder):
 
 
 def is_leftover(path):
-    """Whether this is what a killed writer leaves: a file with a name that write gives."""
-    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
+    """Whether this is what a killed process leaves: a file with a name that write or lock gives."""
+    return path.name == LOCK or re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
 
 
 def sweep(folder):
-    """Remove leftovers from folder and the folders in it."""
+    """Remove what killed writers left in folder and the folders in it, and nothing that one still writes."""
     for part in [*Path(folder).glob(".*.part"), *Path(folder).glob("*/.*.part")]:
         if is_leftover(part):
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError), open(part, "rb+") as file:
+                if locks.take(file):  # where there are no locks, nobody knows
+                    locks.remove(file)
+
+
+@contextlib.contextmanager
+def making(folder, exist_ok=True):
+    """Make folder and those above it; what was made and is still empty at the end is gone again."""
+    made = [folder for folder in (folder, *folder.parents) if not folder.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Hold folder, which is made if it is missing, for one run alone.  ValueError if another holds it.
+
+    What a dead process held is free.  Where nothing can be locked, as on a read-only disk, all may go on.
+    """
+    path = Path(folder) / LOCK
+    with making(path.parent), _open_lock(path) as file:
+        try:
+            yield
+        finally:
+            if file is not None:
+                locks.remove(file)
+
+
+def _open_lock(path):
+    while True:
+        try:
+            file = open(path, "ab")
+        except OSError:
+            return contextlib.nullcontext()
+        try:
+            if not locks.take(file) or locks.has_its_name(file):
+                return file
+        except BlockingIOError as error:
+            file.close()
+            raise ValueError(
+                f"{path} is held by another run in {path.parent}; wait until that has ended, or name another folder"
+            ) from error
+        file.close()  # its holder removed it just before it was locked
 
 
 def write_npz(path, arrays, previous=None):
@@ -195,7 +265,7 @@ def read_checkpoint(folder):
             if problems:
                 warnings.warn(f"{problems[0]}; the one before it is taken, {path}", stacklevel=2)
                 with contextlib.suppress(FileNotFoundError):
-                    os.replace(Path(folder) / CHECKPOINT, Path(folder) / DAMAGED)  # or it would push out the good one
+                    _move(Path(folder) / CHECKPOINT, Path(folder) / DAMAGED)  # or it would push out the good one
             return path, about, arrays
     if has_checkpoint(folder):
         raise ValueError("; ".join(problems))
@@ -205,7 +275,7 @@ def read_checkpoint(folder):
 def take_back_checkpoint(folder):
     """Put the checkpoint before the newest in its place, if there is one."""
     with contextlib.suppress(FileNotFoundError):
-        os.replace(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
+        _move(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
 
 
 def has_checkpoint(folder):
