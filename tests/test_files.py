@@ -153,7 +153,7 @@ def test_npy_files_of_every_kind_come_back(tmp_path):
         (npy(HEADER.replace("<f4", "T"), bytes(96)), "Object arrays are never loaded"),  # NumPy's strings of any length
         (npy(HEADER.replace("(2, 3)", "__import__('os').getcwd()"), bytes(24)), "malformed node or string"),
         (npy(HEADER.replace("<f4", "<f3"), bytes(24)), "not a valid dtype"),
-        (npy(HEADER.replace("<f4", "a4"), bytes(23)), "promises 24 bytes"),  # an old name, of which NumPy warns
+        (npy(HEADER.replace("<f4", "a4"), bytes(23)), "promises 24 bytes|not a valid dtype"),  # an old name
         (npy(HEADER.replace("(2, 3)", "(-2, -3)"), bytes(24)), "only specify one unknown|reshape"),
         (npy(HEADER.replace("(2, 3)", f"({10**30}, 0)")), "too large"),
         (npy(" " * 9_000 + HEADER.replace("2", "(" * 900), bytes(24)), "EOF in multi-line|nested"),
