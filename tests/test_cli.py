@@ -6,13 +6,15 @@ import io
 import json
 import re
 import shutil
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import python, run, same
 
 from vae_from_scratch import cli, load, ops
-from vae_from_scratch.engine import gradient_table
+from vae_from_scratch.engine import files, gradient_table
 
 TRAIN = "train --epochs 2 --quiet"
 
@@ -64,6 +66,91 @@ def test_runs_are_numbered(here, undrawn):
     for _ in range(2):
         run("train --epochs 1 --quiet")
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["001", "002"]
+
+
+def starts(path):
+    """What eight starts at once get: a folder, or None if they are refused."""
+    folders, end = [], threading.Barrier(8, timeout=60)
+
+    def start(number):
+        try:
+            with cli.train.new_folder(path, {"start": number}) as folder:
+                folders.append(folder)
+                end.wait()
+                assert json.loads((folder / "config.json").read_text()) == {"start": number}
+                (folder / "done").touch()
+        except ValueError as error:
+            assert re.search(r"is not an empty folder|\.lock is held by another run", str(error))
+            folders.append(None)
+            end.wait()
+
+    threads = [threading.Thread(target=start, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return folders
+
+
+def test_starts_at_once_get_a_number_each(here, monkeypatch):
+    (here / "runs" / "007").mkdir(parents=True)
+    making, looked, seen = files.making, threading.Barrier(8, timeout=60), set()
+
+    def late(folder, **options):  # when all have looked which numbers are free
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            looked.wait()
+        return making(folder, **options)
+
+    monkeypatch.setattr(files, "making", late)
+    assert sorted(map(str, starts(None))) == [str(Path("runs") / f"{number:03d}") for number in range(8, 16)]
+    assert all((here / "runs" / f"{number:03d}" / "done").exists() for number in range(8, 16))
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("slow", [True, False])
+def test_of_starts_at_once_one_gets_a_folder(there, slow, here, monkeypatch):
+    lock, looked, turn = files.lock, threading.Barrier(8, timeout=60), threading.Lock()
+
+    @contextlib.contextmanager
+    def late(folder):  # when all have seen that it is empty, one after the other
+        looked.wait()
+        with turn, lock(folder):
+            yield
+
+    if slow:
+        monkeypatch.setattr(files, "lock", late)
+    if there:
+        (here / "r").mkdir()
+    assert sorted(starts("r"), key=str) == [None] * 7 + [Path("r")]
+    assert sorted(path.name for path in (here / "r").iterdir()) == ["config.json", "done"]
+
+
+def test_a_run_of_which_nothing_comes_leaves_nothing(here):
+    for path in (None, "a/b"):
+        with pytest.raises(FloatingPointError), cli.train.new_folder(path, {}) as folder:
+            assert (folder / "config.json").exists()
+            raise FloatingPointError
+        assert not list(here.iterdir())
+
+
+def test_a_folder_with_nothing_but_leftovers_is_empty(here):
+    (here / "r").mkdir()
+    for name in (".lock", ".config.json.77-0123abcd.part"):
+        (here / "r" / name).touch()
+    with cli.train.new_folder("r", {}) as folder:
+        assert [path.name for path in folder.iterdir()] == ["config.json"]
+    (here / "r" / ".mine").touch()
+    with pytest.raises(ValueError, match="r is not an empty folder"), cli.train.new_folder("r", {}):
+        pass
+
+
+def test_a_run_under_way_is_not_resumed(here, capsys):
+    run(f"{TRAIN} --out r")
+    capsys.readouterr()
+    with files.lock("r"):
+        assert cli.main(["train", "--resume", "r", "--epochs", "3"]) == 2
+    assert "error: " + str(Path("r") / ".lock") + " is held by another run in r" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
 """Promise: a model comes back from its file bit for bit, a bad file is refused, and nothing is left half-written."""
 
+import contextlib
 import io
 import json
 import os
+import subprocess
+import sys
+import threading
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
 from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, load, save
-from vae_from_scratch.engine import files
+from vae_from_scratch.engine import files, locks
 
 MODELS = [
     Autoencoder(7, hidden=(), latent_dim=2, likelihood="squared-error"),
@@ -108,6 +113,15 @@ def npy(header, content=b"", version=1):
     )
 
 
+def archive(compression=zipfile.ZIP_STORED, comment=b"", **members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as file:
+        file.comment = comment
+        for name, content in members.items():
+            file.writestr(name.replace("_npy", ".npy"), content)
+    return packed.getvalue()
+
+
 HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
 
 
@@ -124,10 +138,6 @@ def test_npy_files_of_every_kind_come_back(tmp_path):
             np.savez_compressed(tmp_path / "a.npz", a=array)
             for again in (files.read_npy(tmp_path / "a.npy"), files.read_npz(tmp_path / "a.npz")["a"]):
                 assert np.array_equal(again, array) and again.dtype == array.dtype
-    (tmp_path / "a.npy").write_bytes(
-        npy(HEADER.replace(" ", "") + "\n", bytes(24), version=2)
-    )  # as other programs write it
-    assert files.read_npy(tmp_path / "a.npy").shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -135,57 +145,106 @@ def test_npy_files_of_every_kind_come_back(tmp_path):
     [
         (npy(HEADER, bytes(23)), "promises 24 bytes of shape .2, 3., it holds 23"),
         (npy(HEADER, bytes(25)), "promises 24 bytes of shape .2, 3., it holds 25"),
-        (npy(HEADER)[:40], "its header is not"),
+        (npy(HEADER)[:40], "EOF: reading array header"),
         (npy(HEADER.replace("(2, 3)", "(2000000000, 3)"), bytes(24)), "promises 24000000000 bytes"),
         (npy(HEADER.replace("(2, 3)", f"({10**200},)"), bytes(24)), "promises"),
         (npy(HEADER.replace("<f4", "|O"), bytes(48)), "Object arrays are never loaded"),
-        (npy(HEADER.replace("'<f4'", "[('a', '<f4')]"), bytes(24)), "its header is not"),
-        (npy(HEADER.replace("(2, 3)", "__import__('os').getcwd()"), bytes(24)), "its header is not"),
-        (npy(HEADER.replace("<f4", "<f3"), bytes(24)), "data type"),
-        (npy(" " * 20_000 + HEADER, bytes(24)), "its header is not"),
-        (npy(HEADER, bytes(24), version=9), "does not begin"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "its header is not"),
-        (b"not an array", "does not begin"),
+        (npy(HEADER.replace("'<f4'", "[('a', '<f4'), ('b', '|O')]"), bytes(72)), "Object arrays are never loaded"),
+        (npy(HEADER.replace("<f4", "T"), bytes(96)), "Object arrays are never loaded"),  # NumPy's strings of any length
+        (npy(HEADER.replace("(2, 3)", "__import__('os').getcwd()"), bytes(24)), "malformed node or string"),
+        (npy(HEADER.replace("<f4", "<f3"), bytes(24)), "not a valid dtype"),
+        (npy(HEADER.replace("<f4", "a4"), bytes(23)), "promises 24 bytes|not a valid dtype"),  # an old name
+        (npy(HEADER.replace("(2, 3)", "(-2, -3)"), bytes(24)), "only specify one unknown|reshape"),
+        (npy(HEADER.replace("(2, 3)", f"({10**30}, 0)")), "too large"),
+        (npy(" " * 9_000 + HEADER.replace("2", "(" * 900), bytes(24)), "EOF in multi-line|nested"),
+        (npy("-" * 9_000 + "1"), "MemoryError|too complex|recursion"),
+        (npy(" " * 20_000 + HEADER, bytes(24)), "EOF: reading array header"),
+        (npy(HEADER, bytes(24), version=9), "version"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "EOF: reading array header"),
+        (b"not an array", "magic string is not correct"),
     ],
 )  # fmt: skip
 def test_a_damaged_npy_file_is_refused(content, words, tmp_path):
     (tmp_path / "bad.npy").write_bytes(content)
-    with pytest.raises(ValueError, match=f"bad.npy is not a readable .npy file: .*{words}"):
-        files.read_npy(tmp_path / "bad.npy")
+    (tmp_path / "bad.npz").write_bytes(archive(a_npy=content))
+    for read, name in ((files.read_npy, "bad.npy"), (files.read_npz, "bad.npz")):
+        with pytest.raises(ValueError, match=f"{name} is not a readable .* file: .*({words})") as caught:
+            read(tmp_path / name)
+        assert type(caught.value) is ValueError and "\n" not in str(caught.value)
 
 
-def archive(compression=zipfile.ZIP_STORED, **members):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", compression) as file:
-        for name, content in members.items():
-            file.writestr(name.replace("_npy", ".npy"), content)
-    return packed.getvalue()
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'shape': (2, 3), 'fortran_order': False, 'descr': '<f4'}",
+        HEADER.replace("'", '"'),
+        HEADER.replace(" ", "") + "\n",
+        HEADER.replace("2, 3", "2L, 3L"),  # Python 2; NumPy warns
+        HEADER.replace("<f4", "=f4"),
+        HEADER.replace("'<f4'", "('<f4', ())"),
+    ],
+)
+def test_headers_as_other_programs_write_them_are_read(header, tmp_path):
+    for version in (1, 2) if "L" in header else (1, 2, 3):
+        content = npy(header, np.arange(6, dtype="<f4").tobytes(), version)
+        (tmp_path / "a.npy").write_bytes(content)
+        (tmp_path / "a.npz").write_bytes(archive(a_npy=content))
+        for again in (files.read_npy(tmp_path / "a.npy"), files.read_npz(tmp_path / "a.npz")["a"]):
+            assert again.tolist() == [[0, 1, 2], [3, 4, 5]] and again.flags.writeable
 
 
+def test_a_hostile_header_costs_no_memory(tmp_path):
+    (tmp_path / "a.npy").write_bytes(npy(HEADER.replace("(2, 3)", "(2000000000, 3)"), bytes(24)))
+    (tmp_path / "a.npz").write_bytes(archive(a_npy=(tmp_path / "a.npy").read_bytes()))
+    (tmp_path / "long.npy").write_bytes(b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + bytes(2000))
+    reads = [(files.read_npy, "a.npy"), (files.read_npz, "a.npz"), (files.read_npy, "long.npy")]
+    tracemalloc.start()
+    for read, name in reads:
+        with pytest.raises(ValueError, match=name):
+            read(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def damaged_inside(packed):
+    """A deflated archive of one member whose checksum is that of other content."""
+    right = zipfile.ZipFile(io.BytesIO(packed)).infolist()[0].CRC.to_bytes(4, "little")
+    return packed.replace(right, b"1234")
+
+
+EMPTY = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0,), }")
 GOOD = archive(a_npy=npy(HEADER, bytes(24)), b_npy=npy(HEADER, bytes(24)))
 
 
 @pytest.mark.parametrize(
     "content, words",
     [
-        (GOOD[:-1], "begin and end"),
-        (GOOD + b"trailing", "begin and end"),
-        (b"leading" + GOOD, "begin and end"),
+        (GOOD[:-1], "not a zip file"),
+        (GOOD + b"trailing", "more than a zip archive"),
+        (b"leading" + GOOD, "more than a zip archive"),
         (GOOD.replace(bytes(24), bytes(23) + b"\x01", 1), "Bad CRC-32"),
-        (GOOD[:-22] + b"PK\x05\x06" + bytes(18), "begin and end"),  # an archive that lists nothing
-        (GOOD.replace(b"PK\x05\x06\0\0\0\0\2\0\2", b"PK\x05\x06\0\0\0\0\3\0\3"), "it lists 2 of 3 members"),
+        (archive(a_npy=EMPTY).replace(b"(0,)", b"(0,0", 1).replace(b"), }", b"),} ", 1), "Bad CRC-32"),
+        (damaged_inside(archive(zipfile.ZIP_DEFLATED, a_npy=npy(HEADER, bytes(range(24))))), "Bad CRC-32"),
+        (GOOD[:-22] + b"PK\x05\x06" + bytes(18), "list of members is not whole"),  # an archive that lists nothing
+        (GOOD.replace(b"PK\x05\x06\0\0\0\0\2\0\2", b"PK\x05\x06\0\0\0\0\3\0\3"), "members is not whole"),
         (archive(a_npy=npy(HEADER, bytes(23))), "promises 24 bytes"),
         (archive(a_npy=npy(HEADER, bytes(25))), "promises 24 bytes"),
         (archive(a=npy(HEADER, bytes(24))), "'a' is not an array"),
         (archive(zipfile.ZIP_BZIP2, a_npy=npy(HEADER, bytes(24))), "plain zip"),
         (archive(zipfile.ZIP_DEFLATED, a_npy=bytes(10**8)), r"its \d+ bytes claim to unpack to 100000000"),
-        (npy(HEADER, bytes(24)), "begin and end"),
+        (npy(HEADER, bytes(24)), "not a zip file"),
     ],
 )
 def test_a_damaged_npz_file_is_refused(content, words, tmp_path):
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(ValueError, match=f"bad.npz is not a readable .npz file: .*{words}"):
         files.read_npz(tmp_path / "bad.npz")
+
+
+def test_an_archive_may_have_a_comment(tmp_path):
+    for comment in (b"made by hand", bytes(65535)):
+        (tmp_path / "a.npz").write_bytes(archive(comment=comment, a_npy=npy(HEADER, bytes(24)), b_npy=EMPTY))
+        assert {name: array.shape for name, array in files.read_npz(tmp_path / "a.npz").items()} == {"a": (2, 3), "b": (0,)}
 
 
 def test_only_models_are_saved_as_models(tmp_path):
@@ -239,11 +298,210 @@ def test_two_writers_never_share_a_temporary_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"outer" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_only_what_a_killed_writer_left_is_swept(tmp_path):
-    for name in (".a.npz.12-0123abcd.part", ".movie.part", "a.part", ".a.npz.12-0123abcd.parts"):
+def test_a_file_that_is_held_for_a_moment_is_moved_after_it(tmp_path, monkeypatch):
+    replace, pauses, refusals = os.replace, [], [PermissionError(13, "in use")] * 2
+    (tmp_path / "a").write_bytes(b"before")
+
+    def held(*names):
+        if refusals:
+            raise refusals.pop()
+        replace(*names)
+
+    monkeypatch.setattr(files.os, "replace", held)
+    monkeypatch.setattr(files.time, "sleep", pauses.append)
+    files.write(tmp_path / "a", lambda file: file.write(b"after"), previous=tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == b"after" and (tmp_path / "b").read_bytes() == b"before" and len(pauses) == 2
+    refusals.extend([PermissionError(13, "in use")] * 100)
+    with pytest.raises(PermissionError, match="could not be written: in use.*a'"):
+        files.write(tmp_path / "a", lambda file: file.write(b"never"))
+    assert sum(pauses) < 1 and sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_only_what_a_killed_writer_left_is_swept(tmp_path, system):
+    (tmp_path / "figures").mkdir()
+    kept = [".a.npz.12-0123abcd.parts", ".movie.part", "a.part", "figures"]
+    for name in (".a.npz.12-0123abcd.part", "figures/.b.png.1-00000000.part", *kept[:3]):
         (tmp_path / name).touch()
     files.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.npz.12-0123abcd.parts", ".movie.part", "a.part"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == kept
+
+
+@contextlib.contextmanager
+def process(code, folder):
+    """Another Python process in folder, once it has printed a line; it goes on when a line is sent to it."""
+    code = "import sys, pathlib; from vae_from_scratch.engine import files\n" + code
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=environment, **pipes) as other:
+        try:
+            assert other.stdout.readline() == "ready\n"
+            yield other
+        finally:
+            other.kill()
+
+
+WRITE = """
+def writer(file):
+    file.write(b"half")
+    print("ready", flush=True)
+    sys.stdin.readline()
+files.write("a", writer)
+"""
+HOLD = """
+with files.lock("run"):
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_sweep_leaves_the_file_of_a_live_writer(tmp_path):
+    with process(WRITE, tmp_path) as other:
+        files.sweep(tmp_path)
+        other.communicate("go on\n")
+    assert other.returncode == 0 and [path.name for path in tmp_path.iterdir()] == ["a"]
+    with process(WRITE, tmp_path) as other:
+        other.kill()
+        other.wait()
+        assert len(list(tmp_path.iterdir())) == 2
+        files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_sweep_between_opening_and_locking_costs_the_writer_nothing(tmp_path, monkeypatch):
+    take, sweeps = locks.take, [files.sweep, files.sweep]
+
+    def late(file):
+        if sweeps and file.mode == "xb":
+            sweeps.pop()(tmp_path)
+        return take(file)
+
+    monkeypatch.setattr(locks, "take", late)
+    files.write(tmp_path / "a", lambda file: file.write(b"content"))
+    assert not sweeps and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="Windows moves only what is closed, and so unlocked")
+def test_a_sweep_during_a_move_costs_the_writer_nothing(tmp_path, monkeypatch):
+    replace = os.replace
+    monkeypatch.setattr(files.os, "replace", lambda *names: files.sweep(tmp_path) or replace(*names))
+    files.write(tmp_path / "a", lambda file: file.write(b"content"))
+    assert (tmp_path / "a").read_bytes() == b"content"
+
+
+class Msvcrt:
+    """Windows' locks, made of ours."""
+
+    LK_NBLCK, flock = 2, staticmethod(getattr(locks.fcntl, "flock", None))
+
+    def locking(self, handle, mode, count):
+        assert (mode, count) == (self.LK_NBLCK, 1)
+        try:
+            self.flock(handle, 6)  # exclusive, without waiting
+        except BlockingIOError as error:
+            raise PermissionError(13, "Permission denied") from error
+
+
+@pytest.fixture(params=["this", "windows"])
+def system(request, monkeypatch):
+    """This system as it is, and its locks as Windows has them."""
+    if request.param == "windows":
+        if sys.platform == "win32":
+            pytest.skip("this is Windows")
+        monkeypatch.setattr(locks, "fcntl", None)
+        monkeypatch.setattr(locks, "msvcrt", Msvcrt(), raising=False)
+
+
+def test_a_folder_is_held_for_one_run(tmp_path, system):
+    with files.lock(tmp_path / "deep" / "run"):
+        words = r"run.\.lock is held by another run in .*run; wait until that has ended, or name another folder"
+        with pytest.raises(ValueError, match=words), files.lock(tmp_path / "deep" / "run"):
+            pass
+        with files.lock(tmp_path / "other"):
+            (tmp_path / "other" / "model").touch()
+        files.write(tmp_path / "deep" / "a", lambda file: file.write(b"content"))
+        files.sweep(tmp_path / "deep" / "run")
+        with pytest.raises(ValueError), files.lock(tmp_path / "deep" / "run"):
+            pass
+        (tmp_path / "deep" / "a").unlink()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["model", "other"]  # what is empty is gone again
+
+
+def test_what_a_dead_process_held_is_free(tmp_path):
+    with process(HOLD, tmp_path) as other:
+        with pytest.raises(ValueError, match="is held by another run"), files.lock(tmp_path / "run"):
+            pass
+        other.kill()
+        other.wait()
+        assert (tmp_path / "run" / ".lock").exists()
+        with files.lock(tmp_path / "run"):
+            pass
+        assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="Windows removes and moves only what is closed")
+def test_a_lock_is_given_back_without_a_gap_and_only_by_its_holder(tmp_path, monkeypatch):
+    unlink, refused = os.unlink, []
+
+    def watched(name):
+        with pytest.raises(ValueError, match="is held"), files.lock(tmp_path):
+            pass
+        refused.append(name)
+        unlink(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.os, "unlink", watched)
+        with files.lock(tmp_path):
+            pass
+    assert [str(name) for name in refused] == [str(tmp_path / ".lock")]
+    with contextlib.ExitStack() as later:
+        with files.lock(tmp_path / "run"):
+            os.rename(tmp_path / "run", tmp_path / "moved")
+            later.enter_context(files.lock(tmp_path / "run"))
+        assert (tmp_path / "run" / ".lock").exists()
+
+
+def test_two_never_hold_a_folder_at_once(tmp_path):
+    inside, most, times = [], [], []
+
+    def hold():
+        for _ in range(300):
+            with contextlib.suppress(ValueError), files.lock(tmp_path):
+                inside.append(1)
+                most.append(len(inside))
+                os.stat(tmp_path)  # lets another thread go on
+                inside.pop()
+        times.append(1)
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(times) == 4 and max(most) == 1 and not list(tmp_path.iterdir())
+
+
+def test_without_locks_all_may_go_on(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(37, "No locks available")
+
+    left = tmp_path / ".a.npz.12-0123abcd.part"
+    left.touch()
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(locks, "msvcrt", Msvcrt(), raising=False)
+    monkeypatch.setattr(Msvcrt, "locking", none)
+    with files.lock(tmp_path), files.lock(tmp_path):
+        files.write(tmp_path / "a", lambda file: file.write(b"content"))
+        files.sweep(tmp_path)
+    assert left.exists() and (tmp_path / "a").read_bytes() == b"content"
+
+
+def test_a_disk_that_cannot_be_written_needs_no_lock(tmp_path, monkeypatch):
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files, "open", read_only, raising=False)
+    with files.lock(tmp_path), files.lock(tmp_path):
+        pass
 
 
 def test_history_as_csv(tmp_path):

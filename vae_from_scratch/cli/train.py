@@ -18,7 +18,7 @@ def train_run(options):
     given = {option.name: getattr(options, option.name) for option in OPTIONS if hasattr(options, option.name)}
     if options.resume is None:
         config = resolve({option.name: given.get(option.name, option.default) for option in OPTIONS})
-        folder, resume = new_folder(options.out), False
+        folder, resume = new_folder(options.out, config), False
     else:
         config, resume = config_to_resume(options, given)
         folder = contextlib.nullcontext(Path(options.resume))
@@ -28,8 +28,6 @@ def train_run(options):
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
         print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
     with folder as out:
-        if not resume:
-            files.write_json(out / "config.json", config)
         print(
             f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
             f"{len(data)} examples of {data.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
@@ -73,7 +71,8 @@ def config_to_resume(options, given):
     folder = Path(options.resume)
     config, resume = read_config(folder), files.has_checkpoint(folder)
     config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
-    files.sweep(folder)
+    with files.lock(folder):
+        files.sweep(folder)
     return config, resume
 
 
@@ -127,27 +126,39 @@ def build(config, data_dim):
 
 
 @contextlib.contextmanager
-def new_folder(path):
-    """The empty folder to write to: path, or the next free number below runs/.  Gone again if nothing came of it."""
-    if path is None:
-        taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
-        path = Path("runs") / f"{max(taken, default=0) + 1:03d}"
-    path = Path(path)
-    if path.is_dir() and all(map(files.is_leftover, path.iterdir())):
-        files.sweep(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{path} is not an empty folder; name another with --out, so that nothing is overwritten")
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield path
-    except BaseException:
-        if not files.has_checkpoint(path):
-            (path / "config.json").unlink(missing_ok=True)
-        for folder in made:
-            if not any(folder.iterdir()):
-                folder.rmdir()
-        raise
+def new_folder(path, config):
+    """The empty folder to write to, path or the next free number below runs/, with config.json in it, which claims it.
+
+    Gone again if nothing came of it.
+    """
+    taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
+    folder = Path(path or f"runs/{max(taken, default=0) + 1:03d}")
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(files.making(folder, exist_ok=path is not None))
+                break
+            except FileExistsError:
+                if path is not None or not folder.parent.is_dir():
+                    check_empty(folder)
+                folder = folder.with_name(f"{int(folder.name) + 1:03d}")  # another start was quicker
+        check_empty(folder)
+        with files.lock(folder):
+            check_empty(folder)  # nobody came between
+            files.sweep(folder)
+            files.write_json(folder / "config.json", config)
+        try:
+            yield folder
+        except BaseException:
+            if not files.has_checkpoint(folder):
+                (folder / "config.json").unlink(missing_ok=True)
+            raise
+
+
+def check_empty(folder):
+    """ValueError unless folder is one that holds nothing but what killed processes left."""
+    if not folder.is_dir() or not all(map(files.is_leftover, folder.iterdir())):
+        raise ValueError(f"{folder} is not an empty folder; name another with --out, so that nothing is overwritten")
 
 
 def draw_figures(model, test, history, result, folder, seed):

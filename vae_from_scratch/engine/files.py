@@ -1,7 +1,8 @@
 """The one place that reads and writes files: models, runs, checkpoints, IDX, .npy, .npz, downloads.  No pickle.
 
 A reader raises ValueError for a file that is not what it should be, and OSError if there is none; it takes no memory
-for what a header promises before it has compared the promise with the size of the file.
+for what a header promises before it has compared the promise with the size of the file.  Locks tell a live writer's
+file from a dead one's, and keep a run's folder for one run.
 """
 
 import contextlib
@@ -16,24 +17,26 @@ import os
 import re
 import secrets
 import struct
+import time
 import urllib.request
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from .. import base
-from . import require
+from . import locks
 from .registry import whence
 
 FORMAT, CHECKPOINT_FORMAT = 1, 2
+LOCK = ".lock"  # of a run's folder
 CHECKPOINT, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.damaged.npz"
 UNPACKED, RATIO = 2**26, 200  # a compressed file of n bytes may unpack to UNPACKED + RATIO * n bytes
 DOWNLOAD = 2**28  # the most bytes fetched for one file
 CHUNK = 2**20
-BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, gzip.BadGzipFile)
+NPY_HEADER = 10_012  # the longest beginning of an .npy file of which NumPy reads the header
 
 
 def write(path, writer, previous=None):
@@ -41,23 +44,43 @@ def write(path, writer, previous=None):
 
     It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # nobody else's
+    path, file = Path(path), None
     try:
-        with open(temporary, "xb") as file:
+        with _open_part(path) as file:
             writer(file)
             file.flush()
             os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(temporary, path)
+            locks.close_to_move(file)
+            if previous is not None and path.exists():
+                _move(path, previous)
+            _move(file.name, path)
         _sync(path.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if file is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
         if isinstance(error, OSError) and error.errno is not None:  # a full disk does not say where
             raise OSError(error.errno, f"could not be written: {error.strerror}", str(path)) from error
         raise
+
+
+def _open_part(path):
+    # a new file beside path with a name that is nobody else's, locked so that no sweep takes it for a leftover
+    while True:
+        file = open(path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"), "xb")
+        with contextlib.suppress(BlockingIOError):
+            if not locks.take(file) or locks.has_its_name(file):
+                return file
+        file.close()  # a sweep saw it before it was locked
+
+
+def _move(path, target):
+    # an indexer or a virus scanner may hold a file for a moment (Windows)
+    for pause in (0.01, 0.03, 0.1, 0.3):
+        with contextlib.suppress(PermissionError):
+            return os.replace(path, target)
+        time.sleep(pause)
+    return os.replace(path, target)
 
 
 def _sync(folder):
@@ -71,15 +94,62 @@ def _sync(folder):
 
 
 def is_leftover(path):
-    """Whether this is what a killed writer leaves: a file with a name that write gives."""
-    return re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
+    """Whether this is what a killed process leaves: a file with a name that write or lock gives."""
+    return path.name == LOCK or re.fullmatch(r"\..+\.\d+-[0-9a-f]{8}\.part", path.name) is not None
 
 
 def sweep(folder):
-    """Remove leftovers from folder and the folders in it."""
+    """Remove what killed writers left in folder and the folders in it, and nothing that one still writes."""
     for part in [*Path(folder).glob(".*.part"), *Path(folder).glob("*/.*.part")]:
         if is_leftover(part):
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError), open(part, "rb+") as file:
+                if locks.take(file):  # where there are no locks, nobody knows
+                    locks.remove(file)
+
+
+@contextlib.contextmanager
+def making(folder, exist_ok=True):
+    """Make folder and those above it; what was made and is still empty at the end is gone again."""
+    made = [folder for folder in (folder, *folder.parents) if not folder.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Hold folder, which is made if it is missing, for one run alone.  ValueError if another holds it.
+
+    What a dead process held is free.  Where nothing can be locked, as on a read-only disk, all may go on.
+    """
+    path = Path(folder) / LOCK
+    with making(path.parent), _open_lock(path) as file:
+        try:
+            yield
+        finally:
+            if file is not None:
+                locks.remove(file)
+
+
+def _open_lock(path):
+    while True:
+        try:
+            file = open(path, "ab")
+        except OSError:
+            return contextlib.nullcontext()
+        try:
+            if not locks.take(file) or locks.has_its_name(file):
+                return file
+        except BlockingIOError as error:
+            file.close()
+            raise ValueError(
+                f"{path} is held by another run in {path.parent}; wait until that has ended, or name another folder"
+            ) from error
+        file.close()  # its holder removed it just before it was locked
 
 
 def write_npz(path, arrays, previous=None):
@@ -87,11 +157,6 @@ def write_npz(path, arrays, previous=None):
     content = io.BytesIO()  # packed in memory, so that a full disk meets one plain write
     np.savez(content, **arrays)
     write(path, lambda file: file.write(content.getbuffer()), previous)
-
-
-@contextlib.contextmanager
-def lock(folder):
-    yield
 
 
 # ---- models -----------------------------------------------------------------------------------------
@@ -226,7 +291,7 @@ def read_checkpoint(folder):
             if problems:
                 warnings.warn(f"{problems[0]}; the one before it is taken, {path}", stacklevel=2)
                 with contextlib.suppress(FileNotFoundError):
-                    os.replace(Path(folder) / CHECKPOINT, Path(folder) / DAMAGED)  # or it would push out the good one
+                    _move(Path(folder) / CHECKPOINT, Path(folder) / DAMAGED)  # or it would push out the good one
             return path, about, arrays
     if has_checkpoint(folder):
         raise ValueError("; ".join(problems))
@@ -236,7 +301,7 @@ def read_checkpoint(folder):
 def take_back_checkpoint(folder):
     """Put the checkpoint before the newest in its place, if there is one."""
     with contextlib.suppress(FileNotFoundError):
-        os.replace(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
+        _move(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
 
 
 def has_checkpoint(folder):
@@ -261,11 +326,14 @@ def write_history(path, history):
 
 @contextlib.contextmanager
 def _refusing(path, kind):
-    # whatever a parser stumbles over in a file reaches the caller as one kind of error
+    # whatever a parser stumbles over in a file, and what it warns of, reaches the caller as one error of one line
     try:
-        yield
-    except (ValueError, TypeError, KeyError, EOFError, OSError, OverflowError, RuntimeError, *BROKEN) as error:
-        raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is not a readable {kind} file: {words[:200]}") from error
 
 
 def _size(file):
@@ -282,34 +350,18 @@ def _read(file, count):
     return content
 
 
-NPY_HEADER = re.compile(
-    r"\s*\{\s*'descr'\s*:\s*'([<>|=]?[biufUO]\d*)'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
-    r"\s*'shape'\s*:\s*\(([\d\s,]*)\)\s*,?\s*\}\s*"
-)
-
-
-def _read_array(file, size):
-    # the .npy format (numpy.lib.format), numbers and text only: nothing is evaluated, nothing is unpickled
-    start = file.read(12)
-    if start[:6] != b"\x93NUMPY" or start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
-        raise ValueError("it does not begin as an .npy file does")
-    width = 2 if start[6] == 1 else 4  # of the number that says how long the header is
-    length = int.from_bytes(start[8 : 8 + width], "little")
-    text = start[8 + width :] + file.read(length + width - 4 if 4 < length < 10_000 else 0)
-    header = NPY_HEADER.fullmatch(text.decode("latin1"))
-    if header is None:
-        raise ValueError("its header is not that of an array of numbers or text")
-    kind, fortran, shape = header[1], header[2] == "True", tuple(int(n) for n in re.findall(r"\d+", header[3]))
-    if "O" in kind:
+def _compare_header(stream, size):
+    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+    start = io.BytesIO(stream.read(NPY_HEADER))  # however long the header says it is
+    version = npy.read_magic(start)
+    # version 3.0 is 2.0 but for the encoding of names, which have no part in this
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(start)
+    if dtype.hasobject:
         raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
-    dtype = np.dtype(kind)
-    promised, present = math.prod(shape) * dtype.itemsize, size - 8 - width - length
+    promised, present = math.prod(shape) * dtype.itemsize, size - start.tell()
     if promised != present:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, it holds {present}")
-    content = _read(file, promised)
-    if len(content) < promised:
-        raise ValueError(f"it ends after {len(content)} of {promised} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def read_npz(path, only=None, unpacked=UNPACKED):
@@ -317,62 +369,57 @@ def read_npz(path, only=None, unpacked=UNPACKED):
 
     No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
     """
-    with open(path, "rb") as file, _refusing(path, ".npz"):
-        size, arrays = _size(file), {}
-        if size < 22:
-            raise ValueError(f"it is only {size} bytes long")
-        file.seek(size - 22)  # the archive's last record says where the list of members is, and how long
-        mark, *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
-        file.seek(0)
-        if file.read(4) != b"PK\x03\x04" or mark != b"PK\x05\x06" or offset + length + 22 != size:
-            raise ValueError("it does not begin and end as a zip archive does")
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            if len(members) != count:
-                raise ValueError(f"it lists {len(members)} of {count} members")
-            claimed = sum(member.file_size for member in members)
-            if claimed > unpacked + RATIO * size:
-                raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
-            for member in members:
-                name = member.filename.removesuffix(".npy")
-                if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
-                    raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
-                if only is not None and name not in only:
-                    continue
-                with archive.open(member) as stream:
-                    arrays[name] = _read_array(stream, member.file_size)
+    with open(path, "rb") as file, _refusing(path, ".npz"), zipfile.ZipFile(file) as archive:
+        size, arrays, members = _size(file), {}, archive.infolist()
+        # zipfile takes a list of members that was cut or moved for a shorter one; the archive's last record tells
+        file.seek(size - 22 - len(archive.comment))
+        *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
+        if (count, offset + length) != (len(members), size - 22 - len(archive.comment)):
+            raise ValueError("its list of members is not whole, or there is more than a zip archive in the file")
+        claimed = sum(member.file_size for member in members)
+        if claimed > unpacked + RATIO * size:
+            raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
+        for member in members:
+            name = member.filename.removesuffix(".npy")
+            if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
+            if only is not None and name not in only:
+                continue
+            with archive.open(member) as stream:
+                _compare_header(stream, member.file_size)
+            with archive.open(member) as stream:  # anew, for zipfile checks no checksum after a step back
+                arrays[name] = npy.read_array(stream, allow_pickle=False)
         return arrays
 
 
 def read_npy(path):
     """The array of an .npy file; no pickled objects."""
     with open(path, "rb") as file, _refusing(path, ".npy"):
-        return _read_array(file, _size(file))
+        _compare_header(file, _size(file))
+        file.seek(0)
+        return npy.read_array(file, allow_pickle=False)
 
 
 def read_idx(path):
     """The uint8 array of an IDX file (the MNIST format), gzipped or not."""
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, _refusing(path, "IDX"):
         size, zipped = _size(file), file.read(2) == b"\x1f\x8b"
         file.seek(0)
         stream = gzip.GzipFile(fileobj=file) if zipped else file
-        try:
-            start = stream.read(4)
-            if len(start) < 4 or start[:3] != b"\x00\x00\x08" or start[3] > 8:
-                raise ValueError(f"{path} is not an IDX file of unsigned bytes")
-            sizes = _read(stream, 4 * start[3])
-            if len(sizes) < 4 * start[3]:
-                raise ValueError(f"{path}: the header promises {start[3]} sizes, the file ends among them")
-            shape = struct.unpack(f">{start[3]}I", sizes)
-            promised = math.prod(shape)
-            bounded = promised <= (UNPACKED + RATIO * size if zipped else size)
-            content = _read(stream, promised) if bounded else b""
-            if not bounded or len(content) < promised or stream.read(1):
-                held = f"holds {len(content)}" if len(content) < promised else "holds more"
-                raise ValueError(f"{path}: the header promises {promised} bytes of shape {shape}, the file {held}")
-        except (EOFError, *BROKEN) as error:
-            raise ValueError(f"{path} is a damaged gzip file: {error}") from error
-    return np.frombuffer(content, np.uint8).reshape(shape)
+        start = stream.read(4)
+        if start[:3] != b"\x00\x00\x08" or len(start) < 4:
+            raise ValueError("it does not begin as an IDX file of unsigned bytes does")
+        sizes = stream.read(4 * start[3])
+        if len(sizes) < 4 * start[3]:
+            raise ValueError(f"its header promises {start[3]} sizes, it ends among them")
+        shape = struct.unpack(f">{start[3]}I", sizes)
+        promised = math.prod(shape)
+        bounded = promised <= (UNPACKED + RATIO * size if zipped else size)
+        content = _read(stream, promised) if bounded else b""
+        if not bounded or len(content) < promised or stream.read(1):
+            held = f"holds {len(content)}" if len(content) < promised else "holds more"
+            raise ValueError(f"its header promises {promised} bytes of shape {shape}, it {held}")
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def sha256(path):
