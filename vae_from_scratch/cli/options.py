@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import datasets, disentanglement, likelihoods, mlp, ops
+from .. import __version__, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, batches, files
 from ..optimizers import OPTIMIZERS
 
@@ -87,6 +87,7 @@ def build_parser():
         description="Train and look at autoencoders, VAEs and beta-VAEs written in NumPy, every backward pass by hand.",
         epilog="Start with: vae-from-scratch train.  Then open the figures it names, and derivations/ for the mathematics.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser(
         "train",
