@@ -423,7 +423,8 @@ def test_for_the_log_variance_a_is_quieter_where_q_is_narrow():
     a4, b2, b4, crossing = map(
         float,
         re.search(
-            r"`([\d.]+)\\,\\sigma\^4`\$ in A and \$`([\d.]+)\\,\\sigma\^2 \+ (\d+)\\,\\sigma\^4`\$ in B, so A is quieter below \$`\\sigma = ([\d.]+)`",
+            r"`([\d.]+)\\,\\sigma\^4`\$ in A and \$`([\d.]+)\\,\\sigma\^2 \+ (\d+)\\,\\sigma\^4`\$ in B, "
+            r"so A is quieter below \$`\\sigma = ([\d.]+)`",
             flat,
         ).groups(),
     )

@@ -125,7 +125,6 @@ def test_adam_with_t_in_epochs(equation):
 
 @pytest.mark.parametrize("equation", ["OPT.9", "PRIOR.1"])
 def test_weight_decay_is_the_gradient_of_the_log_prior(equation):
-    rng = np.random.default_rng(0)
     model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
     n_train = len(x)  # the batch is the whole training set
 

@@ -145,7 +145,8 @@ def test_products_of_a_step():
     assert found["product calls"] == 11 and found["product flops"] == 410_000_000 == 2 * N * (3 * 814_000 - 392_000)
     assert sum(value.size for name, value in model.params.items() if "W" in name) == 814_000
     assert sum(value.size for value in model.params.values()) == PARAMETERS
-    row = f"| the 11 matrix products | {found['product flops'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} | {found['product bytes'] / 1e6:.1f} |"
+    flops, moved = (found[f"product {name}"] / 1e6 for name in ("flops", "bytes"))
+    row = f"| the 11 matrix products | {flops:.1f} | {moved:.1f} | {moved:.1f} |"
     assert row in NOTE, row
     assert f"{found['product flops'] / found['product bytes']:.0f} flops per byte" in NOTE
 

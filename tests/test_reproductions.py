@@ -170,6 +170,7 @@ def test_the_two_estimators_have_one_mean(example):
             assert np.all(np.abs(mean - other) <= 5 * error), key
             assert np.abs(other).max() > 0
 
+
 def test_scores_on_dsprites(rows):
     """Percent over the draws of each score; the two MIGs as they are."""
     for code, paper, *cells in table("## What beta does to sprites"):
