@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -18,4 +19,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes seconds for one promise")
+    if sys.platform == "darwin":  # Accelerate sets floating-point flags in products in which nothing went wrong
+        words = "(divide by zero|overflow|invalid value) encountered in (matmul|dot)"
+        config.addinivalue_line("filterwarnings", f"ignore:{words}:RuntimeWarning")

@@ -269,7 +269,10 @@ def test_states_of_either_kind_of_optimizer_survive():
 @pytest.mark.parametrize(
     "options, epochs_and_positions",
     [
-        ({"checkpoint_seconds": 0, "epochs": 2}, [(1, 0), (1, 5), (1, 10), (1, 15), (1, 20), (1, 23), (2, 5), (2, 10), (2, 15), (2, 20), (2, 23), (3, 0)]),
+        (
+            {"checkpoint_seconds": 0, "epochs": 2},
+            [(1, 0), *((epoch, seen) for epoch in (1, 2) for seen in (5, 10, 15, 20, 23)), (3, 0)],
+        ),
         ({"epochs": 5}, [(1, 0), (6, 0)]),
     ],
 )

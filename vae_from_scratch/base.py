@@ -1,6 +1,6 @@
 """What the models share and no mathematics needs repeating: construction, decoding, hyperparameters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,9 +84,13 @@ class EncoderDecoder:
         Naming the argument, what was expected and how to mend it.
     """
 
+    name: str | None = None  # in files and on the command line
+    forward: Callable  # (x, *noise) -> Terms, Saved
+    backward: Callable  # (x, *noise, saved, grads): fills grads
+    encode: Callable  # x -> z, or mu and logvar
     outputs_per_latent = 1  # what the encoder outputs for each latent: z, or mu and logvar
     variational = False  # whether there is a q(z|x), and so a KL and an ELBO
-    hyperparameters = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
+    hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
 
     def __init_subclass__(cls):
         register(MODELS, cls)

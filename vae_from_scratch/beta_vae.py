@@ -18,7 +18,7 @@ class PenaltyVAE(VAE):
     penalty_backward(dpenalty, kl, mu, logvar, z) returns PenaltyGrads.
     """
 
-    name = None
+    name: str | None = None
 
     def forward(self, x, eps):
         """Eq. (PEN.1).  x (N, D), eps (N, Z).  Returns Terms and Saved."""

@@ -85,14 +85,14 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
-    total, kl_per_latent, found, mus = 0.0, 0.0, [], []
+    total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []
     for _, batch in batches(model, x, binarize, seed, batch_size):
         recon, log_w = np.empty((2, samples, len(batch)))
         if model.variational:
             mu, logvar = model.encode(batch)
             mus.append(mu)
             each = model.ops.gaussian_kl_per_latent(mu, logvar)
-            kl_per_latent = kl_per_latent + each.sum(axis=0, dtype=np.float64) / n
+            kl_per_latent += each.sum(axis=0, dtype=np.float64) / n
         for draw in range(samples):
             noise = model.draw_noise(len(batch), noise_rngs[draw])
             terms = model.loss(batch, *noise)
@@ -168,11 +168,15 @@ def log_likelihood(
                 log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps)
                 parts.append(log_w.reshape(len(batch), len(part)).astype(np.float64))
             log_w = np.concatenate(parts, axis=1)
-            bound = ops.log_mean_exp(log_w), log_mean_exp_error(log_w)
-            found.append([*bound, log_w.mean(axis=1), _mean_error(log_w.T), effective_samples(log_w)])
+            found.append(
+                [
+                    ops.log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), _mean_error(log_w.T),
+                    effective_samples(log_w),
+                ]  # fmt: skip
+            )
             bar.update(len(batch))
-    found = np.concatenate(found, axis=1)
-    return LogLikelihood(_estimate(*found[:2]), _estimate(*found[2:4]), found[4])
+    bound, error, elbo, elbo_error, effective = np.concatenate(found, axis=1)
+    return LogLikelihood(_estimate(bound, error), _estimate(elbo, elbo_error), effective)
 
 
 def effective_samples(log_w):

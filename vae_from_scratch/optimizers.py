@@ -44,7 +44,7 @@ class Optimizer:
     """What the rules share; lr is a number > 0 or a function of the step (0, 1, ...)."""
 
     slots = {}  # what is remembered per parameter: name -> starting value
-    eps = None  # the name of what is added to a denominator
+    eps: str | None = None  # the name of what is added to a denominator
 
     def initial_state(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""

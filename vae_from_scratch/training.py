@@ -129,7 +129,7 @@ def fit(
                     reuse[name] = {"out": grads} if own[name] else {}
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or there were two sets of them in the next step
-                while upcoming and run.examples >= upcoming[0]:
+                while callback is not None and upcoming and run.examples >= upcoming[0]:
                     callback(model, upcoming.pop(0))
                 bar.update()
                 keeper.after_step()

@@ -21,7 +21,7 @@ class VAE(EncoderDecoder):
     ((5, 64), (3, 64))
     """
 
-    name = "vae"
+    name: str | None = "vae"
     outputs_per_latent = 2  # mu and logvar, side by side
     variational = True
 

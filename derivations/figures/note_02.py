@@ -28,7 +28,8 @@ def two_decompositions():
 
     plt.rcParams.update({"font.size": 12})
     figure, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    names = ["reconstruction: mean of $-\\log p(x|z)$ under q", "KL from q to the prior $p(z)$", "$-\\log p(x)$", "gap: KL from q to the posterior $p(z|x)$"]
+    names = ["reconstruction: mean of $-\\log p(x|z)$ under q", "KL from q to the prior $p(z)$", "$-\\log p(x)$"]
+    names.append("gap: KL from q to the posterior $p(z|x)$")
     colours = ["#0072B2", "#9BD1F0", "#999999", "#E69F00"]
     hatches = [None, "//", None, "//"]
     for group, (mean, var) in enumerate(CHOICES.values()):
@@ -37,7 +38,8 @@ def two_decompositions():
             for part, (height, bottom) in enumerate(((lower, 0), (upper, lower))):
                 kind = 2 * side + part
                 label = names[kind] if group == 0 else None
-                axis.bar(place, height, 0.36, bottom, color=colours[kind], hatch=hatches[kind], edgecolor="0.25", linewidth=0.8, label=label)
+                look = {"color": colours[kind], "hatch": hatches[kind], "edgecolor": "0.25", "linewidth": 0.8}
+                axis.bar(place, height, 0.36, bottom, label=label, **look)
         axis.text(group, sum(costs(mean, var)[0]) + 0.1, f"{sum(costs(mean, var)[0]):.2f}", ha="center")
     axis.axhline(costs(0, 1)[1][0], color="0.25", linestyle=":", linewidth=1.5)
     axis.set_xticks(range(len(CHOICES)), [f"{name}\nq = N({mean:g}, {var:g})" for name, (mean, var) in CHOICES.items()])

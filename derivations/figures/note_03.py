@@ -30,7 +30,10 @@ def mean_field():
     circle = np.stack([np.cos(angle), np.sin(angle)])
     curves = [
         ("posterior, correlation 0.9", POSTERIOR, "#555555", "-", 0.25),
-        (f"best mean-field q: variances {MEAN_FIELD[0, 0]:.2f}, gap {gap(MEAN_FIELD, POSTERIOR):.2f} nats", MEAN_FIELD, "#0072B2", "-", 0.25),
+        (
+            f"best mean-field q: variances {MEAN_FIELD[0, 0]:.2f}, gap {gap(MEAN_FIELD, POSTERIOR):.2f} nats",
+            MEAN_FIELD, "#0072B2", "-", 0.25,
+        ),
         (f"the posterior's own variances, 1: gap {gap(np.eye(2), POSTERIOR):.2f} nats", np.eye(2), "#D55E00", "--", 0),
     ]
     for label, cov, colour, style, alpha in curves:

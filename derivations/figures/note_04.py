@@ -34,7 +34,8 @@ def kl_shape():
     at_mu, at_logvar = (grid.ravel() for grid in np.meshgrid(np.linspace(-3.25, 3.25, 6), np.linspace(-5.5, 2.5, 6)))
     dmu, dlogvar = ops.gaussian_kl_backward(np.ones(len(at_mu)), at_mu[:, None], at_logvar[:, None])
     length = np.hypot(dmu, dlogvar).ravel()
-    bowl.quiver(at_mu, at_logvar, -dmu.ravel() / length, -dlogvar.ravel() / length, color="0.5", width=0.004, scale=18, pivot="mid", angles="xy")
+    arrows = -dmu.ravel() / length, -dlogvar.ravel() / length
+    bowl.quiver(at_mu, at_logvar, *arrows, color="0.5", width=0.004, scale=18, pivot="mid", angles="xy")
     bowl.plot(0, 0, "k*", markersize=11, label="q is the prior")
     bowl.legend(loc="lower left", fontsize=10)
     bowl.set(xlabel=r"mean $\mu$", ylabel=r"log variance $\ell$", title="KL in nats; arrows: descent")

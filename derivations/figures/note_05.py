@@ -28,7 +28,8 @@ def gradient_noise():
     histogram.hist(score, bins, density=True, color=ORANGE, alpha=0.75, label="score function")
     histogram.hist(path, bins, density=True, histtype="step", linewidth=2, color=BLUE, label="pathwise")
     histogram.axvline(2, color="black", linestyle=":", label="the slope, 2")
-    histogram.set(xlabel=r"estimate from one draw", ylabel="density", title=r"$f(z) = z^2$, $\mu = 1$, $\sigma = 0.5$", xlim=(-4, 22), ylim=(0, 0.6))
+    histogram.set(xlabel=r"estimate from one draw", ylabel="density", xlim=(-4, 22), ylim=(0, 0.6))
+    histogram.set_title(r"$f(z) = z^2$, $\mu = 1$, $\sigma = 0.5$")
     histogram.legend(fontsize=10)
 
     std = np.geomspace(0.05, 2, 100)

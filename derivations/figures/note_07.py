@@ -66,13 +66,15 @@ def draw(values, gradients, tags):
             extent = written.get_window_extent(figure.canvas.get_renderer()).transformed(axes.transData.inverted())
             boxes[node] = max(boxes.get(node, 0), extent.width + 0.3)
         height = 0.95 if both else 0.6
-        boxes[node] = plt.Rectangle((x - boxes[node] / 2, y - height / 2), boxes[node], height, facecolor="white", edgecolor=GREY, linewidth=1.2)
+        width, look = boxes[node], {"facecolor": "white", "edgecolor": GREY, "linewidth": 1.2}
+        boxes[node] = plt.Rectangle((x - width / 2, y - height / 2), width, height, **look)
         axes.add_patch(boxes[node])
     for start, end, text, (t, shift_x, shift_y, side) in EDGES:
         a, b = np.array(PLACES[start]), np.array(PLACES[end])
         direction = (b - a) / np.hypot(*(b - a))
         across = np.array([direction[1], -direction[0]]) * 0.1
-        a, b = edge_of(boxes[start].get_bbox(), a, direction) + 0.07 * direction, edge_of(boxes[end].get_bbox(), b, -direction) - 0.07 * direction
+        a = edge_of(boxes[start].get_bbox(), a, direction) + 0.07 * direction
+        b = edge_of(boxes[end].get_bbox(), b, -direction) - 0.07 * direction
         arrow = dict(arrowstyle="-|>", mutation_scale=14, linewidth=1.8, shrinkA=0, shrinkB=0)
         axes.annotate("", b + across, a + across, arrowprops=dict(arrow, color=FORWARD))
         if start not in NO_GRADIENT:
@@ -84,7 +86,8 @@ def draw(values, gradients, tags):
         if tags:
             axes.text(x, y, text, color=GREY, fontsize=11, ha=side, va="center")
     handles = [plt.Line2D([], [], color=FORWARD, linewidth=1.8), plt.Line2D([], [], color=BACKWARD, linewidth=1.8, linestyle=(0, (4, 2)))]
-    axes.legend(handles, ["forward: the value", "backward: its gradient"], loc="upper left", bbox_to_anchor=(0.0, 0.99), fontsize=12, frameon=False)
+    words = ["forward: the value", "backward: its gradient"]
+    axes.legend(handles, words, loc="upper left", bbox_to_anchor=(0.0, 0.99), fontsize=12, frameon=False)
     return figure
 
 
@@ -94,7 +97,8 @@ def graph():
     gradients = {node: f"d{node}" for node in PLACES if node not in NO_GRADIENT}
     gradients |= {"enc[1]": "d enc[1]", "dec[1]": "d dec[1]", "mu": "dmu, VAE.2", "logvar": "dlogvar, VAE.2", "loss": "1"}
     gradients |= {("mu", "z"): "dmu_recon", ("logvar", "z"): "dlogvar_recon", ("mu", "kl"): "dmu_kl", ("logvar", "kl"): "dlogvar_kl"}
-    gradients |= {("x", "enc[1]"): "encoder_W1, encoder_b1", ("enc[1]", "mu"): "encoder_W2, encoder_b2", ("enc[1]", "logvar"): "encoder_W2, encoder_b2"}
+    gradients |= {("x", "enc[1]"): "encoder_W1, encoder_b1"}
+    gradients |= dict.fromkeys([("enc[1]", "mu"), ("enc[1]", "logvar")], "encoder_W2, encoder_b2")
     gradients |= {("z", "dec[1]"): "decoder_W1, decoder_b1", ("dec[1]", "out"): "decoder_W2, decoder_b2"}
     return draw(values, gradients, tags=True)
 
@@ -131,7 +135,8 @@ def numbers():
         entries = [f"{v + 0:.{digits}f}".rstrip("0").rstrip(".").replace("-", "−") for v in np.ravel(value)]
         return f"{name} = " + (entries[0] if len(entries) == 1 else f"({', '.join(entries)})")
 
-    values = {"x": show("x", x), "enc[1]": show("enc[1]", enc[1]), "mu": show("mu", mu), "logvar": show("logvar", logvar), "eps": show("eps", eps)}
+    shown = {"x": x, "enc[1]": enc[1], "mu": mu, "logvar": logvar, "eps": eps}
+    values = {name: show(name, value) for name, value in shown.items()}
     values |= {"z": show("z", z), "dec[1]": show("dec[1]", dec[1]), "out": show("out", dec[-1])}
     values |= {"recon_nll": show("recon_nll", terms.recon_nll), "kl": show("kl", kl), "loss": show("loss", terms.loss)}
     gradients = {"enc[1]": show("d", denc), "mu": show("d", dmu), "logvar": show("d", dlogvar), "z": show("d", dz)}

@@ -37,7 +37,8 @@ def error_against_h():
             axes.loglog(steps, error, marker, markersize=3.5, color=color, label=name)
             if dtype != np.float32:
                 h, _ = gradcheck.step_and_limit(dtype, smooth=power == 4, model=False)
-                axes.loglog(h, worst_error(dtype, h, points), "o", markersize=12, markerfacecolor="none", markeredgecolor="black", markeredgewidth=1.4)
+                ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.4}
+                axes.loglog(h, worst_error(dtype, h, points), "o", **ring)
             delta = float(np.finfo(dtype).eps) / 2
             kappa = 1 + 1.5  # (|f| + |u f'|) / |f'| at the largest u
             axes.loglog(steps, factor * delta * kappa / steps + steps**power / divisor, "--", color=color, linewidth=1.2)
@@ -50,7 +51,9 @@ def error_against_h():
     handles, labels = panels[0].get_legend_handles_labels()
     handles.append(plt.Line2D([], [], color="black", linestyle="--", linewidth=1.2))
     handles.append(plt.Line2D([], [], color="none", marker="o", markersize=11, markeredgecolor="black", markeredgewidth=1.4))
-    figure.legend(handles, [*labels, "predicted bound", "used by gradcheck"], fontsize=11, loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.4)
+    labels += ["predicted bound", "used by gradcheck"]
+    spacing = {"columnspacing": 1.2, "handletextpad": 0.4}
+    figure.legend(handles, labels, fontsize=11, loc="outside lower center", ncols=5, **spacing)
     return figure
 
 

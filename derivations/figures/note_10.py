@@ -88,7 +88,8 @@ def rate_distortion():
     left.set(xlabel="rate R (nats)", ylabel="distortion Δ (nats)", xlim=(-0.15, 5), ylim=(2.5, 10.6))
 
     for j, colour, style in ((0, BLUE, "-"), (1, GREEN, "--"), (2, ORANGE, "-.")):
-        right.plot(betas, rates[:, j], color=colour, linestyle=style, linewidth=2, label=f"latent {j + 1}: $\\Lambda_{j + 1}$ = {EIGENVALUES[j]:g}")
+        label = f"latent {j + 1}: $\\Lambda_{j + 1}$ = {EIGENVALUES[j]:g}"
+        right.plot(betas, rates[:, j], color=colour, linestyle=style, linewidth=2, label=label)
         right.axvline(EIGENVALUES[j] / NOISE, ymax=0.92, color=GREY, linestyle=":", linewidth=1)
     for beta, count in ((0.45, "3 active"), (2.83, "2"), (5.66, "1"), (9.8, "0")):
         right.text(beta, 2.52, count, ha="center")

@@ -41,7 +41,8 @@ def twenty_bins():
     figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     values = np.arange(2, 65)
     axis.plot(values, [told(k) for k in values], color=BLUE, linewidth=2)
-    for k, name, where in ((3, "3 shapes", (0, -17)), (6, "6 scales", (4, -31)), (32, "32 places", (8, 8)), (40, "40 orientations", (8, 8))):
+    words = ((3, "3 shapes", (0, -17)), (6, "6 scales", (4, -31)), (32, "32 places", (8, 8)), (40, "40 orientations", (8, 8)))
+    for k, name, where in words:
         axis.plot(k, told(k), "o", color=ORANGE)
         axis.annotate(f"{name}: {told(k):.2f}", (k, told(k)), where, textcoords="offset points")
     axis.axvline(20, color=GREY, linestyle=":", linewidth=1.2)

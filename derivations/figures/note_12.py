@@ -62,11 +62,14 @@ def bounds():
     log_x, log_w = log_weights(POSTERIOR)
     right.axhspan(0, 0.2, color=ORANGE, alpha=0.12, linewidth=0)
     right.text(98, 0.178, "above $\\log p(x)$: not a bound", ha="right", color=ORANGE)
-    right.plot(SAMPLES, [mean_of_log_means(log_x, K) - KL - LOG_P for K in SAMPLES], "s-", color=ORANGE, markersize=5, linewidth=1.8, label="closed-form KL inside")
+    look = {"markersize": 5, "linewidth": 1.8}
+    gaps = [mean_of_log_means(log_x, K) - KL - LOG_P for K in SAMPLES]
+    right.plot(SAMPLES, gaps, "s-", color=ORANGE, label="closed-form KL inside", **look)
     limit = log_normal(X, POSTERIOR[0], POSTERIOR[1] + NOISE) - KL - LOG_P
     right.axhline(limit, color=GREY, linestyle=":", linewidth=1.5)
     right.text(1, limit + 0.004, "its limit", color=GREY)
-    right.plot(SAMPLES, [mean_of_log_means(log_w, K) - LOG_P for K in SAMPLES], "o-", color=BLUE, markersize=5, linewidth=1.8, label="weights $w$")
+    gaps = [mean_of_log_means(log_w, K) - LOG_P for K in SAMPLES]
+    right.plot(SAMPLES, gaps, "o-", color=BLUE, label="weights $w$", **look)
     right.set(xscale="log", xlabel="samples $K$", ylabel="estimate minus $\\log p(x)$ (nats)", ylim=(-0.05, 0.2))
     right.set_title("$q$ is the exact posterior", fontsize=11)
     right.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.42))

@@ -31,7 +31,8 @@ def bytes_per_part():
     share = 100 * flops / flops.sum()
     axes.set_yticks(places, [f"{name}\n" for name in names], fontsize=12, va="center")
     for place, percent in zip(places, share):
-        axes.text(-0.02, place - 0.22, f"{percent:.2g} % of the flops", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=10.5, color="#666666")
+        look = {"ha": "right", "va": "center", "fontsize": 10.5, "color": "#666666"}
+        axes.text(-0.02, place - 0.22, f"{percent:.2g} % of the flops", transform=axes.get_yaxis_transform(), **look)
     axes.set_xscale("log")
     axes.set_xlim(0.3, 300)
     axes.set_xticks([1, 10, 100], ["1", "10", "100"], fontsize=11)

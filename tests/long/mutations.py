@@ -116,6 +116,7 @@ def inside_config(key, content, other, rng):
         at[name] = rng.choice(
             [None, True, -1, 0, 7, 10**30, 1e300, float("nan"), "x", [], {}, [1, "a"], {"name": "gaussian"}]
         )
+        text = json.dumps(tree)
     packed = io.BytesIO()
     np.savez(packed, **{**arrays, key: np.array(text)})
     return packed.getvalue()

@@ -1,13 +1,9 @@
 """vae-from-scratch train | evaluate | sample | traverse | score | gradcheck."""
 
-import os
-
-for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):  # read when NumPy is imported, below
-    os.environ.setdefault(name, "1")  # the matrices are small: on a busy machine a second thread is mostly waited for
-
 import sys
 import warnings
 
+from ..engine import threads
 from .derivatives import run_gradcheck
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
@@ -17,7 +13,7 @@ from .train import train_run
 def main(arguments=None):
     """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted)."""
     options = build_parser().parse_args(arguments)
-    with warnings.catch_warnings():
+    with threads.one_blas_thread(), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
         try:
             return COMMANDS[options.command](options) or 0

@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import base, datasets, disentanglement, likelihoods, mlp, objectives, ops  # noqa: F401  objectives: to have its models
+from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, batches
 from ..optimizers import OPTIMIZERS
+
+
+MODELS, LIKELIHOODS = (tuple(name for name in table if "." not in name) for table in (base.MODELS, likelihoods.LIKELIHOODS))
 
 
 class Option(NamedTuple):
@@ -30,7 +33,7 @@ def sigma(text):
 
 
 OPTIONS = [
-    Option("model", "beta-vae", str, "what to train", tuple(name for name in base.MODELS if "." not in name)),
+    Option("model", "beta-vae", str, "what to train", MODELS),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
@@ -40,7 +43,7 @@ OPTIONS = [
     Option(
         "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
     ),
-    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", tuple(name for name in likelihoods.LIKELIHOODS if "." not in name)),
+    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", LIKELIHOODS),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
     Option("beta", None, float, "weight of the KL in a beta-vae (1.5 if not given; 1 is the VAE)"),
@@ -81,6 +84,7 @@ def build_parser():
         description="Train and look at autoencoders, VAEs and beta-VAEs written in NumPy, every backward pass by hand.",
         epilog="Start with: vae-from-scratch train.  Then open the figures it names, and derivations/ for the mathematics.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser(
         "train",

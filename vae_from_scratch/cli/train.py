@@ -13,7 +13,6 @@ from ..training import fit
 from .options import OPTIONS, MODEL_OPTIONS
 
 
-
 def train_run(options):
     given = {option.name: getattr(options, option.name) for option in OPTIONS if hasattr(options, option.name)}
     if options.resume is None:

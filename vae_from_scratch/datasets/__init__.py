@@ -1,6 +1,8 @@
 """Data sets: digits (bundled), the MNIST family, Frey faces, Gaussian blobs, dSprites, and files of your own."""
 
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,26 @@ from .blobs import blobs
 from .dataset import SPLITS, Dataset, every_tenth
 from .digits import digits
 from .dsprites import dsprites
+from .factors import FactorDataset
 from .frey import frey
 from .mnist import fashion_mnist, kmnist, mnist
 
-NAMES = {
+__all__ = [
+    "NAMES",
+    "SPLITS",
+    "Dataset",
+    "FactorDataset",
+    "blobs",
+    "digits",
+    "dsprites",
+    "fashion_mnist",
+    "frey",
+    "from_file",
+    "kmnist",
+    "load",
+    "mnist",
+]
+NAMES: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
@@ -24,7 +42,7 @@ NAMES = {
 }
 
 
-def load(name, split="train"):
+def load(name: str, split: str = "train") -> Dataset:
     """A data set by its name in NAMES, or from_file if it names an .npy or .npz file."""
     if name in NAMES:
         return NAMES[name](split)
@@ -33,7 +51,7 @@ def load(name, split="train"):
     raise ValueError(f"data must be one of {', '.join(NAMES)}, or an .npy or .npz file; got {name!r}")
 
 
-def from_file(path, split="train"):
+def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
     """Your own images: an array (n, D) or (n, rows, columns), every tenth row of it the test split.
 
     .npy: the array.  .npz: the array "images" or "x", and "labels" if there are any.  uint8 is divided by

@@ -1,15 +1,22 @@
 """Gaussian blobs: the toy of Burgess et al. 2018, Figure 2, with two known factors, drawn when asked for."""
 
 import functools
+from typing import Literal, overload
 
 import numpy as np
 
 from ..engine import require
-from .dataset import every_tenth
+from .dataset import Dataset, every_tenth
 from .factors import FactorDataset
 
 
-def blobs(split="all", size=16, positions=32, width=0.08):
+@overload
+def blobs(split: Literal["all"] = "all", size: int = 16, positions: int = 32, width: float = 0.08) -> FactorDataset: ...
+@overload
+def blobs(split: str, size: int = 16, positions: int = 32, width: float = 0.08) -> Dataset: ...
+
+
+def blobs(split: str = "all", size: int = 16, positions: int = 32, width: float = 0.08) -> Dataset:
     """One white blob on a black square, at each of positions x positions places; factors are its centre (row, column).
 
     size: pixels a side; width: the blob's standard deviation as a fraction of the side.  Centres run over

@@ -2,9 +2,12 @@
 
 import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..engine import files, require
 
@@ -12,20 +15,30 @@ SPLITS = ("train", "test")
 
 
 class Dataset:
-    """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).  Stored as they came, divided by scale when asked for.
+    """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).
 
+    They are stored as they came, and divided by scale when asked for.
     Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None; binary, whether all
     values are 0 or 1.
     """
 
-    def __init__(self, name, values, image_shape, *, scale=1, labels=None, binary=False):
+    def __init__(
+        self,
+        name: str,
+        values: Any,
+        image_shape: Iterable[int],
+        *,
+        scale: float | np.floating = 1,
+        labels: np.ndarray | None = None,
+        binary: bool = False,
+    ) -> None:
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
         self.scale, self.labels, self.binary = np.float32(scale), labels, binary
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, indices):
+    def __getitem__(self, indices: Any) -> npt.NDArray[np.float32]:
         rows = np.asarray(self.values[indices], np.float32)
         return rows if self.scale == 1 else rows / self.scale
 
@@ -40,16 +53,16 @@ class Dataset:
         )
 
     @property
-    def trusted(self):
+    def trusted(self) -> bool:
         """Whether no value can be out of order: bytes from 0 to scale, or images that this package draws by formula."""
         return self.counts or getattr(self.values, "trusted", False)
 
     @property
-    def data_dim(self):
+    def data_dim(self) -> int:
         """D."""
         return self.image_shape[0] * self.image_shape[1]
 
-    def subset(self, rows):
+    def subset(self, rows: Any) -> "Dataset":
         """The examples of these rows (a slice, indices or a mask), as a Dataset."""
         return Dataset(
             self.name,
@@ -61,13 +74,13 @@ class Dataset:
         )
 
 
-def every_tenth(data, split):
+def every_tenth(data: Dataset, split: str) -> Dataset:
     """A split for data that come without one: rows 9, 19, 29, ... are the test split, the others train."""
     is_test = np.arange(len(data)) % 10 == 9
     return data.subset(np.flatnonzero(is_test if require.choice("split", split, SPLITS) == "test" else ~is_test))
 
 
-def folders():
+def folders() -> list[Path]:
     """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder."""
     named = os.environ.get("VAE_FROM_SCRATCH_DATA")
     if os.name == "nt":
@@ -77,8 +90,8 @@ def folders():
     return ([Path(named)] if named else []) + [cache / "vae_from_scratch"]
 
 
-def find(name, url=None, checksum=None):
-    """The path of a data file such as "mnist/t10k-labels-idx1-ubyte.gz": found in folders(), or downloaded to the cache."""
+def find(name: str, url: str | None = None, checksum: str | None = None) -> Path:
+    """The path of a data file such as "mnist/t10k-labels-idx1-ubyte.gz", from folders() or downloaded to the cache."""
     for folder in folders():
         if (folder / name).is_file():
             return folder / name

@@ -8,7 +8,7 @@ from .dataset import SPLITS, Dataset
 TEST = 297  # the last ones, written by other people than the first
 
 
-def digits(split="train"):
+def digits(split: str = "train") -> Dataset:
     """1,797 digits of 8 x 8 grey pixels with labels: the first 1,500 train, the last 297 test.
 
     Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak (1998), UCI Machine Learning

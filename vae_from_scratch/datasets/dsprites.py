@@ -2,12 +2,13 @@
 
 import functools
 import math
+from typing import Literal, overload
 
 import numpy as np
 
 from ..engine import files, require
 from ..engine.backends import BACKENDS
-from .dataset import find
+from .dataset import Dataset, find
 from .factors import FactorDataset
 
 FACTORS, SIZES = ("shape", "scale", "orientation", "posX", "posY"), (3, 6, 40, 32, 32)
@@ -17,7 +18,15 @@ FILE = "dsprites/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 BLOCK = 256  # images whose outlines are held at once
 
 
-def dsprites(split="all", size=64, *, source="drawn", backend="numba"):
+@overload
+def dsprites(
+    split: Literal["all"] = "all", size: int = 64, *, source: str = "drawn", backend: str = "numba"
+) -> FactorDataset: ...
+@overload
+def dsprites(split: str, size: int = 64, *, source: str = "drawn", backend: str = "numba") -> Dataset: ...
+
+
+def dsprites(split: str = "all", size: int = 64, *, source: str = "drawn", backend: str = "numba") -> Dataset:
     """White sprites on black, 737,280 binary images: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions.
 
     Parameters

@@ -1,8 +1,11 @@
 """Data sets that are drawn from known factors: every combination of them once, and nothing stored."""
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..engine import require
 from .dataset import Dataset
@@ -20,20 +23,30 @@ class FactorDataset(Dataset):
 
     trusted = False  # of its images, which anybody's function draws
 
-    def __init__(self, name, draw, factor_names, sizes, image_shape, *, binary=False, trusted=False):
+    def __init__(
+        self,
+        name: str,
+        draw: Callable[[np.ndarray], np.ndarray],
+        factor_names: Iterable[str],
+        sizes: Iterable[int],
+        image_shape: Iterable[int],
+        *,
+        binary: bool = False,
+        trusted: bool = False,
+    ) -> None:
         super().__init__(name, None, image_shape, binary=binary)  # no values: images are drawn
         self.trusted = trusted
         self.draw, self.factor_names, self.sizes = draw, tuple(factor_names), tuple(sizes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return math.prod(self.sizes)
 
-    def __getitem__(self, indices):
+    def __getitem__(self, indices: Any) -> npt.NDArray[np.float32]:
         if np.ndim(indices) == 0 and not isinstance(indices, slice):
             return self.images(self.factors(np.array([indices])))[0]
         return self.images(self.factors(indices))
 
-    def factors(self, indices):
+    def factors(self, indices: Any) -> npt.NDArray[np.integer]:
         """The combinations (N, F) behind these indices (integers, a slice or a mask)."""
         indices = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
         indices = np.arange(len(self))[indices] if indices.dtype == bool else indices
@@ -41,11 +54,11 @@ class FactorDataset(Dataset):
             raise IndexError(f"{self.name} has {len(self)} images; got indices from {indices.min()} to {indices.max()}")
         return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)
 
-    def indices(self, factors):
+    def indices(self, factors: npt.ArrayLike) -> npt.NDArray[np.integer]:
         """The inverse of factors: (N, F) -> (N,).  ValueError if one is out of range."""
         return np.ravel_multi_index(self._combinations(factors).T, self.sizes)
 
-    def images(self, factors):
+    def images(self, factors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
         return np.asarray(self.draw(self._combinations(factors)), np.float32)
 
@@ -61,18 +74,18 @@ class FactorDataset(Dataset):
                 raise ValueError(f"{name} must be 0 .. {size - 1}; got values from {values.min()} to {values.max()}")
         return factors
 
-    def draw_factors(self, n, rng):
+    def draw_factors(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.integer]:
         """n combinations (n, F), each factor uniform."""
         return require.rng(rng).integers(0, self.sizes, size=(require.whole("n", n), len(self.sizes)))
 
-    def draw_pairs(self, n, rng, factor):
+    def draw_pairs(self, n: int, rng: np.random.Generator, factor: int) -> tuple[np.ndarray, np.ndarray]:
         """Two arrays of n combinations (n, F) that share one factor pair by pair; the others are drawn apart."""
         self._check(factor)
         first, second = self.draw_factors(n, rng), self.draw_factors(n, rng)
         second[:, factor] = first[:, factor]
         return first, second
 
-    def draw_fixed(self, n, rng, factor):
+    def draw_fixed(self, n: int, rng: np.random.Generator, factor: int) -> npt.NDArray[np.integer]:
         """n combinations (n, F) in which one factor has one value, drawn, throughout."""
         self._check(factor)
         factors = self.draw_factors(n, rng)
@@ -83,7 +96,7 @@ class FactorDataset(Dataset):
         if require.whole("factor", factor, 0) >= len(self.sizes):
             raise ValueError(f"factor must be 0 .. {len(self.sizes) - 1}, got {factor}")
 
-    def subset(self, rows):
+    def subset(self, rows: Any) -> Dataset:
         """The images of these rows, as a Dataset that draws them too."""
         return Dataset(self.name, Rows(self, np.arange(len(self))[rows]), self.image_shape, binary=self.binary)
 

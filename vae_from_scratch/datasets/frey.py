@@ -8,8 +8,8 @@ from .dataset import SPLITS, Dataset, find
 TEST = 393  # a fifth
 
 
-def frey(split="train", seed=0):
-    """1,965 grey frames, 28 rows of 20, of one face on film (B. Frey, S. Roweis; no licence stated: for experiments only).
+def frey(split: str = "train", seed: int = 0) -> Dataset:
+    """1,965 grey frames, 28 rows of 20, of one face on film (B. Frey, S. Roweis; no licence stated: for experiments).
 
     Read from frey/frey_faces.npz (images (1965, 28, 20) uint8); pixels 0..255 are divided by 255.  A random
     fifth is the test split (seed says which); neighbouring frames are near-duplicates, so it flatters a model.

@@ -34,17 +34,17 @@ FAMILY = {  # name: where to fetch it, and the SHA-256 of the four files in the 
 }
 
 
-def mnist(split="train"):
+def mnist(split: str = "train") -> Dataset:
     """Handwritten digits (LeCun, Cortes and Burges; no licence stated).  Pixels 0..255 are divided by 255."""
     return _family("mnist", split)
 
 
-def fashion_mnist(split="train"):
+def fashion_mnist(split: str = "train") -> Dataset:
     """Articles of clothing (Xiao et al. 2017; MIT licence).  Pixels 0..255 are divided by 255."""
     return _family("fashion-mnist", split)
 
 
-def kmnist(split="train"):
+def kmnist(split: str = "train") -> Dataset:
     """Cursive Japanese characters (Clanuwat et al. 2018; CC BY-SA 4.0).  Pixels 0..255 are divided by 255."""
     return _family("kmnist", split)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..engine import require
+from ..engine import require, threads
 from ..evaluation import ACTIVE_VARIANCE
 from .beta_vae import beta_vae_scores
 from .codes import encode_all, encode_checked, known_factors, table_fits
@@ -12,6 +12,7 @@ from .mig import mig_chen, mig_histogram
 NAMES = ("beta-vae", "factor-vae", "mig")
 
 
+@threads.one_blas_thread()
 def all_scores(
     encode, data, names=NAMES, *, seed=0, repeats=3, points=10_000, least_variance=ACTIVE_VARIANCE, progress=True
 ):

@@ -2,6 +2,8 @@
 
 import functools
 import warnings
+from collections.abc import Callable
+from types import ModuleType
 
 from .. import ops
 
@@ -19,4 +21,7 @@ def numba_or_ops():
     return kernels
 
 
-BACKENDS = {"numba": numba_or_ops, "numpy": lambda: ops}  # name: what gives the namespace that holds the pairs
+BACKENDS: dict[str, Callable[[], ModuleType]] = {  # name: what gives the namespace that holds the pairs
+    "numba": numba_or_ops,
+    "numpy": lambda: ops,
+}

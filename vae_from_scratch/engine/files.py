@@ -314,8 +314,9 @@ def write_history(path, history):
     columns = {name: values for name, values in history.items() if name != "kl_per_latent"}
     if "kl_per_latent" in history:
         columns.update({f"kl_{j}": values for j, values in enumerate(np.transpose(history["kl_per_latent"]))})
-    rows = [list(columns), *([f"{value:.7g}" if isinstance(value, float) else str(value) for value in row] for row in zip(*columns.values()))]
-
+    rows = [list(columns)]
+    for row in zip(*columns.values()):
+        rows.append([f"{value:.7g}" if isinstance(value, float) else str(value) for value in row])
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     write(path, lambda file: file.write(text.getvalue().encode()))

@@ -1,0 +1,70 @@
+"""One BLAS thread: matrices of this size keep a second one mostly waiting, on a busy machine for long."""
+
+import contextlib
+import os
+import threading
+
+from threadpoolctl import ThreadpoolController
+
+VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+
+_lock, _inside, _shared = threading.Lock(), 0, []  # how many are inside, and what the first of them found
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Inside, BLAS uses one thread; then as many as before.  If the environment names a number, that one stays.
+
+    May be nested, and entered by several threads at once: the last to leave gives back.  Accelerate (macOS) keeps its
+    own number, which no library can set.
+    """
+    if any(os.environ.get(name) for name in VARIABLES):
+        yield
+        return
+    found = _enter()
+    try:
+        yield
+    finally:
+        _leave(found)
+
+
+def _enter():
+    global _inside, _shared
+    with _lock:
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        found = [(library, library.num_threads) for library in libraries]
+        for library in libraries:
+            library.set_num_threads(1)
+        _shared = _shared if _inside else found
+        _inside += 1
+    return found
+
+
+def _leave(found):
+    global _inside
+    with _lock:
+        _inside -= 1
+        for library, number in found:
+            if _per_thread(library):
+                library.set_num_threads(number)
+            _let_go(library)
+        for library, number in [] if _inside else _shared:
+            if not _per_thread(library):
+                library.set_num_threads(number)
+            _let_go(library)
+
+
+def _per_thread(library):
+    """Whether each thread has a number of its own; otherwise the process has one."""
+    return getattr(library, "threading_layer", None) == "openmp"
+
+
+def _let_go(library):
+    """Let another thread set the number: from threadpoolctl 3.7 on, OpenBLAS obeys the first that did until it lets go."""
+    getattr(library, "clear_controlling_thread", lambda: None)()
