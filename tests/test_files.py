@@ -244,7 +244,7 @@ def test_a_damaged_npz_file_is_refused(content, words, tmp_path):
 def test_an_archive_may_have_a_comment(tmp_path):
     for comment in (b"made by hand", bytes(65535)):
         (tmp_path / "a.npz").write_bytes(archive(comment=comment, a_npy=npy(HEADER, bytes(24)), b_npy=EMPTY))
-        assert {name: array.shape for name, array in files.read_npz(tmp_path / "a.npz").items()} == {"a": (2, 3), "b": (0,)}
+        assert [array.shape for array in files.read_npz(tmp_path / "a.npz").values()] == [(2, 3), (0,)]
 
 
 def test_only_models_are_saved_as_models(tmp_path):
