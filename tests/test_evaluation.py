@@ -5,6 +5,7 @@ import pytest
 
 from vae_from_scratch import VAE, BetaVAE, CapacityVAE, Gaussian, ops
 from vae_from_scratch import evaluation as ev, exact
+from vae_from_scratch.engine import batches
 
 QUIET = {"progress": False}
 
@@ -210,8 +211,8 @@ def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
 
 
 def test_every_evaluation_sees_the_same_binary_images(monkeypatch):
-    seen, fetch = [], ev.fetch
-    monkeypatch.setattr(ev, "fetch", lambda *args: seen.append(fetch(*args)) or seen[-1])
+    seen, fetch = [], batches.fetch
+    monkeypatch.setattr(batches, "fetch", lambda *args: seen.append(fetch(*args)) or seen[-1])
     model, x, same = small_vae(1), np.full((9, 12), 0.5), {"binarize": "dynamic", "seed": 4}
     collected = []
     for call in (

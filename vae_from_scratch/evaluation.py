@@ -7,24 +7,13 @@ from tqdm import tqdm
 
 from .base import normal
 from .engine import require
-from .engine.batches import BINARIZE, fetch, in_order
+from .engine.batches import batches, in_order
+from .engine.estimates import Estimate, estimate, mean_error
 from .engine.streams import stream
+from .engine.threads import one_blas_thread
 from .ops import log_mean_exp
 
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
-
-
-class Estimate(NamedTuple):
-    """An estimate for every datum and its mean, in nats, with the two ways in which the mean may be off.
-
-    standard_error: other data (the spread of each over the data, the noise of the draws included).
-    sampling_error: other draws for the same data; NaN if there was one draw per datum.
-    """
-
-    each: np.ndarray  # (n,)
-    mean: float
-    standard_error: float
-    sampling_error: float
 
 
 class Evaluation(NamedTuple):
@@ -55,6 +44,7 @@ class LogLikelihood(NamedTuple):
     effective_samples: np.ndarray  # (n,), between 1 and K; a few only: the bound may be far below log p(x)
 
 
+@one_blas_thread()
 def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int = 500, samples: int = 1) -> Evaluation:
     """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
@@ -63,25 +53,14 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     model : Autoencoder, VAE, BetaVAE or another
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
     binarize : {"none", "threshold", "dynamic"}
-    seed : int
-        Of the noise (samples of z) and of dynamic binarisation; streams of their own.
-    batch_size : int
-        Examples at once; bounds the memory, and the result depends on it only by rounding
-        (and by the batch-wide penalty inside the loss of a CapacityVAE, say).
-    samples : int
-        Draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder.
+    seed : of the noise (samples of z) and of dynamic binarisation; streams of their own
+    batch_size : examples at once; bounds the memory, changes the result by rounding only (and a penalty of the whole batch)
+    samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
 
-    Returns
-    -------
-    Evaluation
-
-    Raises
-    ------
-    ValueError, TypeError
-        On data of the wrong shape, kind or range.
+    Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """
     samples = require.whole("samples", samples)
-    n = check(model, x, binarize, batch_size, variational=samples > 1)
+    n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=samples > 1)
     shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
@@ -91,8 +70,7 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
         if model.variational:
             mu, logvar = model.encode(batch)
             mus.append(mu)
-            each = model.ops.gaussian_kl_per_latent(mu, logvar)
-            kl_per_latent += each.sum(axis=0, dtype=np.float64) / n
+            kl_per_latent += model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
         for draw in range(samples):
             noise = model.draw_noise(len(batch), noise_rngs[draw])
             terms = model.loss(batch, *noise)
@@ -105,9 +83,9 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
             recon[draw] = model.recon_nll(batch, z)
             log_w[draw] = model.ops.log_weight(recon[draw], z, logvar, eps)
         kl = model.ops.gaussian_kl_forward(mu, logvar) if model.variational else terms.kl_each
-        found.append([recon.mean(axis=0), kl, log_w.mean(axis=0), _mean_error(log_w), _mean_error(recon)])
+        found.append([recon.mean(axis=0), kl, log_w.mean(axis=0), mean_error(log_w), mean_error(recon)])
     recon, kl, a_each, a_error, b_error = np.concatenate(found, axis=1, dtype=np.float64)
-    elbo_a, elbo_b = _estimate(a_each, a_error), _estimate(-(recon + kl), b_error)
+    elbo_a, elbo_b = estimate(a_each, a_error), estimate(-(recon + kl), b_error)
     return Evaluation(
         n=n,
         loss=total / n,
@@ -122,6 +100,7 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     )
 
 
+@one_blas_thread()
 def log_likelihood(
     model, x, samples: int = 5000, *, binarize: str = "none", seed: int = 0, pairs: int = 1000, progress: bool = True
 ) -> LogLikelihood:
@@ -129,33 +108,18 @@ def log_likelihood(
 
     Parameters
     ----------
-    model, x, binarize
-        As in evaluate, whose binary images these are; an Autoencoder is refused, as it has no p(x).
-    samples : int
-        K, the draws of z per example.
-    seed : int
-        Example number i has its own stream: its draws depend neither on the other examples nor on pairs, and with a
-        larger K the first ones stay.
-    pairs : int
-        How many (x, z) go through the decoder at once; bounds the memory, changes the result by rounding only.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    LogLikelihood
-
-    Raises
-    ------
-    ValueError, TypeError
-        On a model without p(x), on data of the wrong shape, kind or range.
+    model, x, binarize : as in evaluate, whose binary images these are; an Autoencoder is refused, as it has no p(x)
+    samples : K, the draws of z per example
+    seed : every example has its own stream: its draws do not depend on the others, and with a larger K the first ones stay
+    pairs : how many (x, z) go through the decoder at once; bounds the memory, changes the result by rounding only
+    progress : whether to show a progress bar
 
     >>> from vae_from_scratch import VAE, datasets
     >>> result = log_likelihood(VAE(64, latent_dim=2), datasets.digits("test"), 20, progress=False)
     >>> bool(result.elbo.mean < result.bound.mean)
     True
     """
-    n = check(model, x, binarize, pairs, "pairs", variational=True)
+    n = require.evaluation(model, x, binarize, pairs=pairs, variational=True)
     K, ops, found = require.whole("samples", samples), model.ops, []
     with tqdm(total=n, unit="example", disable=not require.flag("progress", progress)) as bar:
         for indices, batch in batches(model, x, binarize, seed, max(1, pairs // K)):
@@ -168,15 +132,11 @@ def log_likelihood(
                 log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps)
                 parts.append(log_w.reshape(len(batch), len(part)).astype(np.float64))
             log_w = np.concatenate(parts, axis=1)
-            found.append(
-                [
-                    ops.log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), _mean_error(log_w.T),
-                    effective_samples(log_w),
-                ]  # fmt: skip
-            )
+            bound, elbo = (log_mean_exp(log_w), log_mean_exp_error(log_w)), (log_w.mean(axis=1), mean_error(log_w.T))
+            found.append([*bound, *elbo, effective_samples(log_w)])
             bar.update(len(batch))
-    bound, error, elbo, elbo_error, effective = np.concatenate(found, axis=1)
-    return LogLikelihood(_estimate(bound, error), _estimate(elbo, elbo_error), effective)
+    columns = np.concatenate(found, axis=1)
+    return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4])
 
 
 def effective_samples(log_w):
@@ -190,39 +150,3 @@ def log_mean_exp_error(log_w):
     if K == 1:
         return np.full_like(log_w[..., 0], np.nan)
     return np.exp(log_w - log_mean_exp(log_w)[..., None]).std(axis=-1, ddof=1) / np.sqrt(log_w.dtype.type(K))
-
-
-def check(model, x, binarize, size, name="batch_size", variational=False):
-    """What all evaluations ask of their arguments; returns len(x)."""
-    require.model(model)
-    if variational and not model.variational:
-        raise TypeError(
-            f"an {type(model).__name__} has no prior p(z), so no ELBO and no log p(x); train a VAE to have them"
-        )
-    require.choice("binarize", binarize, BINARIZE)
-    require.whole(name, size)
-    return require.examples("x", x, model.data_dim)
-
-
-def batches(model, x, binarize, seed, batch_size):
-    """Index arrays and batches in order: the same binary images in every evaluation with this seed, whatever their size."""
-    rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
-    for indices in in_order(len(x), batch_size):
-        rows = require.rows("x", fetch(x, indices, binarize, rng), model.data_dim, model.dtype)
-        require.values("x", rows, unit_interval, f" (within rows {indices[0]} to {indices[-1]})")
-        yield indices, rows
-
-
-def spread(each):
-    """Standard error of the mean over the data."""
-    return each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
-
-
-def _mean_error(draws):
-    # standard error of the mean over the first axis, (L, n) -> (n,)
-    return np.sqrt(draws.var(axis=0, ddof=1) / len(draws)) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
-
-
-def _estimate(each, error):
-    # independent draws for each datum: the variances of their means add
-    return Estimate(each, each.mean(), spread(each), np.sqrt((error**2).sum()) / len(each))

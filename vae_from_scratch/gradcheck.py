@@ -1,12 +1,13 @@
 """Is a hand-written backward right?  Compare it with differences of its forward.  derivations/08-gradient-check.md.
 
-check_pair takes one forward and its backward, check_model a whole model.  engine/gradient_table.py is the table of
-everything in the package that has a gradient.
+check_pair takes one forward and its backward, check_model a whole model; engine/gradient_table.py lists all there are.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+
+from .engine import require
 
 TWO_POINTS = {1: (1, 2)}  # (f(h) - f(-h)) / 2h, Eq. (FD.1), error h^2: reaches less far across a kink
 FIVE_POINTS = {1: (8, 12), 2: (-1, 12)}  # Eq. (FD.2), error h^4; the fifth point, f(0), has weight zero
@@ -28,10 +29,7 @@ class Check(NamedTuple):
 
 def step_and_limit(dtype, smooth, model):
     """h and the largest relative error that passes (two points where there are kinks, five elsewhere)."""
-    if dtype not in (np.dtype(np.float64), np.dtype(np.longdouble)):
-        raise ValueError(
-            f"gradients are checked in float64 or longdouble, got {dtype}: in float32 rounding hides mistakes"
-        )
+    require.checked_dtype(dtype)
     if dtype == np.float64:
         return (1e-3, 1e-7 if model else 1e-9) if smooth else (1e-5, 1e-6)
     return (1e-4, 1e-10) if smooth else (1e-7, 1e-6)
@@ -40,9 +38,8 @@ def step_and_limit(dtype, smooth, model):
 def numeric_gradient(outputs, array, dout, h, points):
     """d sum(dout * outputs()) / d array by central differences, Eqs. (FD.1), (FD.2).
 
-    outputs() is evaluated while one entry of array at a time (changed in place and put back) is shifted by
-    multiples of h.  Differences are taken output by output and summed after: what does not depend on the
-    entry cancels exactly.
+    One entry of array at a time is shifted by multiples of h, in place, and put back.  Differences are taken output by
+    output and summed after: what does not depend on the entry cancels exactly.
     """
     grad = np.empty_like(array)
     for index in np.ndindex(array.shape):
@@ -84,10 +81,8 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     forward : inputs by name -> output array
     backward : (dout, output, inputs by name) -> {input name: gradient}
     inputs : dict of name -> array
-    rng : numpy.random.Generator
-        Draws the upstream gradient dout.  Random, never ones: under ones, mistakes that sum to zero pass.
-    smooth : bool
-        False where the forward has kinks (inputs should stay 100 h away from them).
+    rng : draws the upstream gradient dout.  Random, never ones: under ones, mistakes that sum to zero pass
+    smooth : False where the forward has kinks (inputs should stay 100 h away from them)
     dtype : float64 or longdouble
 
     >>> rng = np.random.default_rng(0)
@@ -112,34 +107,19 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
 
     Parameters
     ----------
-    model : a model of dtype float64 or longdouble, or another of a model's players
+    model : a model of dtype float64 or longdouble, with all its players
     x, noise : a batch, and what model.draw_noise gave for it
-    smooth : bool
-        False where relu's kinks matter; keep pre-activations 100 h away from zero.
-    term : "loss", "recon_nll" or "kl"
-        The field of Terms whose gradient grads claims to be.
-    grads : mapping, optional
-        Instead of those of loss_and_grads.
+    smooth : False where relu's kinks matter; keep pre-activations 100 h away from zero
+    term, grads : gradients to check instead of those of loss_and_grads, and the field of Terms of which they are
     """
-    found = []
-    players = getattr(model, "players", {"model": model}) if grads is None and term == "loss" else {"model": model}
-    for player_name, player in players.items():
-        found += check_player(player, x, noise, smooth, term, grads, "" if player is model else f"{player_name}/")
-    return found
-
-
-def check_player(player, x, noise, smooth, term, grads, prefix):
-    """check_model for the parameters of one player."""
-    first = next(iter(player.params.values()))
+    first = next(iter(model.params.values()))
     h, limit = step_and_limit(first.dtype, smooth, model=True)
-    grads = player.loss_and_grads(x, *noise)[1] if grads is None else grads
-    if grads.keys() != player.params.keys():
-        raise ValueError(
-            f"grads has the keys {sorted(grads)}, params has {sorted(player.params)}; they must be the same"
-        )
+    others = [player for player in getattr(model, "players", {}).values() if player is not model and grads is None]
+    grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
+    require.same_names("grads must have the names", model.params, grads)
 
     def outputs():  # per example where there are such; a penalty is of the whole batch, so it is one number
-        terms = player.loss(x, *noise)
+        terms = model.loss(x, *noise)
         if term != "loss":
             return getattr(terms, f"{term}_each")
         if not hasattr(terms, "recon_nll_each"):
@@ -149,7 +129,7 @@ def check_player(player, x, noise, smooth, term, grads, prefix):
     dout = np.ones(len(outputs()), first.dtype)
     dout[: len(dout) - (term == "loss")] /= len(x)
     found, points = [], FIVE_POINTS if smooth else TWO_POINTS
-    for name, value in player.params.items():
+    for name, value in model.params.items():
         numeric = numeric_gradient(outputs, value, dout, h, points)
-        found.append(compare(prefix + name, grads[name], numeric, limit))
-    return found
+        found.append(compare(name, grads[name], numeric, limit))
+    return sum((check_model(player, x, *noise, smooth=smooth) for player in others), found)

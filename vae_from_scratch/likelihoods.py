@@ -64,21 +64,14 @@ class Gaussian(Likelihood):
     """
 
     name = "gaussian"
+    advice = (
+        ", a larger sigma or other units for the data; if sigma is learned: is a pixel the same in all images? its density"
+        " has no bound (derivations/06-likelihoods.md), so leave it out, add noise of one grey level, or fix sigma"
+    )
 
     def __init__(self, sigma: float | str = 1.0, mean: str = "linear"):
-        names = ("learned", "per-pixel")
-        is_name = isinstance(sigma, str)
-        self.sigma = require.choice("sigma", sigma, names) if is_name else require.number("sigma", sigma, above=0)
+        self.sigma = require.number_or("sigma", sigma, ("learned", "per-pixel"), above=0)
         self.mean_activation = require.choice("mean", mean, ("linear", "sigmoid"))
-
-    @property
-    def advice(self):
-        if isinstance(self.sigma, str):
-            return (
-                f" or, as sigma is {self.sigma}: is a pixel the same in all images? its density has no bound"
-                " (derivations/06-likelihoods.md); leave such pixels out, add noise of one grey level, or fix sigma"
-            )
-        return " or a larger sigma, or rescale the data"
 
     @property
     def config(self):
@@ -135,9 +128,5 @@ def from_config(spec):
     """A likelihood from itself, its name, or its config ({"name": "gaussian", "sigma": 1.0, ...})."""
     if isinstance(spec, Likelihood):
         return spec
-    options = {"name": spec} if isinstance(spec, str) else spec
-    if not isinstance(options, dict):
-        names = ", ".join(LIKELIHOODS)
-        raise TypeError(f"likelihood must be one of {names}, or an object such as Gaussian(sigma=1.0); got {spec!r}")
-    options = dict(options)
-    return LIKELIHOODS[require.choice("likelihood", options.pop("name", None), LIKELIHOODS)](**options)
+    name, options = require.named("likelihood", spec, LIKELIHOODS)
+    return LIKELIHOODS[name](**options)

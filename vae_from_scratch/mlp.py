@@ -69,8 +69,7 @@ class MLP:
         params = {}
         for (W, b), fan_in, fan_out in zip(self.names, self.widths, self.widths[1:]):
             if init == "glorot":
-                params[W] = glorot_uniform(rng, fan_in, fan_out, dtype)
-                params[b] = np.zeros(fan_out, dtype)
+                params[W], params[b] = glorot_uniform(rng, fan_in, fan_out, dtype), np.zeros(fan_out, dtype)
             else:
                 params[W] = (0.01 * rng.standard_normal((fan_in, fan_out))).astype(dtype)
                 params[b] = (0.01 * rng.standard_normal(fan_out)).astype(dtype)

@@ -11,8 +11,6 @@ LOG_2PI = np.log(8 * np.arctan(np.longdouble(1)))  # 8 arctan(1) = 2 pi, in the 
 
 
 # ---- dense layer ------------------------------------------------------------------------------------
-
-
 def dense_forward(x, W, b):
     """y = x W + b, Eq. (DENSE.1).  x (N, I), W (I, O), b (O,); returns y (N, O)."""
     return x @ W + b
@@ -33,8 +31,6 @@ def dense_backward_params(dy, x, out=(None, None)):
 
 
 # ---- activations: any shape, elementwise ------------------------------------------------------------
-
-
 def tanh_forward(a):
     """h = tanh(a), Eq. (TANH.1)."""
     return np.tanh(a)
@@ -77,8 +73,6 @@ def softplus_backward(dy, a):
 
 
 # ---- a dense layer and its activation, by name: compositions that a kernel may fuse ------------------
-
-
 def dense_act_forward(x, W, b, activation):
     """h = act(x W + b), Eq. (DACT.1).  activation: a key of ACTIVATIONS.  Returns h (N, O)."""
     act_forward, _ = ACTIVATIONS[activation]
@@ -112,8 +106,6 @@ ACTIVATIONS = {  # name: (forward from a, backward from the output h)
 
 
 # ---- the reparameterization trick -------------------------------------------------------------------
-
-
 def reparameterize_forward(mu, logvar, eps):
     """z = mu + exp(logvar / 2) * eps, Eq. (REP.1).  All (N, Z); logvar = log sigma^2, eps ~ N(0, I)."""
     return mu + np.exp(logvar / 2) * eps
@@ -127,8 +119,6 @@ def reparameterize_backward(dz, logvar, eps):
 
 
 # ---- KL(N(mu, exp(logvar)) || N(0, I)) ----------------------------------------------------------------
-
-
 def gaussian_kl_per_latent(mu, logvar):
     """KL of each latent to N(0, 1) in nats, Eq. (KL.1).  mu, logvar (N, Z); returns (N, Z)."""
     return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l
@@ -147,8 +137,6 @@ def gaussian_kl_backward(dkl, mu, logvar):
 
 
 # ---- losses: what one datum costs, in nats ------------------------------------------------------------
-
-
 def batch_mean(each):
     """The mean of (N,) values; its gradient is 1 / N to each."""
     return np.add.reduce(each) / len(each)
@@ -223,8 +211,6 @@ def squared_error_backward(dout, recon, x):
 
 
 # ---- estimating log p(x): forward only, nothing is trained through these --------------------------------
-
-
 def log_weight(recon_nll, z, logvar, eps):
     """log w = log p(x|z) + log p(z) - log q(z|x) at z = mu + exp(logvar / 2) * eps, Eq. (IS.1).
 
@@ -242,8 +228,6 @@ def log_mean_exp(log_w):
 
 
 # ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
-
-
 def capacity_forward(kl, gamma, capacity):
     """gamma * |kl - C|, Eq. (CAP.1) (Burgess et al. 2018, Eq. 8).  kl: the batch-mean KL in nats."""
     return gamma * np.abs(kl - capacity)

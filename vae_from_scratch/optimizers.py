@@ -48,15 +48,12 @@ class Optimizer:
 
     def initial_state(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
-        like, eps = type(params), getattr(self, self.eps) if self.eps else 1.0
-        for value in params.values():
-            if value.dtype.type(eps) == 0:  # a gradient of 0 would be divided by 0
-                raise ValueError(f"{self.eps} is {eps}, which is 0 in {value.dtype}; use 1e-30 or more")
-        arrays = {
-            slot: like({name: np.full_like(value, start) for name, value in params.items()})
-            for slot, start in self.slots.items()
-        }
-        return {"t": 0, **arrays}
+        if self.eps is not None:  # or a gradient of 0 would be divided by 0
+            require.nonzero(self.eps, getattr(self, self.eps), params)
+        state = {"t": 0}
+        for slot, start in self.slots.items():
+            state[slot] = type(params)({name: np.full_like(value, start) for name, value in params.items()})
+        return state
 
     def step(self, params, grads, state, kernels=None):
         """One update of every parameter, in place on params and state; by the rule's twin if kernels has one."""
@@ -73,7 +70,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """lr: a number > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
+    """lr > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
 
     slots = {"velocity": 0.0}
 
@@ -94,8 +91,7 @@ class Adagrad(Optimizer):
         self.slots = {"g2": require.number("initial", initial, least=0)}
 
     def update(self, param, grad, g2, t, lr, kernels):
-        rule = getattr(kernels, "adagrad_update", adagrad_update)
-        rule(param, grad, g2, lr, self.adagrad_eps)
+        getattr(kernels, "adagrad_update", adagrad_update)(param, grad, g2, lr, self.adagrad_eps)
 
 
 class Adam(Optimizer):

@@ -7,15 +7,17 @@ import numpy as np
 from tqdm import tqdm
 
 from .engine import require
-from .engine.batches import BINARIZE, FirstRows, fetch
+from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
 from .engine.registry import ours
+from .engine.threads import one_blas_thread
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
 
 GLIMPSE = 1000  # without x_valid, the per-epoch KL per latent is measured on at most this many examples of x
 
 
+@one_blas_thread()
 def fit(
     model, x, optimizer=None, batch_size: int = 100, epochs: int | None = 10, seed: int = 0, x_valid=None,
     binarize: str = "none", schedule: Callable | None = None, progress: bool = True, *, weight_decay: bool = False,
@@ -27,32 +29,20 @@ def fit(
     Parameters
     ----------
     model : Autoencoder, VAE, BetaVAE or another
-    x : array (n, D), or a data set with len and x[indices] -> (N, D)
+    x, x_valid : array (n, D), or a data set with len and x[indices] -> (N, D)
+        x_valid is evaluated after every epoch on random streams of its own, so that looking never changes training.
     optimizer : SGD, Adagrad or Adam
         Adam(lr=1e-3) unless given.  For a model with several players one for all, or a dict with one for each.
-    batch_size : int
-        The last batch of an epoch may be smaller; its gradient is the mean over that batch.
-    epochs : int
-        Passes over x, each in a fresh random order.  With resume, None is what the run was to have.
-    seed : int
-        Of the order, the noise and the binarisation: the same seed gives the same bits.
-    x_valid : like x, optional
-        Evaluated after every epoch on random streams of its own, so that looking never changes training.
-    binarize : {"none", "threshold", "dynamic"}
-        "dynamic" draws fresh binary images for every batch.
-    schedule : function, optional
-        step (0, 1, ...) -> hyperparameters of the model for that step, such as {"beta": 2.0}.
-    progress : bool
-        Show a progress bar.
-    weight_decay : bool
-        The prior N(0, I) on every parameter; part of the gradient, never of the loss reported.
-    callback, callback_at : function (model, examples), list of int
-        Called once as soon as each of these numbers of examples has been seen.
-    checkpoint : folder, optional
-        Keep there all that is needed to go on: checkpoint.npz and the one before it.  Written before the first step,
-        after the last, and when Ctrl-C is pressed, which then stops the run after the step it is in.
-    checkpoint_seconds : float, optional
-        And as often as this: 60 unless given, 0 after every step.
+    batch_size : of which the last of an epoch may fall short; its gradient is the mean over what it has
+    epochs : passes over x, each in a fresh random order; with resume, None is what the run was to have
+    seed : of the order, the noise and the binarisation: the same seed gives the same bits
+    binarize : {"none", "threshold", "dynamic"}; "dynamic" draws fresh binary images for every batch
+    schedule : step (0, 1, ...) -> hyperparameters of the model for that step, such as {"beta": 2.0}
+    weight_decay : the prior N(0, I) on every parameter: in the gradient, never in the loss reported
+    callback, callback_at : function (model, examples), called once as soon as each of these numbers has been seen
+    checkpoint, checkpoint_seconds : folder, float
+        Keep there all that is needed to go on, checkpoint.npz and the one before it: at the start and the end, as often
+        as this (60 unless given; 0: after every step), and at Ctrl-C, which then stops the run after the step it is in.
     resume : bool
         Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
         and the same arguments, of which only epochs may be larger.  What cannot be compared is taken on trust: what
@@ -67,34 +57,23 @@ def fit(
 
     Raises
     ------
-    ValueError, TypeError
-        On arguments or data that cannot work, before the first step; on a checkpoint made with other settings.
+    ValueError, TypeError, OSError
+        On arguments or data that cannot work, before the first step; on a checkpoint that is not of this run, or that
+        cannot be written.
     FloatingPointError
         When the loss or a gradient is not finite, or the loss is a thousand times worse than before training.  The
         parameters are left as they were before the step that failed; the last checkpoint is from before, too.
-    OSError
-        When a checkpoint cannot be written.  The one before it stays.
 
     >>> from vae_from_scratch import VAE, datasets
     >>> history = fit(VAE(data_dim=64, latent_dim=2), datasets.digits(), epochs=2, progress=False)
     >>> history["loss"][1] < history["loss"][0]
     True
     """
-    require.model(model)
-    players, n = model.players, require.examples("x", x, model.data_dim)
-    optimizers = require.optimizers(Adam() if optimizer is None else optimizer, players)
-    upcoming = require.training(schedule, callback, callback_at)
-    batch_size, seed = require.whole("batch_size", batch_size), require.seed(seed)
-    if epochs is not None or not resume:
-        epochs = require.whole("epochs", epochs)
-    require.choice("binarize", binarize, BINARIZE)
-    require.flag("weight_decay", weight_decay)
+    upcoming, seed = require.training(schedule, callback, callback_at), require.seed(seed)
     checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
-    for name, data in {"x": x, "x_valid": x_valid}.items():
-        if data is not None:
-            require.data(name, data, model.data_dim, model.likelihood.unit_interval or binarize != "none")
-    if batch_size > n:
-        raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
+    optimizer = Adam() if optimizer is None else optimizer
+    optimizers = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume)
+    players, n = model.players, len(x)
 
     run = Run(model, optimizers, n, batch_size, seed, scheduled=schedule is not None)
     settings = settings_of(

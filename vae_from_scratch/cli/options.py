@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
-from ..engine import backends, batches
+from ..engine import backends, require
 from ..optimizers import OPTIMIZERS
 
 
@@ -60,7 +60,7 @@ OPTIONS = [
         None,
         str,
         "grey pixels to 0 and 1 (dynamic for bernoulli, none elsewhere, if not given)",
-        batches.BINARIZE,
+        require.BINARIZE,
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
     Option("checkpoint_seconds", 60.0, float, "seconds between checkpoints; 0 for one after every step"),

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-BINARIZE = ("none", "threshold", "dynamic")
+from . import require
+from .streams import stream
 
 
 def fetch(x, indices, how, rng):
@@ -37,6 +38,15 @@ def draw_counts(counts, scale, rng):
 def in_order(n, batch_size):
     """Index arrays that cover 0 .. n - 1, the last as short as it must be."""
     return (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
+
+
+def batches(model, x, binarize, seed, batch_size):
+    """Index arrays and batches of x in order, for evaluations: with one seed the same binary images in each of them."""
+    rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
+    for indices in in_order(len(x), batch_size):
+        rows = require.rows("x", fetch(x, indices, binarize, rng), model.data_dim, model.dtype)
+        require.values("x", rows, unit_interval, f" (within rows {indices[0]} to {indices[-1]})")
+        yield indices, rows
 
 
 class FirstRows:

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+BINARIZE = ("none", "threshold", "dynamic")
 DTYPES = ("float32", "float64", "longdouble")  # longdouble: for gradient checks in extended precision
 
 
@@ -40,11 +41,40 @@ def number(name, value, least=None, above=None, below=None):
     return found
 
 
+def nonzero(name, value, arrays):
+    """A number that rounds to 0 in no dtype of these arrays."""
+    for array in arrays.values():
+        if array.dtype.type(value) == 0:
+            raise ValueError(f"{name} is {value}, which is 0 in {array.dtype}; use 1e-30 or more")
+
+
 def choice(name, value, allowed):
     """One of the allowed names."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
     return value
+
+
+def number_or(name, value, names, **bounds):
+    """One of these names, or a number within the bounds given."""
+    return choice(name, value, names) if isinstance(value, str) else number(name, value, **bounds)
+
+
+def checked_dtype(value):
+    """A dtype in which gradients can be checked."""
+    if value not in (np.dtype(np.float64), np.dtype(np.longdouble)):
+        raise ValueError(
+            f"gradients are checked in float64 or longdouble, got {value}: in float32 rounding hides mistakes"
+        )
+
+
+def named(name, spec, allowed):
+    """A name among those allowed and its options, from the name or from a dict that holds both."""
+    options = {"name": spec} if isinstance(spec, str) else spec
+    if not isinstance(options, dict):
+        raise TypeError(f"{name} must be one of {', '.join(allowed)}, or an object such as Gaussian(sigma=1.0); got {spec!r}")
+    options = dict(options)
+    return choice(name, options.pop("name", None), allowed), options
 
 
 def flag(name, value):
@@ -116,6 +146,27 @@ def examples(name, x, dim):
     return n
 
 
+def evaluation(model_, x, binarize, variational=False, **sizes):
+    """What all evaluations ask of their arguments; returns len(x)."""
+    model(model_)
+    if variational:
+        prior(model_)
+    choice("binarize", binarize, BINARIZE)
+    for name, value in sizes.items():
+        whole(name, value)
+    return examples("x", x, model_.data_dim)
+
+
+def noise(arrays, shapes, n):
+    """Arrays of these shapes, which a model states for n examples."""
+    found = [np.shape(array) for array in arrays]
+    if found != list(shapes):
+        raise ValueError(
+            f"x has {n} examples, so the noise must have the shapes {list(shapes)}, got {found}; "
+            "draw it: noise = model.draw_noise(len(x), rng), pass *noise"
+        )
+
+
 def values(name, part, unit_interval, where=""):
     """Finite rows, in [0, 1] if the likelihood needs it."""
     if not finite([part]):
@@ -148,6 +199,36 @@ def model(value):
         raise TypeError(f"model must be an Autoencoder(...), VAE(...), BetaVAE(...) or the like, got {value!r}")
 
 
+def prior(model):
+    """A model with a prior p(z), and so with an ELBO."""
+    if not model.variational:
+        raise TypeError(
+            f"an {type(model).__name__} has no prior p(z): no samples, no ELBO, no log p(x); train a VAE to have them"
+        )
+
+
+def density(likelihood, variational):
+    """A likelihood that is a density, for a model that is to have an ELBO."""
+    if variational and not likelihood.is_density:
+        raise ValueError(
+            f"likelihood {likelihood.name!r} is no density, so there is no ELBO to maximise; "
+            "Gaussian(sigma=1.0) is the squared error with its constant"
+        )
+
+
+def hyperparameter(model, name):
+    """The name of one that the model has."""
+    if name not in model.hyperparameters:
+        known = ", ".join(model.hyperparameters) or "none"
+        raise ValueError(f"{type(model).__name__} has no hyperparameter {name!r}; it has: {known}")
+
+
+def same_names(words, wanted, got):
+    """A mapping with just these names."""
+    if got.keys() != wanted.keys():
+        raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {', '.join(got) or 'nothing'}")
+
+
 def optimizers(value, players):
     """An optimizer for each player, by name: the one given for all, or one each in a dict."""
     chosen = value if isinstance(value, dict) else dict.fromkeys(players, value)
@@ -174,6 +255,24 @@ def hyperparameters(value):
     if not isinstance(value, dict):
         raise TypeError(f"schedule(step) must return a dict of hyperparameters such as {{'beta': 2.0}}, got {value!r}")
     return value
+
+
+def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume):
+    """What fit asks of its arguments; returns the optimizers by player."""
+    model(model_)
+    n = examples("x", x, model_.data_dim)
+    chosen = optimizers(optimizer, model_.players)
+    whole("batch_size", batch_size)
+    if epochs is not None or not resume:
+        whole("epochs", epochs)
+    choice("binarize", binarize, BINARIZE)
+    flag("weight_decay", weight_decay)
+    for name, rows_ in {"x": x, "x_valid": x_valid}.items():
+        if rows_ is not None:
+            data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
+    if batch_size > n:
+        raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
+    return chosen
 
 
 def checkpointing(folder, seconds, resume):

@@ -6,8 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..engine import require
-from ..engine.batches import in_order
-from ..evaluation import batches, check, spread
+from ..engine.batches import batches, in_order
+from ..engine.estimates import spread
+from ..engine.threads import one_blas_thread
 from ..ops import log_mean_exp
 
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
@@ -24,6 +25,7 @@ class Integral(NamedTuple):
     change: float  # the largest change of an entry of each by the last halving of its steps
 
 
+@one_blas_thread()
 def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
@@ -45,7 +47,7 @@ def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     ValueError, TypeError
         On a model without p(x) or with more than two latents, on data of the wrong shape, kind or range.
     """
-    n, each, changes = check(model, x, binarize, pairs, "pairs", variational=True), [], []
+    n, each, changes = require.evaluation(model, x, binarize, pairs=pairs, variational=True), [], []
     if model.latent_dim > 2:
         raise ValueError(
             f"a grid over {model.latent_dim} latents is too large, quadrature is for one or two; use importance samples"

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..beta_vae import BetaVAE
-from ..evaluation import ACTIVE_VARIANCE, batches, check, evaluate
+from ..engine import require
+from ..engine.batches import batches
+from ..evaluation import ACTIVE_VARIANCE, evaluate
 from ..likelihoods import Bernoulli, Gaussian
 from ..vae import VAE
 from .linear import linear_optimum
@@ -42,7 +44,7 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     ValueError, TypeError
         On a model without latents of this kind (an Autoencoder), on data of the wrong shape, kind or range.
     """
-    check(model, x, binarize, batch_size, variational=True)
+    require.evaluation(model, x, binarize, batch_size=batch_size, variational=True)
     result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
     active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
     beta = model.beta if isinstance(model, BetaVAE) else 1.0 if type(model) is VAE else None  # None: no price for a nat

@@ -1,0 +1,33 @@
+"""Means and their standard errors.  derivations/12-log-likelihood.md."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """An estimate for every datum and its mean, in nats, with the two ways in which the mean may be off.
+
+    standard_error: other data (the spread of each over the data, the noise of the draws included).
+    sampling_error: other draws for the same data; NaN if there was one draw per datum.
+    """
+
+    each: np.ndarray  # (n,)
+    mean: float
+    standard_error: float
+    sampling_error: float
+
+
+def spread(each):
+    """Standard error of the mean over the data."""
+    return each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
+
+
+def mean_error(draws):
+    """Standard error of the mean over the first axis, (L, n) -> (n,); NaN from one draw."""
+    return np.sqrt(draws.var(axis=0, ddof=1) / len(draws)) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+
+
+def estimate(each, error):
+    """An Estimate from independent draws for each datum: the variances of their means add."""
+    return Estimate(each, each.mean(), spread(each), np.sqrt((error**2).sum()) / len(each))

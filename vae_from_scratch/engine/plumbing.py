@@ -1,0 +1,57 @@
+"""What a model needs beside its mathematics: a config, a name in the table of models, parameters that stay put, copies."""
+
+import numpy as np
+
+from . import require
+from .backends import BACKENDS
+from .registry import arguments, register
+
+MODELS: dict = {}  # name: class, entered when the class is defined
+
+
+class Plumbing:
+    """For a model with the attributes of EncoderDecoder."""
+
+    name: str | None = None  # in files and on the command line
+    hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
+
+    def __init_subclass__(cls):
+        register(MODELS, cls)
+
+    @property
+    def config(self) -> dict:
+        """The constructor's arguments, ready for JSON; with params, all that a file needs to hold."""
+        found = {name: getattr(self, name) for name in arguments(type(self))}
+        plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, "likelihood": lambda p: p.config}
+        return {name: plain.get(name, lambda value: value)(value) for name, value in found.items()}
+
+    def set(self, **values):
+        """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
+        for name, value in values.items():
+            require.hyperparameter(self, name)
+            setattr(self, name, require.number(name, value, least=self.hyperparameters[name]))
+
+    @property
+    def params(self):
+        """The parameters by name, views of one vector; what is assigned, singly or as a whole, is copied into them."""
+        return self._theta
+
+    @params.setter
+    def params(self, values):
+        if "_theta" not in vars(self):  # the constructor's own
+            self._theta = values
+            return
+        require.same_names("params must have the names", self._theta, values)
+        self._theta.update(values)
+
+    def batch(self, x, noise):
+        """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
+        x = require.rows("x", x, self.data_dim, self.dtype)
+        require.noise(noise, self.noise_shapes(len(x)), len(x))
+        return (x, *(np.asarray(array, self.dtype) for array in noise))
+
+    def __getstate__(self):  # for copy.deepcopy and pickle: a module cannot be copied, and need not be
+        return {name: value for name, value in vars(self).items() if name != "ops"}
+
+    def __setstate__(self, state):
+        vars(self).update(state, ops=BACKENDS[state["backend"]]())
