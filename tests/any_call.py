@@ -67,7 +67,8 @@ def arguments(spec, rng):
     }
     found |= {name: rng.choice(SETTINGS[name][0]) for name in spec if name in SETTINGS}
     settings, written = [name for name in spec if name in SETTINGS], [name for name in arrays if name in WRITTEN]
-    kind = rng.choice(["right", "axis", "any", "any"] + ["setting"] * min(len(settings), 2) + ["written"] * bool(written))
+    kinds = ["right", "axis", "any", "any"] + ["setting"] * min(len(settings), 2) + ["written"] * bool(written)
+    kind = rng.choice(kinds)
     if kind == "setting":
         name = rng.choice(settings)
         found[name] = rng.choice(SETTINGS[name][1])

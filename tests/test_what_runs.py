@@ -4,6 +4,7 @@ import importlib
 import inspect
 import linecache
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -268,3 +269,9 @@ def test_a_reloaded_file_runs(run_edited):
     assert first == fourth and second == third and abs(second / first - 1) > 1e-3, printed
     assert line == "ops.gaussian_kl_backward was changed: its kernel is set aside\n"
     assert homes[2] == "vae_from_scratch.ops"
+
+
+def test_every_note_of_the_course_says_what_runs():
+    notes = [PACKAGE.parent / "README.md", *sorted((PACKAGE.parent / "derivations").glob("0[0-8]-*.md"))]
+    found = [re.findall(r"^\*\*What runs:.*?pdb`, use .*?$", note.read_text("utf-8"), re.M | re.S) for note in notes]
+    assert len(found) == 10 and len({each.replace("../", "") for (each,) in found}) == 1
