@@ -216,7 +216,7 @@ def dense_act_forward(x, W, b, activation):
         and b.ndim == 1
     ):
         try:
-            # as x @ W with a shorter way to BLAS; some NumPys do not take it for what is not contiguous, and sum as ops does
+            # as x @ W, by a shorter way to BLAS; what is not contiguous some NumPys sum otherwise, so there as ops does
             h = x.dot(W) if x.flags.c_contiguous else x @ W
             if ACT_KERNELS[activation][0](h, b):
                 return h
