@@ -1,9 +1,11 @@
 """Promise: the kernels are twins of the plain pairs: same names, same signatures, same results, one test body for both."""
 
 import inspect
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,7 +126,7 @@ def test_one_log_for_a_block_keeps_its_digits(scale):
 def test_every_twin_has_the_signature_of_its_original():
     assert {"dense_act_forward", "bernoulli_nll_backward", "adam_update"} <= set(TWINS)
     for name in TWINS:
-        original = getattr(ops, name, None) or getattr(optimizers, name)
+        original = getattr(ops, name, None) or getattr(optimizers, name, None) or getattr(kernels.dsprites, name)
         assert inspect.signature(getattr(kernels, name)) == inspect.signature(original), name
     assert {name for name in vars(ops) if name[0] != "_"} <= set(vars(kernels)), (
         "kernels is a drop-in namespace for ops"
@@ -173,6 +175,30 @@ def test_shapes_that_numpy_would_stretch_or_refuse_are_left_to_numpy():
     ):
         with pytest.raises(ValueError, match="broadcast"):
             getattr(kernels, name)(*arguments)
+
+
+def call_anything(examples, **environment):
+    """tests/any_call.py in a process of its own: what ends that process is a failure here, and no more."""
+    script = Path(__file__).with_name("any_call.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(examples)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0 and done.stdout.endswith("all agree\n"), done.stdout + done.stderr
+    assert set(TWINS) == set(done.stdout.split()) - {"all", "agree"}, "a twin is not called"
+
+
+def test_twins_take_and_refuse_what_the_plain_forms_do():
+    call_anything(150)
+
+
+@pytest.mark.slow
+def test_kernels_stay_within_their_arrays(tmp_path):
+    """The same with Numba's own check of every index, which kernels compiled without it must not be mixed with."""
+    call_anything(60, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @pytest.mark.parametrize("activation", ops.ACTIVATIONS)

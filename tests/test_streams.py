@@ -38,7 +38,7 @@ def test_a_list_of_numbers_as_a_seed_would_repeat_itself():
 
 def test_a_run_and_its_evaluations_take_each_stream_once(monkeypatch):
     taken = []
-    for module in (base, checkpoints, evaluation):
+    for module in (base, batches, checkpoints, evaluation):
         monkeypatch.setattr(module, "stream", lambda *key: taken.append(key) or streams.stream(*key))
     model, x = VAE(5, (4,), 2), np.random.default_rng(0).random((8, 5))
     fit(model, x, batch_size=4, epochs=1, progress=False, binarize="dynamic")

@@ -59,8 +59,8 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
 
     Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """
-    samples = require.whole("samples", samples)
-    n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=samples > 1)
+    several = require.whole("samples", samples) > 1
+    n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
     shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]

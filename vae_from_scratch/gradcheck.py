@@ -112,8 +112,8 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
     smooth : False where relu's kinks matter; keep pre-activations 100 h away from zero
     term, grads : gradients to check instead of those of loss_and_grads, and the field of Terms of which they are
     """
-    first = next(iter(model.params.values()))
-    h, limit = step_and_limit(first.dtype, smooth, model=True)
+    dtype = next(iter(model.params.values())).dtype
+    h, limit = step_and_limit(dtype, smooth, model=True)
     others = [player for player in getattr(model, "players", {}).values() if player is not model and grads is None]
     grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
     require.same_names("grads must have the names", model.params, grads)
@@ -126,10 +126,10 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
             return np.atleast_1d(terms.loss)
         return np.append(terms.recon_nll_each, terms.loss - terms.recon_nll)
 
-    dout = np.ones(len(outputs()), first.dtype)
+    dout = np.ones(len(outputs()), dtype)
     dout[: len(dout) - (term == "loss")] /= len(x)
-    found, points = [], FIVE_POINTS if smooth else TWO_POINTS
+    found = []
     for name, value in model.params.items():
-        numeric = numeric_gradient(outputs, value, dout, h, points)
+        numeric = numeric_gradient(outputs, value, dout, h, FIVE_POINTS if smooth else TWO_POINTS)
         found.append(compare(name, grads[name], numeric, limit))
     return sum((check_model(player, x, *noise, smooth=smooth) for player in others), found)

@@ -1,11 +1,17 @@
 """Numba twins of the hot pairs of ops.py: same names, same signatures, same results.  derivations/13-faster.md.
 
 A drop-in namespace for ops: what has no twin here is ops' own.  BLAS keeps the matrix products; a kernel does in
-one pass over memory what NumPy does in several.  float32 only: other dtypes go to ops.  Single-threaded: loops in
-parallel beside a threaded BLAS starve each other.  A row is sliced before it is looped over, so that the compiler
-knows its indices to be in range and turns the loop into SIMD instructions.
+one pass over memory what NumPy does in several.  Single-threaded: loops in parallel beside a threaded BLAS starve
+each other.  A row is sliced before it is looped over, so that the compiler knows its indices to be in range and turns
+the loop into SIMD instructions.
+
+A compiled loop writes wherever it is told to.  So a twin calls its kernel only with float32 arrays of the right number
+of axes, and the kernel compares their shapes, which costs nothing there, and returns False before it would write.
+Everything else goes to ops, which works with it or refuses it.  What is written to must not overlap what is read.
+A twin names, with checksums, all that it stands for: where that was changed, what was changed runs.  engine/twins.py.
 """
 
+import importlib
 import sys
 import threading
 import time
@@ -13,18 +19,25 @@ import time
 import numpy as np
 from numba import config, njit
 from numba.core import event
+from numpy import ndarray
 
 from . import ops, optimizers
+from .engine.twins import Twins
 from .ops import *  # noqa: F403  the rest of the namespace
+from .ops import ACTIVATIONS
 
 if config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
-F32 = np.dtype(np.float32)
+dsprites = importlib.import_module(".datasets.dsprites", __package__)  # the attribute of that name is a function
+twins = Twins(globals())
+
+F32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 C6, C5, C4, C3 = np.float32(1 / 720), np.float32(1 / 120), np.float32(1 / 24), np.float32(1 / 6)
 LIMIT = np.float32(87)  # where exp is still finite and not yet denormal
+FAR = 1 << 28  # a coordinate; a difference of two, times another, is below 2^60
 BLOCK = 512  # factors 1 + e <= 2 of one product: 2^512 is a float64
 
 # fastmath by name: sums may be reordered and a * b + c fused, NaN and infinity stay what they are.  The range
@@ -59,24 +72,6 @@ class SayCompiling(event.Listener):
 say_compiling = SayCompiling()
 
 
-def _alike(first, *others):
-    """Whether these are float32 arrays of one shape: what a kernel, which does not look, may index together."""
-    try:
-        if first.dtype != F32:
-            return False
-        for other in others:
-            if other.dtype != F32 or other.shape != first.shape:
-                return False
-    except AttributeError:  # a Python number
-        return False
-    return True
-
-
-def _is_rows(each, array):
-    """Whether array is (N, something) and each a float32 (N,)."""
-    return getattr(each, "dtype", None) == F32 and array.ndim == 2 and each.shape == array.shape[:1]
-
-
 # ---- exp and what is built on it ----------------------------------------------------------------------
 
 
@@ -105,15 +100,20 @@ def bernoulli_linear(l, x):
 
 @fast
 def add_bias(a, b):
+    if b.size != a.shape[1]:
+        return False
     for i in range(a.shape[0]):
         row = a[i]
         for j in range(row.size):
             row[j] += b[j]
+    return True
 
 
 @fast
 def add_bias_tanh(a, b):
     """a becomes tanh(a + b), by Eq. (FAST.4): without cancellation at small a + b."""
+    if b.size != a.shape[1]:
+        return False
     for i in range(a.shape[0]):
         row = a[i]
         for j in range(row.size):
@@ -123,28 +123,37 @@ def add_bias_tanh(a, b):
             t = -m / (TWO + m)
             t = t if v > ZERO else -t
             row[j] = t if v == v else v
+    return True
 
 
 @fast
 def add_bias_relu(a, b):
+    if b.size != a.shape[1]:
+        return False
     for i in range(a.shape[0]):
         row = a[i]
         for j in range(row.size):
             v = row[j] + b[j]
             row[j] = v if not v < ZERO else ZERO  # NaN stays
+    return True
 
 
 @fast
-def sum_rows(dy, db):
+def sum_rows(dh, h, db):
+    if dh.shape != h.shape or db.size != h.shape[1]:
+        return False
     db[:] = ZERO
-    for i in range(dy.shape[0]):
-        row = dy[i]
+    for i in range(dh.shape[0]):
+        row = dh[i]
         for j in range(row.size):
             db[j] += row[j]
+    return True
 
 
 @fast
 def tanh_da(dh, h, da, db):
+    if dh.shape != h.shape or db.size != h.shape[1]:
+        return False
     db[:] = ZERO
     for i in range(h.shape[0]):
         h_row, dh_row, da_row = h[i], dh[i], da[i]
@@ -152,10 +161,13 @@ def tanh_da(dh, h, da, db):
             d = dh_row[j] * (ONE - h_row[j] * h_row[j])
             da_row[j] = d
             db[j] += d
+    return True
 
 
 @fast
 def relu_da(dh, h, da, db):
+    if dh.shape != h.shape or db.size != h.shape[1]:
+        return False
     db[:] = ZERO
     for i in range(h.shape[0]):
         h_row, dh_row, da_row = h[i], dh[i], da[i]
@@ -163,44 +175,119 @@ def relu_da(dh, h, da, db):
             d = dh_row[j] * (ONE if h_row[j] > ZERO else ZERO)
             da_row[j] = d
             db[j] += d
+    return True
 
 
 ACT_KERNELS = {"linear": (add_bias, None), "tanh": (add_bias_tanh, tanh_da), "relu": (add_bias_relu, relu_da)}
+ACT_WRITTEN = {  # the checksums of their entries in ACTIVATIONS
+    "linear": (0x548a37c3, 0x1c01a27b),
+    "tanh": (0x21f2cc61, 0xd20d9164),
+    "relu": (0x599b972a, 0xfd9e0920),
+}
+ACT_PAIRS = {}  # the entries that were found to have them, or CHANGED
+CHANGED = object()
 
 
+def _has_kernel(activation):
+    """Whether what ACTIVATIONS holds now is what the kernels stand for; says so, once, where it was replaced."""
+    pair = ACTIVATIONS.get(activation)
+    if pair is ACT_PAIRS.get(activation, CHANGED):
+        return True
+    if activation not in ACT_KERNELS:
+        return False
+    written = ACT_WRITTEN[activation]
+    if type(pair) is tuple and len(pair) == 2 and all(map(twins.is_as_written, (ops, ops), pair, written)):
+        ACT_PAIRS[activation] = pair
+        return True
+    by_name = tuple(getattr(ops, f"{activation}_{way}", None) for way in ("forward", "backward"))
+    if pair != by_name and ACT_PAIRS.get(activation) is not CHANGED:  # by name, it was said when it was changed
+        ACT_PAIRS[activation] = CHANGED
+        print(f"ops.ACTIVATIONS[{activation!r}] was changed: its kernel is set aside", file=sys.stderr)
+    return False
+
+
+@twins.of(ops, dense_act_forward=0xb0ea9427, dense_forward=0xd185ab6f, tanh_forward=0x21f2cc61, relu_forward=0x599b972a)
 def dense_act_forward(x, W, b, activation):
-    if activation not in ACT_KERNELS or not (x.dtype == W.dtype == b.dtype == F32 and b.shape == W.shape[1:]):
-        return ops.dense_act_forward(x, W, b, activation)
-    # as x @ W with a shorter way to BLAS, which some NumPys do not take for what is not contiguous: those sum as ops does
-    h = x.dot(W) if x.flags.c_contiguous else x @ W
-    ACT_KERNELS[activation][0](h, b)
-    return h
+    if (
+        (ACTIVATIONS.get(activation) is ACT_PAIRS.get(activation, CHANGED) or _has_kernel(activation))
+        and type(x) is type(W) is type(b) is ndarray
+        and x.dtype == W.dtype == b.dtype == F32
+        and x.ndim == W.ndim == 2
+        and b.ndim == 1
+    ):
+        try:
+            # as x @ W, by a shorter way to BLAS; what is not contiguous some NumPys sum otherwise, so there as ops does
+            h = x.dot(W) if x.flags.c_contiguous else x @ W
+            if ACT_KERNELS[activation][0](h, b):
+                return h
+        except ValueError:  # x does not fit W: ops says so
+            pass
+    return ops.dense_act_forward(x, W, b, activation)
 
 
+@twins.of(
+    ops,
+    dense_act_backward=0xfc504017,
+    dense_backward=0x7b1c74b7,
+    dense_backward_params=0xa429497a,
+    tanh_backward=0xd20d9164,
+    relu_backward=0xfd9e0920,
+)
 def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (_alike(dh, h) and x.dtype == W.dtype == F32):
-        return ops.dense_act_backward(dh, x, W, h, activation, out)
-    da, dW, db = _da_dW_db(dh, x, h, activation, out)
-    if 4 * len(da) <= len(W):  # for a batch much smaller than the layer, BLAS is quicker at W da^T, turned back
-        return np.ascontiguousarray(W.dot(da.T).T), dW, db
-    return da.dot(W.T), dW, db
+    if type(W) is ndarray and W.ndim == 2 and W.dtype == F32:
+        try:
+            da, dW, db = _da_dW_db(dh, x, h, activation, out)
+            if da is not None:
+                if 4 * len(da) <= len(W):  # a batch much smaller than the layer: BLAS is quicker at W da^T, turned back
+                    return np.ascontiguousarray(W.dot(da.T).T), dW, db
+                return da.dot(W.T), dW, db
+        except ValueError:  # x or W does not fit dh, or the array for dW is not one that BLAS can fill
+            pass
+    return ops.dense_act_backward(dh, x, W, h, activation, out)
 
 
+@twins.of(
+    ops,
+    dense_act_backward_params=0x3333b098,
+    dense_backward_params=0xa429497a,
+    tanh_backward=0xd20d9164,
+    relu_backward=0xfd9e0920,
+)
 def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
-    if activation not in ACT_KERNELS or not (_alike(dh, h) and x.dtype == F32):
-        return ops.dense_act_backward_params(dh, x, h, activation, out)
-    return _da_dW_db(dh, x, h, activation, out)[1:]
+    try:
+        da, dW, db = _da_dW_db(dh, x, h, activation, out)
+        if da is not None:
+            return dW, db
+    except ValueError:
+        pass
+    return ops.dense_act_backward_params(dh, x, h, activation, out)
 
 
 def _da_dW_db(dh, x, h, activation, out):
-    db = np.empty(h.shape[1], F32) if out[1] is None else out[1]
+    """Three times None where a kernel has no place; ValueError, as from NumPy, where x or dW does not fit da."""
+    if not (
+        (ACTIVATIONS.get(activation) is ACT_PAIRS.get(activation, CHANGED) or _has_kernel(activation))
+        and type(dh) is type(x) is type(h) is ndarray
+        and dh.dtype == x.dtype == h.dtype == F32
+        and dh.ndim == x.ndim == h.ndim == 2
+        and type(out) is tuple
+        and len(out) == 2
+    ):
+        return None, None, None
+    dW, db = out
+    if db is None:
+        db = np.empty(h.shape[1], F32)
+    elif not (type(db) is ndarray and db.dtype == F32 and db.ndim == 1 and db.flags.carray):
+        return None, None, None
     if activation == "linear":
         da = np.ascontiguousarray(dh)
-        sum_rows(da, db)
+        done = sum_rows(da, h, db)
     else:
         da = np.empty(h.shape, F32)
-        ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
-    dW = x.T.dot(da, out=out[0]) if x.flags.c_contiguous else np.matmul(x.T, da, out=out[0])
+        done = ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
+    if not done:
+        return None, None, None
+    dW = x.T.dot(da, out=dW) if x.flags.c_contiguous else np.matmul(x.T, da, out=dW)
     return da, dW, db
 
 
@@ -210,6 +297,8 @@ def _da_dW_db(dh, x, h, activation, out):
 @fast
 def bernoulli_rows(logits, x, nll):
     """BERN.1 row by row: one log for a block, Eq. (FAST.2), unless every e is lost beside the 1, Eq. (FAST.3)."""
+    if logits.shape != x.shape:
+        return False
     for i in range(nll.size):
         total = 0.0
         for start in range(0, logits.shape[1], BLOCK):
@@ -224,10 +313,13 @@ def bernoulli_rows(logits, x, nll):
                 small += np.float64(e)  # ... unless every e is lost beside the 1, Eq. (FAST.3)
             total += np.float64(linear) + (small if small < 4e-7 else np.log(product))
         nll[i] = total
+    return True
 
 
 @fast
 def bernoulli_dlogits(dnll, logits, x, dlogits):
+    if not (logits.shape == x.shape and dnll.size == x.shape[0]):
+        return False
     for i in range(dnll.size):
         l_row, x_row, d_row = logits[i], x[i], dlogits[i]
         for j in range(l_row.size):
@@ -236,22 +328,30 @@ def bernoulli_dlogits(dnll, logits, x, dlogits):
             e = s * q + s
             p = (ONE if l > ZERO else e) / (ONE + e)
             d_row[j] = dnll[i] * ((p if l == l else l) - x_row[j])
+    return True
 
 
+@twins.of(ops, bernoulli_nll_forward=0xd6569f3e)
 def bernoulli_nll_forward(logits, x):
-    if not _alike(logits, x):
-        return ops.bernoulli_nll_forward(logits, x)
-    nll = np.empty(len(x), F32)
-    bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll)
-    return nll
+    if type(logits) is type(x) is ndarray and logits.dtype == x.dtype == F32 and logits.ndim == x.ndim == 2:
+        nll = np.empty(len(logits), F32)
+        if bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll):
+            return nll
+    return ops.bernoulli_nll_forward(logits, x)
 
 
+@twins.of(ops, bernoulli_nll_backward=0xf5a3453f, sigmoid_forward=0x5b12c08c)
 def bernoulli_nll_backward(dnll, logits, x):
-    if not (_alike(logits, x) and _is_rows(dnll, x)):
-        return ops.bernoulli_nll_backward(dnll, logits, x)
-    dlogits = np.empty(logits.shape, F32)
-    bernoulli_dlogits(np.ascontiguousarray(dnll), np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits)
-    return dlogits
+    if (
+        type(dnll) is type(logits) is type(x) is ndarray
+        and dnll.dtype == logits.dtype == x.dtype == F32
+        and dnll.ndim == 1
+        and logits.ndim == x.ndim == 2
+    ):
+        dlogits, dnll_row = np.empty(logits.shape, F32), np.ascontiguousarray(dnll)
+        if bernoulli_dlogits(dnll_row, np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits):
+            return dlogits
+    return ops.bernoulli_nll_backward(dnll, logits, x)
 
 
 # ---- reparameterization and KL: small arrays, where the saving is NumPy's calls -------------------------
@@ -275,79 +375,113 @@ def expm1(x):
 
 @fast
 def latent_z(mu, logvar, eps, z):
+    if not mu.shape == logvar.shape == eps.shape:
+        return False
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             z[i, j] = mu[i, j] + exp_half(logvar[i, j]) * eps[i, j]
+    return True
 
 
 @fast
 def latent_dlogvar(dz, logvar, eps, dlogvar):
+    if not dz.shape == logvar.shape == eps.shape:
+        return False
     for i in range(dz.shape[0]):
         for j in range(dz.shape[1]):
             dlogvar[i, j] = dz[i, j] * eps[i, j] * exp_half(logvar[i, j]) * HALF
+    return True
 
 
 @fast
 def kl_rows(mu, logvar, kl):
+    if mu.shape != logvar.shape:
+        return False
     for i in range(mu.shape[0]):
         total = ZERO
         for j in range(mu.shape[1]):
             total += (mu[i, j] * mu[i, j] + (expm1(logvar[i, j]) - logvar[i, j])) * HALF
         kl[i] = total
+    return True
 
 
 @fast
 def kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
+    if not (mu.shape == logvar.shape and dkl.size == mu.shape[0]):
+        return False
     for i in range(mu.shape[0]):
         for j in range(mu.shape[1]):
             dmu[i, j] = dkl[i] * mu[i, j]
             dlogvar[i, j] = dkl[i] * expm1(logvar[i, j]) * HALF
+    return True
 
 
+@twins.of(ops, reparameterize_forward=0x057349b1)
 def reparameterize_forward(mu, logvar, eps):
-    if not _alike(mu, logvar, eps):
-        return ops.reparameterize_forward(mu, logvar, eps)
-    z = np.empty(eps.shape, F32)
-    latent_z(mu, logvar, eps, z)
-    return z
+    if (
+        type(mu) is type(logvar) is type(eps) is ndarray
+        and mu.dtype == logvar.dtype == eps.dtype == F32
+        and mu.ndim == logvar.ndim == eps.ndim == 2
+    ):
+        z = np.empty(mu.shape, F32)
+        if latent_z(mu, logvar, eps, z):
+            return z
+    return ops.reparameterize_forward(mu, logvar, eps)
 
 
+@twins.of(ops, reparameterize_backward=0xebceec87)
 def reparameterize_backward(dz, logvar, eps):
-    if not _alike(dz, logvar, eps):
-        return ops.reparameterize_backward(dz, logvar, eps)
-    dlogvar = np.empty(dz.shape, F32)
-    latent_dlogvar(dz, logvar, eps, dlogvar)
-    return dz, dlogvar
+    if (
+        type(dz) is type(logvar) is type(eps) is ndarray
+        and dz.dtype == logvar.dtype == eps.dtype == F32
+        and dz.ndim == logvar.ndim == eps.ndim == 2
+    ):
+        dlogvar = np.empty(dz.shape, F32)
+        if latent_dlogvar(dz, logvar, eps, dlogvar):
+            return dz, dlogvar
+    return ops.reparameterize_backward(dz, logvar, eps)
 
 
+@twins.of(ops, gaussian_kl_forward=0x78b555ae, gaussian_kl_per_latent=0x0fec93f9)
 def gaussian_kl_forward(mu, logvar):
-    if not _alike(mu, logvar):
-        return ops.gaussian_kl_forward(mu, logvar)
-    kl = np.empty(len(mu), F32)
-    kl_rows(mu, logvar, kl)
-    return kl
+    if type(mu) is type(logvar) is ndarray and mu.dtype == logvar.dtype == F32 and mu.ndim == logvar.ndim == 2:
+        kl = np.empty(len(mu), F32)
+        if kl_rows(mu, logvar, kl):
+            return kl
+    return ops.gaussian_kl_forward(mu, logvar)
 
 
+@twins.of(ops, gaussian_kl_backward=0x7e571b74)
 def gaussian_kl_backward(dkl, mu, logvar):
-    if not (_alike(mu, logvar) and _is_rows(dkl, mu)):
-        return ops.gaussian_kl_backward(dkl, mu, logvar)
-    dmu, dlogvar = np.empty(mu.shape, F32), np.empty(mu.shape, F32)
-    kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar)
-    return dmu, dlogvar
+    if (
+        type(dkl) is type(mu) is type(logvar) is ndarray
+        and dkl.dtype == mu.dtype == logvar.dtype == F32
+        and dkl.ndim == 1
+        and mu.ndim == logvar.ndim == 2
+    ):
+        dmu, dlogvar = np.empty(mu.shape, F32), np.empty(mu.shape, F32)
+        if kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
+            return dmu, dlogvar
+    return ops.gaussian_kl_backward(dkl, mu, logvar)
 
 
 # ---- update rules of optimizers.py ----------------------------------------------------------------------
 
 
-def _flat(*arrays):
-    """Views of the arrays as vectors, or None where a kernel could not write through them."""
-    if not (_alike(*arrays) and all(array.flags.c_contiguous for array in arrays)):
+def _flat(grad, *changed):
+    """Views of the arrays as vectors, or None where a kernel could not read or write through them."""
+    if not (type(grad) is ndarray and grad.dtype == F32 and grad.flags.c_contiguous):
         return None
-    return [array.reshape(-1) for array in arrays]
+    shape, vectors = grad.shape, [grad.reshape(-1)]
+    for array in changed:
+        if not (type(array) is ndarray and array.dtype == F32 and array.flags.carray and array.shape == shape):
+            return None
+        vectors.append(array.reshape(-1))
+    return vectors
 
 
 @fast
-def adam_entries(param, grad, m, v, rate, beta1, rest1, beta2, rest2, v_scale, adam_eps):
+def adam_entries(grad, param, m, v, rate, beta1, rest1, beta2, rest2, v_scale, adam_eps):
     rate, v_scale, adam_eps = np.float32(rate), np.float32(v_scale), np.float32(adam_eps)  # or all became float64
     beta1, rest1, beta2, rest2 = np.float32(beta1), np.float32(rest1), np.float32(beta2), np.float32(rest2)
     for i in range(param.size):
@@ -358,7 +492,7 @@ def adam_entries(param, grad, m, v, rate, beta1, rest1, beta2, rest2, v_scale, a
 
 
 @fast
-def adagrad_entries(param, grad, g2, lr, adagrad_eps):
+def adagrad_entries(grad, param, g2, lr, adagrad_eps):
     lr, adagrad_eps = np.float32(lr), np.float32(adagrad_eps)
     for i in range(param.size):
         g = grad[i]
@@ -367,18 +501,22 @@ def adagrad_entries(param, grad, g2, lr, adagrad_eps):
         param[i] -= lr * g / (np.sqrt(g2_new) + adagrad_eps)
 
 
+@twins.of(optimizers, adam_update=0x689e4368)
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
-    vectors = _flat(param, grad, m, v)
-    if vectors is None:
+    vectors = _flat(grad, param, m, v)
+    # a number of NumPy's, unlike one of Python's, has a precision of its own; (ADAM.4) at t = 0 divides arrays by 0
+    numbers = type(t) is int and t > 0 and type(lr) is type(beta1) is type(beta2) is type(adam_eps) is float
+    if vectors is None or not numbers or beta1 == 1 or beta2 == 1:
         return optimizers.adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps)
     rate, v_scale = lr / (1 - beta1**t), 1 / (1 - beta2**t)
     # 1 - beta2 is taken before rounding: in float32 it is off by 1.3e-5, Eq. FAST.12
     adam_entries(*vectors, rate, beta1, 1 - beta1, beta2, 1 - beta2, v_scale, adam_eps)
 
 
+@twins.of(optimizers, adagrad_update=0xa812a68e)
 def adagrad_update(param, grad, g2, lr, adagrad_eps):
-    vectors = _flat(param, grad, g2)
-    if vectors is None:
+    vectors = _flat(grad, param, g2)
+    if vectors is None or not type(lr) is type(adagrad_eps) is float:
         return optimizers.adagrad_update(param, grad, g2, lr, adagrad_eps)
     adagrad_entries(*vectors, lr, adagrad_eps)
 
@@ -387,7 +525,23 @@ def adagrad_update(param, grad, g2, lr, adagrad_eps):
 
 
 @fast
-def fill_polygons(vertices, images):
+def can_fill(vertices, images):
+    """Whether products of coordinates fit into 64 bits and the images are empty, as the rule below takes them to be."""
+    far, full = False, False
+    for i in range(vertices.shape[0]):
+        for k in range(vertices.shape[1]):
+            x, y = vertices[i, k, 0], vertices[i, k, 1]
+            far |= max(x, y) > FAR or min(x, y) < -FAR
+    for i in range(images.shape[0]):
+        for row in range(images.shape[1]):
+            line = images[i, row]
+            for column in range(line.size):
+                full |= line[column] != ZERO
+    return not (far or full)
+
+
+@fast
+def fill_edges(vertices, images):
     """The rule of the plain form, edge by edge: an edge marks, in the rows it crosses, the first pixel it flips."""
     size = images.shape[1]
     for i in range(len(images)):
@@ -409,3 +563,22 @@ def fill_polygons(vertices, images):
             for column in range(line.size):
                 inside ^= line[column] != ZERO
                 line[column] = ONE if inside else ZERO
+
+
+@twins.of(dsprites, fill_polygons=0xdf631515)
+def fill_polygons(vertices, images):
+    if not (
+        type(vertices) is type(images) is ndarray
+        and vertices.dtype == INT64
+        and images.dtype == F32
+        and vertices.ndim == images.ndim == 3
+        and vertices.shape[2] == 2
+        and images.shape == (len(vertices), images.shape[1], images.shape[1])
+        and images.flags.carray
+        and can_fill(vertices, images)
+    ):
+        return dsprites.fill_polygons(vertices, images)
+    fill_edges(vertices, images)
+
+
+twins.watch(ops)

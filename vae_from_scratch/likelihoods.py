@@ -1,7 +1,6 @@
 """p(x|z): how many numbers the decoder outputs, the negative log likelihood of x under them, and the mean of x.
 
-To add one: a pair (in ops.py, or in your own file), a Likelihood with the methods of Bernoulli, its equation in
-derivations/ and its row in engine/gradient_table.py.
+To add one: a pair (in ops.py, or in a file of your own) and a Likelihood with the methods of Bernoulli.
 """
 
 import numpy as np
