@@ -95,7 +95,7 @@ def test_readme_counts_the_lines_of_the_book():
     lines = sum(len((package / name).read_text("utf-8").splitlines()) for name in book)
     assert lines == int(claimed.replace(",", ""))
     files, folders = ({path.name for path in package.iterdir() if test(path)} for test in (Path.is_file, Path.is_dir))
-    assert files == book | {"__init__.py", "__main__.py", "kernels.py"}  # files are the book
+    assert files == book | {"__init__.py", "__main__.py", "kernels.py", "py.typed"}  # files are the book
     assert folders - {"__pycache__"} <= set(re.findall(r"`(\w+)/`", readme))
 
 

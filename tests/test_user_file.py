@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import user_file
 
-from vae_from_scratch import SGD, VAE, Adam, datasets, fit, gradcheck, load, save
+from vae_from_scratch import SGD, VAE, Adam, cli, datasets, fit, gradcheck, load, save
 from vae_from_scratch.evaluation import evaluate, log_likelihood
 
 RNG = np.random.default_rng(0)
@@ -123,3 +123,11 @@ def test_two_classes_cannot_have_one_name():
 
         class Mine(VAE):
             name = "vae"
+
+
+def test_a_score_of_ones_own_is_drawn_and_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main("train --data blobs --latent-dim 2 --epochs 1 --out r --quiet".split()) == 0
+    assert cli.main("score r --score correlation --repeats 2 --points 200 --quiet".split()) == 0
+    printed = capsys.readouterr().out
+    assert "largest correlation" in printed and "row" in printed and (tmp_path / "r/figures/scores.png").exists()

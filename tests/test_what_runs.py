@@ -180,7 +180,7 @@ def test_a_function_that_activations_still_hold_is_named(monkeypatch, said):
 def test_a_replaced_update_rule_runs(optimizer, rule, model, monkeypatch, said):
     def step():
         copy = {name: value.copy() for name, value in model.params.items()}
-        optimizer.step(copy, copy, optimizer.init(copy), model.ops)
+        optimizer.step(copy, copy, optimizer.initial_state(copy), model.ops)
         return copy["encoder_W1"]
 
     before = step()
@@ -247,7 +247,7 @@ def test_an_edited_pair_runs_and_one_line_says_so(run_edited):
     edited, line = run_edited(code, flip)
     assert (silent, line) == ("", "ops.gaussian_kl_backward was changed: its kernel is set aside\n")
     assert plain[1::2] == ["vae_from_scratch.kernels"] * 2 and edited[1::2] == ["vae_from_scratch.ops"] * 2
-    assert abs(float(edited[0]) / float(plain[0]) - 1) > 1e-3
+    assert abs(float(edited[0]) / float(plain[0]) - 1) > 1e-4
 
 
 def test_a_comment_or_a_docstring_is_no_change(run_edited):
@@ -266,7 +266,7 @@ def test_a_reloaded_file_runs(run_edited):
     )
     printed, line = run_edited(code, lambda source: source)
     (first, second, third, fourth), homes = map(float, printed[::2]), printed[1::2]
-    assert first == fourth and second == third and abs(second / first - 1) > 1e-3, printed
+    assert first == fourth and second == third and abs(second / first - 1) > 1e-4, printed
     assert line == "ops.gaussian_kl_backward was changed: its kernel is set aside\n"
     assert homes[2] == "vae_from_scratch.ops"
 

@@ -1,7 +1,7 @@
 """What a user may write in a file of their own: tests/test_user_file.py trains, checks, saves and resumes all of it.
 
-A likelihood (Cauchy), an activation (ELU), and three objectives: a penalty on the total correlation of a batch, two
-draws of z for each example, and a second network that plays along.
+A likelihood (Cauchy), an activation (ELU), three objectives: a penalty on the total correlation of a batch, two
+draws of z for each example, and a second network that plays along; and a score.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from vae_from_scratch import VAE, ops
 from vae_from_scratch.base import PenaltyGrads, Saved, Terms
 from vae_from_scratch.beta_vae import PenaltyVAE
+from vae_from_scratch.disentanglement import Score
 from vae_from_scratch.likelihoods import Likelihood
 from vae_from_scratch.mlp import MLP, NamedVector
 
@@ -218,3 +219,38 @@ class CriticVAE(PenaltyVAE):
         dlogits = share[:, None] * np.array([1, -1], z.dtype)  # as_prior - as_code = logit of code - logit of prior
         nowhere = self.critic.params.zeros_like()  # the critic learns nothing from this loss
         return PenaltyGrads(dkl=share, dz=self.critic.network.backward(self.ops, self.critic.params, dlogits, h, nowhere))
+
+
+# ---- a score ---------------------------------------------------------------------------------------------------
+
+
+class Correlations(NamedTuple):
+    """The largest |correlation| of each factor with a latent; score is their mean."""
+
+    score: float
+    chance: float
+    factor_names: tuple
+    matrix: np.ndarray  # (K, Z)
+
+    @property
+    def per_factor(self):
+        return self.matrix.max(axis=1)
+
+    @property
+    def latents(self):
+        return self.matrix.argmax(axis=1)
+
+    @property
+    def panel(self):
+        return self.matrix, "|correlation|"
+
+
+class CorrelationScore(Score):
+    name = "correlation"
+
+    def draw(self, encode, data, rng, drawing):
+        factors = data.draw_factors(drawing.points, rng)
+        codes = encode(data.images(factors))
+        codes = codes[0] if isinstance(codes, tuple) else codes
+        both = np.abs(np.corrcoef(factors.T, codes.T)[: len(data.sizes), len(data.sizes) :])
+        yield "largest correlation", Correlations(float(both.max(axis=1).mean()), 0.0, data.factor_names, both)

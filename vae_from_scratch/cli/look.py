@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import datasets, disentanglement, evaluation, exact
 from ..engine import files, require
+from ..engine.streams import stream
 from ..evaluation import evaluate
 from .train import read_config, report
 
@@ -44,7 +45,7 @@ def evaluate_run(options):
     if model.variational and result.active_units < model.latent_dim:
         train = datasets.load(config["data"], "train")
         if len(train) > 100_000:  # drawn images: a part of them, at random, tells as much
-            train = train[np.random.default_rng(config["seed"]).choice(len(train), 20_000, replace=False)]
+            train = train[stream("silent latents", config["seed"]).choice(len(train), 20_000, replace=False)]
         print(f"silent latents, on the training data: {exact.collapse(model, train, **same).verdict}")
 
 
@@ -52,7 +53,7 @@ def sample_run(options):
     model, config, data = open_run(options)
     from .. import plots
 
-    images = model.sample(options.n, np.random.default_rng(config["seed"]))
+    images = model.sample(options.n, stream("samples", config["seed"]))
     _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "sample.png")
 
 
@@ -63,7 +64,7 @@ def traverse_run(options):
     if not model.variational:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
     result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
-    chosen = np.random.default_rng(config["seed"]).integers(len(data), size=1)
+    chosen = stream("traversals", config["seed"]).integers(len(data), size=1)
     mu, _ = model.encode(data[chosen])
     figure = plots.traversals(model, mu[0], result.kl_per_latent, data.image_shape)
     _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
@@ -79,7 +80,7 @@ def score_run(options):
         print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
         each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
         print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
-    rng = np.random.default_rng(config["seed"])
+    rng = stream("parts of the KL", config["seed"])
     if model.variational:
         some = data[rng.integers(len(data), size=2000)]
         parts = disentanglement.kl_parts(*model.encode(some), rng)

@@ -9,7 +9,8 @@ from ..engine import backends, require
 from ..optimizers import OPTIMIZERS
 
 
-MODELS, LIKELIHOODS = (tuple(name for name in table if "." not in name) for table in (base.MODELS, likelihoods.LIKELIHOODS))
+TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
+MODELS, LIKELIHOODS, SCORES = (tuple(name for name in table if "." not in name) for table in TABLES)
 
 
 class Option(NamedTuple):
@@ -146,7 +147,7 @@ def build_parser():
     words = "score a trained model's codes against the known factors of its data"
     score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
-    score.add_argument("--score", default=",".join(disentanglement.NAMES), help="which, with commas (default: %(default)s)")
+    score.add_argument("--score", default=",".join(SCORES), help="which, with commas (default: %(default)s)")
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
     words = "for the classifier of the beta-VAE score to learn from (default: 10000)"

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import base, datasets, likelihoods
 from ..engine import files, require
+from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
@@ -174,7 +175,7 @@ def draw_figures(model, test, history, result, folder, seed):
     if model.variational:
         codes, _ = model.encode(many)
         order = np.argsort(-result.kl_per_latent)
-        figures["samples"] = plots.samples(model.sample(100, np.random.default_rng(seed)), shape)
+        figures["samples"] = plots.samples(model.sample(100, stream("samples", seed)), shape)
         figures["traversals"] = plots.traversals(model, codes[0], result.kl_per_latent, shape)
     else:
         codes = model.encode(many)

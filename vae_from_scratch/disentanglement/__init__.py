@@ -9,10 +9,13 @@ from .codes import encode_all
 from .factor_vae import factor_vae_score
 from .mig import mig_chen, mig_histogram
 from .parts import kl_parts
-from .scores import NAMES, all_scores, panel
+from .score import SCORES, Drawing, Score
+from .scores import all_scores, panel
 
 __all__ = [
-    "NAMES",
+    "SCORES",
+    "Drawing",
+    "Score",
     "all_scores",
     "baselines",
     "beta_vae_score",

@@ -10,6 +10,7 @@ from ..engine import require
 from ..engine.batches import in_order
 from ..optimizers import Adam
 from .codes import codes_of, known_factors, named_factors
+from .score import Score
 
 STEPS, LR = 2000, 0.1  # of the classifier
 
@@ -34,6 +35,11 @@ class BetaVAEScore(NamedTuple):
     def latents(self):
         """(K,): the latent that differs least where factor k is shared."""
         return self.differences.argmin(axis=1)
+
+    @property
+    def panel(self):
+        """(K, Z), and what large values mean."""
+        return 1 - self.differences, "fall of |difference|\nwhere shared"
 
 
 def beta_vae_score(encode, data, rng, *, factors=None, points=10_000, test_points=5_000, L=64, progress=True):
@@ -143,3 +149,16 @@ def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
         dW, db = ops.dense_backward_params(dlogits, x)
         adam.step(params, {"W": dW, "b": db}, state)
     return params["W"], params["b"]
+
+
+class BetaVAEMetric(Score):
+    name = "beta-vae"
+
+    def draw(self, encode, data, rng, drawing):
+        """Over all factors, and over all but the shape, from one drawing."""
+        sets = [data.factor_names]
+        if 1 < len(drawing.without_shape) < len(data.factor_names):
+            sets.append(drawing.without_shape)
+        options = {"points": drawing.points, "test_points": drawing.points // 2, "progress": drawing.progress}
+        for chosen, result in zip(sets, beta_vae_scores(encode, data, rng, sets, **options)):
+            yield f"beta-VAE score ({', '.join(chosen)})", result

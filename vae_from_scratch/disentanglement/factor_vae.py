@@ -8,6 +8,7 @@ from tqdm import tqdm
 from ..engine import require
 from ..evaluation import ACTIVE_VARIANCE
 from .codes import codes_of, known_factors, named_factors
+from .score import Score
 
 
 class FactorVAEScore(NamedTuple):
@@ -32,6 +33,11 @@ class FactorVAEScore(NamedTuple):
     def latents(self):
         """(K,): the latent that wins most votes when factor k is fixed."""
         return self.votes.argmax(axis=1)
+
+    @property
+    def panel(self):
+        """(K, Z), and what large values mean."""
+        return self.votes / np.maximum(self.votes.sum(axis=1, keepdims=True), 1), "share of votes"
 
 
 def factor_vae_score(
@@ -88,3 +94,11 @@ def factor_vae_score(
         variances=np.array([np.where(active, relative[fixed == k].mean(axis=0), np.nan) for k in range(len(chosen))]),
         active=active,
     )
+
+
+class FactorVAEMetric(Score):
+    name = "factor-vae"
+
+    def draw(self, encode, data, rng, drawing):
+        options = {"least_variance": drawing.least_variance, "progress": drawing.progress}
+        yield "FactorVAE score", factor_vae_score(encode, data, rng, **options)

@@ -9,6 +9,7 @@ from ..engine import require
 from ..engine.batches import in_order
 from .codes import BATCH, encode_checked, known_factors, named_factors
 from .mixtures import cells, grid, kl_rows
+from .score import Score
 
 
 class MIGScore(NamedTuple):
@@ -31,6 +32,11 @@ class MIGScore(NamedTuple):
     def latents(self):
         """(K,): the latent that says most about factor k."""
         return self.information.argmax(axis=1)
+
+    @property
+    def panel(self):
+        """(K, Z), and what large values mean."""
+        return self.information, "information (nats)"
 
 
 def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, progress=True):
@@ -128,3 +134,15 @@ def _gaps(data, chosen, information, entropies, error):
     gaps = (ranked[:, -1] - ranked[:, -2]) / entropies
     names = tuple(data.factor_names[k] for k in chosen)
     return MIGScore(float(gaps.mean()), 0.0, names, gaps, information, entropies, float(error))
+
+
+class MIG(Score):
+    name = "mig"
+
+    def draw(self, encode, data, rng, drawing):
+        """Both forms; that of Chen et al. needs mu and logvar, and is taken over all images, so it is computed once."""
+        result = mig_histogram(encode, data, rng, progress=drawing.progress)
+        yield "MIG, 20-bin histogram of means (Locatello et al.)", result
+        if drawing.variational and drawing.repeat == 0 and len(drawing.without_shape) > 1:
+            result = mig_chen(encode, data, rng, progress=drawing.progress)
+            yield f"MIG, samples of q(z|x) (Chen et al.; {', '.join(result.factor_names)})", result

@@ -4,8 +4,10 @@ import numpy as np
 
 from . import require
 
-USES = ("weights", "order", "noise", "binarize", "evaluation images", "evaluation noise", "evaluation z", "importance",
-        "samples", "scores")  # fmt: skip  the place of a use is part of its stream: new ones go to the end
+USES = (  # the place of a use is part of its stream: new ones go to the end
+    "weights", "order", "noise", "binarize", "evaluation images", "evaluation noise", "evaluation z", "importance",
+    "samples", "scores", "traversals", "parts of the KL", "silent latents",
+)  # fmt: skip
 
 
 def stream(use, seed, *numbers):
