@@ -1,13 +1,11 @@
 """A stack of dense layers, forward and backward; how weights start; parameters as one vector with named views."""
 
-from collections.abc import MutableMapping
-
 import numpy as np
 
 INITS = ("glorot", "normal")
 
 
-class NamedVector(MutableMapping):
+class NamedVector(dict):
     """Arrays by name, each a view of one vector theta, so that an optimizer updates all of them in one call.
 
     Whatever is assigned is copied into its view: the names, the shapes and the vector stay.
@@ -15,36 +13,33 @@ class NamedVector(MutableMapping):
 
     def __init__(self, arrays, vector=None):
         self.vector = np.concatenate([np.ravel(array) for array in arrays.values()]) if vector is None else vector
-        self.views, start = {}, 0
+        start = 0
         for name, array in arrays.items():
-            self.views[name] = self.vector[start : start + array.size].reshape(array.shape)
+            super().__setitem__(name, self.vector[start : start + array.size].reshape(array.shape))
             start += array.size
 
     def zeros_like(self):
         """The same names and shapes on a vector of zeros."""
-        return NamedVector(self.views, np.zeros_like(self.vector))
-
-    def __getitem__(self, name):
-        return self.views[name]
+        return NamedVector(self, np.zeros_like(self.vector))
 
     def __setitem__(self, name, value):
-        self.views[name][...] = value
+        self[name][...] = value
 
-    def __ior__(self, arrays):
+    def update(self, *arrays, **more):
+        for name, value in dict(*arrays, **more).items():
+            self[name] = value
+
+    def __ior__(self, arrays):  # type: ignore[misc]
         self.update(arrays)
         return self
 
-    def __delitem__(self, name):
-        raise TypeError(f"{name} cannot be taken away: names and shapes stay as they are; assign new values instead")
+    def refuse(self, *_):
+        raise TypeError("nothing can be added or taken away: names and shapes stay as they are; assign new values instead")
 
-    def __iter__(self):
-        return iter(self.views)
-
-    def __len__(self):
-        return len(self.views)
+    __delitem__ = setdefault = pop = popitem = clear = refuse
 
     def __reduce__(self):
-        return NamedVector, (self.views,)  # a copy is one vector again
+        return NamedVector, (dict(self),)  # a copy is one vector again
 
 
 def glorot_uniform(rng, fan_in, fan_out, dtype):

@@ -159,7 +159,7 @@ def evaluation(model_, x, binarize, variational=False, **sizes):
 
 def noise(arrays, shapes, n):
     """Arrays of these shapes, which a model states for n examples."""
-    found = [np.shape(array) for array in arrays]
+    found = [array.shape if hasattr(array, "shape") else np.shape(array) for array in arrays]
     if found != list(shapes):
         raise ValueError(
             f"x has {n} examples, so the noise must have the shapes {list(shapes)}, got {found}; "
