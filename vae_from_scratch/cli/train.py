@@ -11,7 +11,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import OPTIONS, MODEL_OPTIONS
+from .options import OPTIONS, OWNERS, defaults
 
 
 def train_run(options):
@@ -95,9 +95,9 @@ def resolve(config):
     model, gaussian = config["model"], config["likelihood"] == "gaussian"
     for name, value in {"sigma": "learned", "mean": "linear"}.items():
         config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
-    for owner, settings in MODEL_OPTIONS.items():
-        for name, value in settings.items():
-            config[name] = _dependent(config, name, value, model == owner, f"--model {owner}")
+    own = defaults(model)
+    for name, owners in OWNERS.items():
+        config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
     if config["data"] not in datasets.NAMES:
         config["data"] = str(Path(config["data"]).absolute())  # the run can then be looked at from anywhere
     if config["epochs"] is None:
@@ -119,10 +119,8 @@ def build(config, data_dim):
     if config["likelihood"] == "gaussian":
         likelihood.update(sigma=config["sigma"], mean=config["mean"])
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
-    settings = MODEL_OPTIONS.get(config["model"], {})
-    return base.MODELS[config["model"]](
-        data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *settings]}
-    )
+    model = base.MODELS[config["model"]]
+    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters]})
 
 
 @contextlib.contextmanager
