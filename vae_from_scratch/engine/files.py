@@ -162,12 +162,13 @@ def write_npz(path, arrays, previous=None):
 # ---- models -----------------------------------------------------------------------------------------
 
 
-def save(model, path):
+def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     """Write a model to an .npz file: its parameters and its configuration, nothing executable.
 
     Raises TypeError or ValueError, and writes nothing, if load could not read it.
     """
-    if base.MODELS.get(getattr(model, "name", None)) is not type(model):
+    known = base.MODELS.get(getattr(model, "name", None))
+    if known is None or whence(known) != whence(type(model)):  # a class that was defined again is still the same
         raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {model!r}")
     content = io.BytesIO()
     try:
@@ -180,7 +181,7 @@ def save(model, path):
     write(path, lambda file: file.write(content.getbuffer()))
 
 
-def load(path):
+def load(path: str | os.PathLike) -> base.EncoderDecoder:
     """Read a model that save wrote.  Raises ValueError if the file is not one, FileNotFoundError if there is none."""
     return read_model(path, path)
 
