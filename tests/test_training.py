@@ -344,3 +344,38 @@ def test_a_drawn_data_set_is_looked_at_from_end_to_end():
     bright = FactorDataset("bright", lambda f: np.repeat(f[:, :1] * 1.0, 9, axis=1), ("brightness", "x"), (4, 200), (3, 3))
     with pytest.raises(ValueError, match="from 0 to 3"):
         fit(VAE(9, hidden=(8,), latent_dim=2), bright, epochs=1, progress=False)
+
+
+class Frame:
+    """What a DataFrame does: its items are columns, and it can become an array."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, columns):
+        return self.x[:, columns]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.x, dtype)
+
+
+@pytest.mark.parametrize(
+    "kind", [Frame, lambda x: x.tolist(), tuple, np.ma.masked_invalid, lambda x: np.asfortranarray(x)],
+    ids=["DataFrame", "list", "tuple", "masked array without masked values", "Fortran order"],
+)  # fmt: skip
+def test_whatever_holds_an_array_trains_as_the_array(kind):
+    x = np.random.default_rng(0).uniform(size=(7, 7))  # square, so that a column could be taken for a row
+    models = [model(), model()]
+    for m, data in zip(models, (x, kind(x))):
+        fit(m, data, batch_size=3, epochs=2, x_valid=data, progress=False)
+        evaluate(m, data)
+    assert same(*models)
+
+
+def test_bytes_as_floats_under_a_gaussian_are_told_to_be_rescaled():
+    x = 255 * np.random.default_rng(0).uniform(size=(12, 7))
+    with pytest.warns(UserWarning, match="values up to 25.*x / 255"):
+        fit(model(likelihood="gaussian"), x, batch_size=4, epochs=1, progress=False)

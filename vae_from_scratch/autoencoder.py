@@ -3,7 +3,6 @@
 import numpy as np
 
 from .base import EncoderDecoder, Saved, Terms
-from .engine import require
 
 
 class Autoencoder(EncoderDecoder):
@@ -42,5 +41,4 @@ class Autoencoder(EncoderDecoder):
 
     def encode(self, x) -> np.ndarray:
         """The code of x (N, D): z (N, Z)."""
-        x = require.rows("x", x, self.data_dim, self.dtype)
-        return self.encoder.forward(self.ops, self.params, x)[-1]
+        return self.encoder.forward(self.ops, self.params, self.checked(x))[-1]

@@ -128,7 +128,7 @@ class EncoderDecoder(Plumbing):
 
         Returns Terms, and gradients with the names and shapes of params: new arrays, unless out says where they go.
         """
-        x, *noise = self.batch(x, noise)
+        x, *noise = self.batch(x, noise, looked_at=out is not None)  # fit has
         terms, saved = self.forward(x, *noise)
         grads = self.params.zeros_like() if out is None else out
         self.backward(x, *noise, saved, grads)
@@ -144,7 +144,7 @@ class EncoderDecoder(Plumbing):
 
     def decode(self, z) -> np.ndarray:
         """E[x|z]: z (N, Z), returns (N, D)."""
-        z = require.rows("z", z, self.latent_dim, self.dtype)
+        z = require.codes("z", z, self.latent_dim, self.dtype)
         return self.likelihood.mean(self.ops, self.params, self.decoder.forward(self.ops, self.params, z)[-1])
 
     def reconstruct(self, x) -> np.ndarray:

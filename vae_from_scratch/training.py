@@ -72,7 +72,10 @@ def fit(
     upcoming, seed = require.training(schedule, callback, callback_at), require.seed(seed)
     checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
     optimizer = Adam() if optimizer is None else optimizer
-    optimizers = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume)
+    x, x_valid = require.array("x", x), require.array("x_valid", x_valid)
+    optimizers, batch_size, epochs = require.fitting(
+        model, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume
+    )
     players, n = model.players, len(x)
 
     run = Run(model, optimizers, n, batch_size, seed, scheduled=schedule is not None)

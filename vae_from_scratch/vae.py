@@ -6,7 +6,6 @@ Diff this file against the one before it: what differs is what the mathematics a
 import numpy as np
 
 from .base import EncoderDecoder, Saved, Terms
-from .engine import require
 
 
 class VAE(EncoderDecoder):
@@ -63,6 +62,5 @@ class VAE(EncoderDecoder):
 
     def encode(self, x) -> tuple[np.ndarray, np.ndarray]:
         """q(z|x) of x (N, D): mu, logvar, both (N, Z)."""
-        x = require.rows("x", x, self.data_dim, self.dtype)
-        out = self.encoder.forward(self.ops, self.params, x)[-1]
+        out = self.encoder.forward(self.ops, self.params, self.checked(x))[-1]
         return out[:, : self.latent_dim], out[:, self.latent_dim :]

@@ -42,6 +42,7 @@ def in_order(n, batch_size):
 
 def batches(model, x, binarize, seed, batch_size):
     """Index arrays and batches of x in order, for evaluations: with one seed the same binary images in each of them."""
+    x = require.array("x", x)
     rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
     for indices in in_order(len(x), batch_size):
         rows = require.rows("x", fetch(x, indices, binarize, rng), model.data_dim, model.dtype)

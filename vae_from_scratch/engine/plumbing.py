@@ -44,9 +44,15 @@ class Plumbing:
         require.same_names("params must have the names", self._theta, values)
         self._theta.update(values)
 
-    def batch(self, x, noise):
-        """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
+    def checked(self, x):
+        """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
         x = require.rows("x", x, self.data_dim, self.dtype)
+        require.values("x", x, self.likelihood.unit_interval)
+        return x
+
+    def batch(self, x, noise, looked_at=False):
+        """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
+        x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
         require.noise(noise, self.noise_shapes(len(x)), len(x))
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 

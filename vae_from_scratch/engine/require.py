@@ -3,6 +3,7 @@
 import math
 import numbers
 import os
+import warnings
 
 import numpy as np
 
@@ -124,16 +125,50 @@ def rows(name, x, dim, dtype):
     """x as floats (N, dim): a batch that a model can take."""
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != dim:
-        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; one example is {name}[None, :]")
+        way = f"{name}.reshape({len(x)}, {dim})" if x.ndim > 2 and x[0].size == dim else f"one example is {name}[None, :]"
+        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; {way}")
     if x.dtype.kind not in "fb":
-        raise TypeError(
-            f"{name} holds {x.dtype} values, floats were expected; images of integers 0..255 become floats with x / 255"
-        )
+        raise TypeError(f"{name} holds {x.dtype} values, floats were expected; {as_floats(name, x)}")
     return x.astype(dtype, copy=False)
+
+
+def codes(name, z, dim, dtype):
+    """z as floats (N, dim), finite."""
+    z = rows(name, z, dim, dtype)
+    values(name, z, False)
+    return z
+
+
+def as_floats(name, x):
+    """The line that makes floats in [0, 1] of integers, by the range that they have."""
+    if x.dtype.kind not in "iu" or x.size == 0:
+        return f"{name}.astype('float32') if these are numbers"
+    top = int(x.max())
+    if top <= 1:
+        return f"for zeros and ones {name}.astype('float32')"
+    return f"for values up to {top} {name} / {255 if 16 < top <= 255 else top}"
+
+
+def array(name, x):
+    """x as what fit can take rows of: lists, DataFrames and tensors become arrays, where that is exact and cheap."""
+    if hasattr(x, "toarray"):
+        raise TypeError(f"{name} is a sparse {type(x).__name__}; {name}.toarray() makes it an array")
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise ValueError(f"{name} is an array with {np.ma.count_masked(x)} masked values; fill them: {name}.filled(0.0)")
+        return np.asarray(x)
+    rows_on_disk = hasattr(x, "chunks")  # of h5py and zarr, which have __array__ as well
+    if isinstance(x, (list, tuple)) or (hasattr(x, "__array__") and not rows_on_disk):
+        try:
+            return np.asarray(x)
+        except ValueError as error:  # rows of several lengths
+            raise ValueError(f"{name} is a {type(x).__name__} that is no array: {error}") from error
+    return x
 
 
 def examples(name, x, dim):
     """len(x) >= 1 of what fit and evaluate take: x[indices] -> (N, dim), of which some are looked at."""
+    x = array(name, x)
     try:
         n, head = len(x), np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))])
     except (TypeError, IndexError, KeyError) as error:
@@ -180,11 +215,17 @@ def values(name, part, unit_interval, where=""):
 
 def data(name, x, dim, unit_interval):
     """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are in order."""
-    n = examples(name, x, dim)
+    n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
         values(name, part, unit_interval, f" (within rows {start} to {start + len(part) - 1})")
-    return x
+        largest = max(largest, float(np.abs(part).max()))
+    if largest > 30 and not unit_interval:
+        warnings.warn(
+            f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 are made for values near 1, so "
+            f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
+            stacklevel=4,
+        )
 
 
 def finite(arrays):
@@ -258,13 +299,13 @@ def hyperparameters(value):
 
 
 def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume):
-    """What fit asks of its arguments; returns the optimizers by player."""
+    """What fit asks of its arguments; returns the optimizers by player, and batch_size and epochs as ints."""
     model(model_)
     n = examples("x", x, model_.data_dim)
     chosen = optimizers(optimizer, model_.players)
-    whole("batch_size", batch_size)
+    batch_size = whole("batch_size", batch_size)
     if epochs is not None or not resume:
-        whole("epochs", epochs)
+        epochs = whole("epochs", epochs)
     choice("binarize", binarize, BINARIZE)
     flag("weight_decay", weight_decay)
     for name, rows_ in {"x": x, "x_valid": x_valid}.items():
@@ -272,7 +313,7 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
             data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
-    return chosen
+    return chosen, batch_size, epochs
 
 
 def checkpointing(folder, seconds, resume):
