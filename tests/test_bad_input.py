@@ -186,6 +186,8 @@ CALLS = {
         "callback_at 0 1",
     ),
     "fit: callback_at is missing": (lambda: fit(model(), X, batch_size=3, callback=print), "callback callback_at"),
+    "fit: callback_at a number": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=5), "callback_at list 5"),
+    "hidden nothing": (lambda: model(hidden=None), "hidden (500,) None"),
     "lr beyond all floats": (lambda: Adam(lr=10**400), "lr 0 inf"),
     "epochs beyond all integers": (lambda: fit(model(), X, batch_size=3, epochs=10**400), f"epochs {2**63} digits"),
     "adagrad_eps zero": (lambda: Adagrad(adagrad_eps=0), "adagrad_eps 0"),

@@ -45,6 +45,7 @@ def write(path, writer, previous=None):
     It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.
     """
     path, file = Path(path), None
+    path = path.resolve() if path.is_symlink() else path  # a link stays, and what it leads to is written
     try:
         with _open_part(path) as file:
             writer(file)
@@ -175,7 +176,9 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
         about = {"format": FORMAT, "model": model.name, "class": whence(type(model)), **model.config}
         np.savez(content, config=np.array(json.dumps(about)), **_parameters(model))
         content.seek(0)
-        read_model(content, path)
+        if (again := read_model(content, path).config) != json.loads(json.dumps(model.config)):
+            wrong = next(name for name in again if again[name] != model.config.get(name))
+            raise ValueError(f"its {wrong} would be {again[wrong]!r} and is {model.config.get(wrong)!r}")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{type(model).__name__} was not saved, for it could not be loaded again: {error}") from error
     write(path, lambda file: file.write(content.getbuffer()))
@@ -199,12 +202,13 @@ def read_model(source, path):
     try:
         if {"data_dim", "hidden", "latent_dim", "decoder_hidden"} <= set(config):  # a user's own may fix some
             widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
-            weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
+            weights = sum(a * b for a, b in zip(widths, widths[1:]))  # there are at least so many
             if weights * 4 > sum(array.nbytes for array in arrays.values()):
                 raise ValueError(f"it has {weights} weights or more, the file holds less")
         model = base.MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} describes no model that is known here: {error}") from error
+        own = "; a likelihood or an activation of your own must be imported first" if "must be one of" in str(error) else ""
+        raise ValueError(f"{path} describes no model that is known here: {error}{own}") from error
     parameters = _parameters(model)
     for key, stored in fitting(path, parameters, arrays).items():
         parameters[key][...] = stored

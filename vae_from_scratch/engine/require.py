@@ -42,6 +42,15 @@ def number(name, value, least=None, above=None, below=None):
     return found
 
 
+def of_shapes(arrays, values):
+    """Numbers, or arrays of the shapes that arrays of these names have."""
+    for name, value in values.items():
+        if np.ndim(value) and np.shape(value) != arrays[name].shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape}, it cannot take one of shape {np.shape(value)}")
+        arrays[name]  # KeyError, before anything is written
+    return values
+
+
 def nonzero(name, value, arrays):
     """A number that rounds to 0 in no dtype of these arrays."""
     for array in arrays.values():
@@ -87,7 +96,7 @@ def flag(name, value):
 
 def widths(name, value):
     """Hidden widths as a tuple of ints >= 1; () is a linear model."""
-    if isinstance(value, (str, numbers.Number)):
+    if isinstance(value, str) or np.ndim(value) == 0 and not hasattr(value, "__len__"):
         raise TypeError(f"{name} must be a sequence of layer widths such as (500,) or (), got {value!r}")
     return tuple(whole(f"each width in {name}", width) for width in value)
 
@@ -206,7 +215,7 @@ def values(name, part, unit_interval, where=""):
     """Finite rows, in [0, 1] if the likelihood needs it."""
     if not finite([part]):
         raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
-    if unit_interval and (part.min() < 0 or part.max() > 1):
+    if unit_interval and part.size and (part.min() < 0 or part.max() > 1):
         raise ValueError(
             f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood needs [0, 1]; "
             "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
@@ -257,6 +266,18 @@ def density(likelihood, variational):
         )
 
 
+def own_params(likelihood, dtype, *networks):
+    """The names of a likelihood's own parameters: arrays of this dtype, none of them called as one of the networks'."""
+    found, taken = likelihood.initial_params(dtype), [name for network in networks for pair in network.names for name in pair]
+    for name, value in found.items():
+        if getattr(value, "dtype", None) != dtype or name in taken:
+            raise ValueError(
+                f"{type(likelihood).__name__}.initial_params must give arrays of {dtype} under names of their own; "
+                f"{name} is {value!r:.60}"
+            )
+    return dict.fromkeys(found)
+
+
 def hyperparameter(model, name):
     """The name of one that the model has."""
     if name not in model.hyperparameters:
@@ -266,19 +287,21 @@ def hyperparameter(model, name):
 
 def same_names(words, wanted, got):
     """A mapping with just these names."""
-    if got.keys() != wanted.keys():
-        raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {', '.join(got) or 'nothing'}")
+    found = getattr(got, "keys", lambda: None)()
+    if found != wanted.keys():
+        shown = f"{got!r:.100}" if found is None else ", ".join(map(str, got)) or "nothing"
+        raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {shown}")
 
 
 def optimizers(value, players):
     """An optimizer for each player, by name: the one given for all, or one each in a dict."""
     chosen = value if isinstance(value, dict) else dict.fromkeys(players, value)
     if chosen.keys() != set(players):
-        raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(chosen)}")
+        raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(map(str, chosen))}")
     for one in chosen.values():
         if isinstance(one, type) or not hasattr(one, "step"):
             raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {one!r}")
-    return chosen
+    return {name: chosen[name] for name in players}
 
 
 def training(schedule, callback, callback_at):
@@ -286,6 +309,8 @@ def training(schedule, callback, callback_at):
     for name, value in {"schedule": schedule, "callback": callback}.items():
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be a function, got {value!r}")
+    if not hasattr(callback_at, "__len__") or np.ndim(callback_at) != 1:
+        raise TypeError(f"callback_at must be a list of numbers of examples, got {callback_at!r}")
     if (callback is None) != (len(callback_at) == 0):
         raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
     return sorted(whole("each number in callback_at", at) for at in callback_at)
