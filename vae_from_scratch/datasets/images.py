@@ -39,7 +39,7 @@ def images(
     """
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise TypeError(f"size must be (rows, columns) such as (64, 64), got {size!r}")
-    size = tuple(require.whole("each number in size", number) for number in size)
+    height, width = (require.whole("each number in size", number) for number in size)
     require.flag("gray", gray)
     require.choice("split", split, SPLITS)
     folder = Path(folder)
@@ -56,18 +56,18 @@ def images(
         )
     mine = [paths[row] for row in rows_of(len(paths), split)]
     left = [path for path in found if path.suffix.lower() in OTHERS and split == "train"]
-    values, kept = np.empty((len(mine), *size, *([] if gray else [3])), np.uint8), []
+    values, kept = np.empty((len(mine), height, width, *([] if gray else [3])), np.uint8), []
     for path in mine:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                values[len(kept)] = _read(folder / path, size, gray)
+                values[len(kept)] = _read(folder / path, (height, width), gray)
         except Exception:  # whatever a parser stumbles over
             left.append(path)
         else:
             kept.append(path)
+    few = ", ".join(path.as_posix() for path in left[:3]) + ", ..." * (len(left) > 3)
     if left:
-        few = ", ".join(path.as_posix() for path in left[:3]) + ", ..." * (len(left) > 3)
         words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
         warnings.warn(f"{folder}: {words}, for they cannot be read as PNG or JPEG: {few}", stacklevel=2)
     if not kept:

@@ -67,8 +67,7 @@ def kmnist(split: str = "train") -> Dataset:
 
 def _family(name, split):
     require.choice("split", split, SPLITS)
-    arrays = {what: files.read_idx(_find(name, k)) for k, (part, what) in enumerate(FILES) if part == split}
-    images, labels = arrays["images"], arrays["labels"]
+    images, labels = files.read_idx(_find(name, (split, "images"))), files.read_idx(_find(name, (split, "labels")))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ValueError(
             f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together"
@@ -76,16 +75,16 @@ def _family(name, split):
     return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels)
 
 
-def _find(name, k):
+def _find(name, which):
     # the path of one of FILES; a note if it is not the file that is known
     url, *checksums = FAMILY[name]
-    file, checksum = list(FILES.values())[k], checksums[k]
+    file, k = FILES[which], list(FILES).index(which)
+    checksum, unzipped = checksums[k], UNZIPPED.get(name, (None,) * 4)[k]
     plain = file.removesuffix(".gz")
     dotted = plain.replace("-idx", ".idx")
     places = (name, f"{name}/raw", f"{ELSEWHERE[name]}/raw", ELSEWHERE[name])
     first, *others = (f"{place}/{each}" for place in places for each in (file, plain, f"{dotted}.gz", dotted))
     path = find(first, url + file, checksum, others)
-    unzipped = UNZIPPED.get(name, (None,) * 4)[k]
     if (path.suffix == ".gz" or unzipped) and files.sha256(path) not in (checksum, unzipped):
         warnings.warn(
             f"{path} is not the file of {name} that is known, whose SHA-256 begins {checksum[:12]}; it is used as it is, "
