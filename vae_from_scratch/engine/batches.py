@@ -14,7 +14,7 @@ def fetch(x, indices, how, rng, by_bytes=True):
     """
     if how == "dynamic" and by_bytes and getattr(x, "holds_counts", False) is True:
         return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
-    rows = x[indices]
+    rows = take(x, indices)
     if how != "none":
         require.values("x", np.asarray(rows), True)
     if how == "threshold":
@@ -22,6 +22,17 @@ def fetch(x, indices, how, rng, by_bytes=True):
     if how == "dynamic":
         return (rng.random(rows.shape, np.float32) < rows).astype(rows.dtype)
     return rows
+
+
+def take(x, indices):
+    """x[indices], also of an x that, as a data set of h5py, takes indices only if they rise and none comes twice."""
+    try:
+        return x[indices]
+    except (TypeError, ValueError, IndexError):
+        if np.ndim(indices) != 1 or np.asarray(indices).dtype.kind not in "iu" or (np.diff(indices) > 0).all():
+            raise  # the order is not what it minds
+    rows, places = np.unique(indices, return_inverse=True)
+    return np.asarray(x[rows])[places]
 
 
 def draw_counts(counts, scale, rng):

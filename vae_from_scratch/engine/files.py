@@ -356,27 +356,31 @@ def _read(file, count):
     return content
 
 
-def _compare_header(stream, size):
-    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+def _header(stream):
+    """The shape and the dtype that an .npy file promises, and how long its header is."""
     start = io.BytesIO(stream.read(NPY_HEADER))  # however long the header says it is
     version = npy.read_magic(start)
     # version 3.0 is 2.0 but for the encoding of names, which have no part in this
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(start)
+    return shape, dtype, start.tell()
+
+
+def _compare_header(stream, size):
+    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+    shape, dtype, length = _header(stream)
     if dtype.hasobject:
         raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
-    promised, present = math.prod(shape) * dtype.itemsize, size - start.tell()
+    promised, present = math.prod(shape) * dtype.itemsize, size - length
     if promised != present:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, it holds {present}")
 
 
-def read_npz(path, only=None, unpacked=UNPACKED):
-    """All arrays, or only those named, of an .npz file of up to 4 GB as a dict, each compared with its checksum.
-
-    No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
-    """
+@contextlib.contextmanager
+def _archive(path, unpacked):
+    """The zip archive in an .npz file and its members by the names of their arrays; ValueError if it is not whole."""
     with open(path, "rb") as file, _refusing(path, ".npz"), zipfile.ZipFile(file) as archive:
-        size, arrays, members = _size(file), {}, archive.infolist()
+        size, members = _size(file), archive.infolist()
         # zipfile takes a list of members that was cut or moved for a shorter one; the archive's last record tells
         file.seek(size - 22 - len(archive.comment))
         *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
@@ -385,10 +389,23 @@ def read_npz(path, only=None, unpacked=UNPACKED):
         claimed = sum(member.file_size for member in members)
         if claimed > unpacked + RATIO * size:
             raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
+        named = {}
         for member in members:
             name = member.filename.removesuffix(".npy")
-            if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
+            if name == member.filename or name in named or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
+            named[name] = member
+        yield archive, named
+
+
+def read_npz(path, only=None, unpacked=UNPACKED):
+    """All arrays, or only those named, of an .npz file of up to 4 GB as a dict, each compared with its checksum.
+
+    No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
+    """
+    with _archive(path, unpacked) as (archive, members):
+        arrays = {}
+        for name, member in members.items():
             if only is not None and name not in only:
                 continue
             with archive.open(member) as stream:
@@ -396,6 +413,16 @@ def read_npz(path, only=None, unpacked=UNPACKED):
             with archive.open(member) as stream:  # anew, for zipfile checks no checksum after a step back
                 arrays[name] = npy.read_array(stream, allow_pickle=False)
         return arrays
+
+
+def npz_dtypes(path, unpacked=UNPACKED):
+    """The dtype of each array in an .npz file, by name, from their headers alone; those of pickled objects are among them."""
+    with _archive(path, unpacked) as (archive, members):
+        dtypes = {}
+        for name, member in members.items():
+            with archive.open(member) as stream:
+                _, dtypes[name], _ = _header(stream)
+        return dtypes
 
 
 def read_npy(path):
