@@ -1,11 +1,11 @@
 """Autoencoder, VAE and beta-VAE in NumPy, every backward pass by hand.  Start with ops.py and derivations/."""
 
-from . import datasets, disentanglement, evaluation, exact, gradcheck, ops
+from . import datasets, disentanglement, evaluation, exact, gradcheck, objectives, ops
 from .autoencoder import Autoencoder
 from .beta_vae import BetaVAE
 from .engine.files import load, save
 from .likelihoods import Bernoulli, Gaussian
-from .objectives import CapacityVAE
+from .objectives import *  # noqa: F403  each further objective, by the name in its __all__
 from .optimizers import SGD, Adagrad, Adam
 from .training import fit
 from .vae import VAE
@@ -19,7 +19,6 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "BetaVAE",
-    "CapacityVAE",
     "Gaussian",
     "datasets",
     "disentanglement",
@@ -30,4 +29,5 @@ __all__ = [
     "load",
     "ops",
     "save",
+    *objectives.__all__,
 ]
