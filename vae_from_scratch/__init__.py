@@ -5,7 +5,7 @@ from .autoencoder import Autoencoder
 from .beta_vae import BetaVAE
 from .engine.files import load, save
 from .likelihoods import Bernoulli, Gaussian
-from .objectives import *  # noqa: F403  each further objective, by the name in its __all__
+from .objectives import *  # noqa: F401, F403  each further objective, by the name in its __all__
 from .optimizers import SGD, Adagrad, Adam
 from .training import fit
 from .vae import VAE
