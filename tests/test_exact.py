@@ -110,7 +110,7 @@ def test_drawn_noise_reaches_the_ppca_optimum(ea, tmp_path):
 def test_the_gradient_itself_leads_to_the_formulas_of_beta(ea, sigma, beta):
     x = data()  # 1e-7: thirty times the largest difference seen
     model = ea.linear(D, Z, sigma, beta)
-    ea.learn_exactly(model, x, lr=3e-2, steps=1000)
+    ea.learn_exactly(model, x, lr=3e-2, steps=2000)
     noise, variance, kl = ea.on_paper(LAMBDA, Z, beta, 0.25 if sigma == 0.5 else None)
     _, kl_found, variance_found, _ = ea.exact(model, x)
     order = np.argsort(-kl_found)
