@@ -172,8 +172,7 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
         raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {model!r}")
     content = io.BytesIO()
     try:
-        about = {"format": FORMAT, "model": model.name, "class": whence(type(model)), **model.config}
-        np.savez(content, config=np.array(json.dumps(about)), **_parameters(model))
+        np.savez(content, config=np.array(json.dumps(description(model))), **_parameters(model))
         content.seek(0)
         read_model(content, path)
     except (TypeError, ValueError) as error:
@@ -181,15 +180,29 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     write(path, lambda file: file.write(content.getbuffer()))
 
 
+def description(model):
+    """What builds a model of this kind again, ready for JSON."""
+    return {"format": FORMAT, "model": getattr(model, "name", None), "class": whence(type(model)), **model.config}
+
+
 def load(path: str | os.PathLike) -> base.EncoderDecoder:
-    """Read a model that save wrote.  Raises ValueError if the file is not one, FileNotFoundError if there is none."""
+    """Read a model that save wrote, or the one in a checkpoint of fit, as it was then.
+
+    Raises ValueError if the file is neither, FileNotFoundError if there is none.
+    """
     return read_model(path, path)
 
 
 def read_model(source, path):
     """load from a path or from a file in memory; path: what errors call it."""
     arrays = read_npz(source) if source is path else dict(np.load(source))
-    config = parse_json(str(arrays.pop("config", "")), f"{path} is not a model file: its config")
+    of_checkpoint = "about" in arrays and "config" not in arrays
+    if of_checkpoint:
+        config = parse_about(arrays, path).get("model")
+        if not isinstance(config, dict):
+            raise ValueError(f"{path} does not say what its model is, as older checkpoints do not; resume its run with fit")
+    else:
+        config = parse_json(str(arrays.pop("config", "")), f"{path} is not a model file: its config")
     version, name, home = (config.pop(key, None) for key in ("format", "model", "class"))
     if version != FORMAT:
         raise ValueError(f"{path} has format {version}, this version reads models of format {FORMAT}")
@@ -205,16 +218,18 @@ def read_model(source, path):
         model = base.MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} describes no model that is known here: {error}") from error
-    parameters = _parameters(model)
+    parameters = _parameters(model, of_checkpoint)
+    if of_checkpoint:  # which holds the optimizer's state and the history as well
+        arrays = {key: arrays[key] for key in parameters if key in arrays}
     for key, stored in fitting(path, parameters, arrays).items():
         parameters[key][...] = stored
     return model
 
 
-def _parameters(model):
-    # by name; those of players beside the model itself behind the player's name
+def _parameters(model, of_checkpoint=False):
+    # by name; those of players beside the model itself, and all in a checkpoint, behind the player's name
     return {
-        name if player is model else f"{label}/{name}": value
+        f"{label}/params/{name}" if of_checkpoint else name if player is model else f"{label}/{name}": value
         for label, player in model.players.items()
         for name, value in player.params.items()
     }
@@ -271,6 +286,18 @@ def write_checkpoint(folder, about, arrays, last=False):
         (folder / PREVIOUS).unlink(missing_ok=True)
 
 
+def parse_about(arrays, path):
+    """What a checkpoint says about itself, taken out of its arrays; ValueError if that cannot be read here."""
+    about = parse_json(str(arrays.pop("about", "")), f"{path} is not a checkpoint: what it says about itself")
+    if about.pop("format", None) != CHECKPOINT_FORMAT:
+        raise OtherVersion(f"{path} is of another version; this one reads checkpoints of format {CHECKPOINT_FORMAT}")
+    return about
+
+
+class OtherVersion(ValueError):
+    """A file that is whole, but not one of this version's."""
+
+
 def read_checkpoint(folder):
     """The newest checkpoint in folder that is whole: its path, about and arrays.  What they say is not checked here.
 
@@ -281,14 +308,14 @@ def read_checkpoint(folder):
     for path in (Path(folder) / CHECKPOINT, Path(folder) / PREVIOUS):
         try:
             arrays = read_npz(path)
-            about = parse_json(str(arrays.pop("about", "")), f"{path} is not a checkpoint: what it says about itself")
+            about = parse_about(arrays, path)
         except FileNotFoundError:
             problems.append(f"{path} is missing")
+        except OtherVersion:
+            raise
         except ValueError as error:
             problems.append(str(error))
         else:
-            if about.pop("format", None) != CHECKPOINT_FORMAT:
-                raise ValueError(f"{path} is of another version; this one reads checkpoints of format {CHECKPOINT_FORMAT}")
             if problems:
                 warnings.warn(f"{problems[0]}; the one before it is taken, {path}", stacklevel=2)
                 with contextlib.suppress(FileNotFoundError):
