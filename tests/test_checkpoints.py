@@ -492,7 +492,8 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on(here, capsys, monkeypatch)
     capsys.readouterr()
     assert run(f"{SLOW} run") == 130
     error = capsys.readouterr().err
-    assert error == "interrupted after step 5, which is kept in run; go on with: vae-from-scratch train --resume run\n"
+    way = "go on with: vae-from-scratch train --resume run, or end it here with the same and --epochs 1"
+    assert error == f"interrupted after step 5, which is kept in run; {way}\n"
     (here / "run").rename(here / "moved")
     (here / "moved" / ".checkpoint.npz.77-0123abcd.part").write_text("what a killed writer left")
     assert run("train --resume moved") == 0

@@ -332,6 +332,24 @@ def take_back_checkpoint(folder):
         _move(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
 
 
+def newest_checkpoint(folder, read):
+    """read(path) of the newest checkpoint in folder of which that works; nothing is moved, for a run may be under way.
+
+    None if there is none, ValueError if none is whole.
+    """
+    problems = []
+    for name in (CHECKPOINT, PREVIOUS):
+        try:
+            return read(Path(folder) / name)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return None
+
+
 def has_checkpoint(folder):
     """Whether there is a checkpoint in folder, whole or not."""
     return any((Path(folder) / name).exists() for name in (CHECKPOINT, PREVIOUS))
@@ -379,13 +397,18 @@ def _read(file, count):
     return content
 
 
-def _compare_header(stream, size):
-    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+def _header(stream):
+    """The beginning of an .npy file, read to the end of its header, and what that says: shape, order, dtype."""
     start = io.BytesIO(stream.read(NPY_HEADER))  # however long the header says it is
     version = npy.read_magic(start)
     # version 3.0 is 2.0 but for the encoding of names, which have no part in this
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read_header(start)
+    return start, read_header(start)
+
+
+def _compare_header(stream, size):
+    """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
+    start, (shape, _, dtype) = _header(stream)
     if dtype.hasobject:
         raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
     promised, present = math.prod(shape) * dtype.itemsize, size - start.tell()
@@ -419,6 +442,20 @@ def read_npz(path, only=None, unpacked=UNPACKED):
             with archive.open(member) as stream:  # anew, for zipfile checks no checksum after a step back
                 arrays[name] = npy.read_array(stream, allow_pickle=False)
         return arrays
+
+
+def shapes(path):
+    """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
+    with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
+        if Path(path).suffix == ".npy":
+            return [_header(file)[1][0]]
+        with zipfile.ZipFile(file) as archive:
+            found = []
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    found.append(_header(stream)[1][0])
+            return found
+    return []
 
 
 def read_npy(path):
