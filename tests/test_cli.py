@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from helpers import python, run, same
 
-from vae_from_scratch import Adam, __version__, cli, datasets, load, ops
+from vae_from_scratch import Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops
 from vae_from_scratch.engine import files, gradient_table
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.evaluation import evaluate
@@ -386,6 +386,23 @@ for each in [f"train {line} --out r", "evaluate r", "sample r --n 1", "traverse 
 assert "vae_from_scratch.kernels" not in sys.modules and "numba" not in sys.modules
 """
     python("-c", code)
+
+
+def test_a_model_prints_as_a_few_lines():
+    model = BetaVAE(7, hidden=(6, 5), latent_dim=2, activation="relu", beta=3, likelihood=Gaussian(sigma=2.0))
+    size = sum(value.size for value in model.params.values())
+    assert repr(model).splitlines() == [
+        f"BetaVAE: {size} parameters, float32, backend numba, beta 3",
+        "  encoder: 7 -> 6 relu -> 5 relu -> 4 linear",
+        "  decoder: 2 -> 5 relu -> 6 relu -> 7 linear",
+        "  likelihood: gaussian, sigma 2.0, mean linear",
+    ]
+
+
+@pytest.mark.parametrize("before, module", [("", "tqdm.std"), ("sys.modules['ipykernel'] = sys;", "tqdm.asyncio|tqdm.notebook")])
+def test_the_bar_is_a_notebooks_own_only_in_a_notebook(before, module):
+    code = f"import sys; {before} from vae_from_scratch import training; print(training.tqdm.__module__)"
+    assert python("-W", "error", "-c", code).strip() in module.split("|")
 
 
 # ---- side by side ------------------------------------------------------------------------------------------

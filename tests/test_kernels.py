@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, ops, optimizers
@@ -320,6 +322,12 @@ def test_same_seed_same_bits_with_kernels():
     for model in models:
         fit(model, x, epochs=3, batch_size=8, progress=False)
     assert np.array_equal(*(model.params.vector for model in models))
+
+
+def test_the_announcement_does_not_break_a_bar(capsys):
+    with tqdm(total=3, file=sys.stderr):
+        kernels.SayCompiling.say(SimpleNamespace(said=False))
+    assert "\rcompiling kernels, once\n" in capsys.readouterr().err
 
 
 def test_long_compilation_is_announced_once(capsys):

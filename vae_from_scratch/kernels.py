@@ -29,6 +29,7 @@ except Exception as error:  # a library that is broken or does not fit raises an
     raise ImportError(f"Numba cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})") from error
 
 from . import ops, optimizers
+from .engine.bars import tqdm
 from .engine.twins import Twins
 from .ops import *  # noqa: F403  the rest of the namespace
 from .ops import ACTIVATIONS
@@ -87,7 +88,7 @@ class SayCompiling(event.Listener):
 
     def say(self):
         self.said = True
-        print("compiling kernels, once", file=sys.stderr)
+        tqdm.write("compiling kernels, once", file=sys.stderr)  # a bar that is shown makes room for it
 
     def on_start(self, event):
         if not self.said and self.timer is None:

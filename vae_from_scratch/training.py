@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from .engine import require
+from .engine.bars import tqdm
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
 from .engine.registry import ours

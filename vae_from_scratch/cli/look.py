@@ -121,8 +121,6 @@ def write_separate(images, shape, folder):
 
 def traverse_run(options):
     model, config, kl = open_run(options.run, options)
-    from .. import plots
-
     if options.between:
         data = open_data(config, config["split"])
         for number in options.between:
@@ -143,6 +141,8 @@ def traverse_run(options):
         kl = evaluate(model, data, binarize=config["binarize"], seed=config["seed"]).kl_per_latent
         mu, _ = model.encode(data[stream("traversals", config["seed"]).integers(len(data), size=1)])
         shape = data.image_shape
+    from .. import plots
+
     _write_figure(plots.traversals(model, mu[0], kl, shape), options.out or picture(options.run, "traverse"))
 
 

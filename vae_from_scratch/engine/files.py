@@ -168,8 +168,9 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     Raises TypeError or ValueError, and writes nothing, if load could not read it.
     """
     known = base.MODELS.get(getattr(model, "name", None))
+    named = type(model).__name__ if isinstance(model, base.EncoderDecoder) else model  # as text it has several lines
     if known is None or whence(known) != whence(type(model)):  # a class that was defined again is still the same
-        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {model!r}")
+        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {named!r}")
     content = io.BytesIO()
     try:
         np.savez(content, config=np.array(json.dumps(description(model))), **_parameters(model))
