@@ -245,6 +245,7 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
         axes["gap"].bar([str(row["latents"]) for row in gaps], heights, bottom=bottom, color=colour, label=label)
         bottom += heights
     axes["gap"].set(title="what the trained ELBO lacks", xlabel="latents", ylabel="nats per image")
+    axes["gap"].set(ylim=(0, 1.4 * bottom.max()))  # room for the legend
     axes["gap"].legend(frameon=False)
 
     ax, fine = axes["turned"], np.linspace(0, 90, 181)

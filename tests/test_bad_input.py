@@ -55,6 +55,13 @@ class Lazy:
         return self.values[indices]
 
 
+class Sparse:
+    """What a sparse matrix has."""
+
+    def toarray(self):
+        return X
+
+
 def stored(value, scale):
     """A data set of bytes that are all this value."""
     return datasets.dataset.Dataset("bytes", np.full((20, 7), value, np.uint8), (1, 7), scale=scale)
@@ -92,7 +99,7 @@ CALLS = {
     "adagrad_eps": (lambda: Adagrad(adagrad_eps=-1), "adagrad_eps 0 -1"),
     "x one row": (lambda: model().encode(X[0]), "x (N, 7) (7,) x[None, :]"),
     "x wrong width": (lambda: model().loss(X[:, :5], np.zeros((9, 2))), "x (N, 7) (9, 5)"),
-    "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x uint8 floats|float / 255"),
+    "x integers": (lambda: model().encode(np.zeros((3, 7), np.uint8)), "x uint8 floats|float x.astype('float32')"),
     "z wrong width": (lambda: model().decode(np.zeros((3, 5))), "z (N, 2) (3, 5)"),
     "noise missing": (lambda: model().loss_and_grads(X), "noise model.draw_noise"),
     "noise of another batch": (lambda: model().loss(X, np.zeros((4, 2))), "x 9 (9, 2) (4, 2)"),
@@ -112,11 +119,21 @@ CALLS = {
         lambda: fit(model(likelihood="gaussian"), with_value(2.0), binarize="dynamic"),
         "x 2 [0, 1]",
     ),
-    "fit: integers": (lambda: fit(model(), np.ones((9, 7), int)), "x int64 floats|float / 255"),
+    "fit: integers": (lambda: fit(model(), np.full((9, 7), 200)), "x int64 floats|float / 255"),
+    "fit: integers 0 and 1": (lambda: fit(model(), np.ones((9, 7), int)), "x int64 floats|float x.astype('float32')"),
+    "fit: integers to 16": (lambda: fit(model(), np.full((9, 7), 16)), "x int64 floats|float / 16"),
+    "fit: images": (lambda: fit(VAE(784), np.zeros((9, 28, 28))), "x (N, 784) (9, 28, 28) x.reshape(9, 784)"),
+    "fit: sparse": (lambda: fit(model(), Sparse()), "x sparse Sparse x.toarray()"),
+    "fit: masked": (lambda: fit(model(), np.ma.masked_less(X, 0.5)), "x masked x.filled(0.0)"),
+    "fit: ragged": (lambda: fit(model(), [[0.5] * 7, [0.5] * 6]), "x list"),
+    "encode: bytes as floats": (lambda: model().encode(200 * X), "x Bernoulli [0, 1] / 255"),
+    "encode: NaN": (lambda: model().encode(with_value(np.nan)), "x NaN"),
+    "loss: NaN": (lambda: model().loss(with_value(np.nan), np.zeros((9, 2))), "x NaN"),
+    "loss_and_grads: bytes as floats": (lambda: model().loss_and_grads(200 * X, np.zeros((9, 2))), "x [0, 1] / 255"),
+    "decode: NaN": (lambda: model().decode(np.full((3, 2), np.nan)), "z NaN"),
     "fit: strings": (lambda: fit(model(), np.array([["a"] * 7])), "x <U1 floats|float"),
     "fit: empty": (lambda: fit(model(), X[:0]), "x empty|examples"),
     "fit: wrong width": (lambda: fit(model(), X[:, :3]), "x (N, 7) 3)"),
-    "fit: a list": (lambda: fit(model(), X.tolist()), "x len(x) x[indices] list"),
     "fit: a number": (lambda: fit(model(), 3), "x len(x) x[indices] int"),
     "fit: batch too large": (lambda: fit(model(), X), "batch_size 100 9"),
     "fit: batch zero": (lambda: fit(model(), X, batch_size=0), "batch_size 0 1"),
@@ -135,7 +152,7 @@ CALLS = {
     "fit: x_valid width": (lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]), "x_valid (N, 7) 3)"),
     "fit: x_valid integers": (
         lambda: fit(model(), X, batch_size=3, x_valid=np.ones((9, 7), int)),
-        "x_valid int64 floats|float / 255",
+        "x_valid int64 floats|float x_valid.astype('float32')",
     ),
     "fit: one example": (lambda: fit(model(), X[0], batch_size=1), "x (N, 7) (7,) x[None, :]"),
     "fit: seed": (lambda: fit(model(), X, batch_size=3, seed=-1), "seed 0 -1"),
@@ -171,6 +188,8 @@ CALLS = {
         "callback_at 0 1",
     ),
     "fit: callback_at is missing": (lambda: fit(model(), X, batch_size=3, callback=print), "callback callback_at"),
+    "fit: callback_at a number": (lambda: fit(model(), X, batch_size=3, callback=print, callback_at=5), "callback_at list 5"),
+    "hidden nothing": (lambda: model(hidden=None), "hidden (500,) None"),
     "lr beyond all floats": (lambda: Adam(lr=10**400), "lr 0 inf"),
     "epochs beyond all integers": (lambda: fit(model(), X, batch_size=3, epochs=10**400), f"epochs {2**63} digits"),
     "adagrad_eps zero": (lambda: Adagrad(adagrad_eps=0), "adagrad_eps 0"),
@@ -184,7 +203,7 @@ CALLS = {
         "x NaN 0 8",
     ),
     "save: no model": (lambda: save({"a": 1}, "m.npz"), "model Autoencoder VAE BetaVAE {'a'"),
-    "encode: integers": (lambda: model().encode(np.ones((2, 7), int)), "x int64 floats|float / 255"),
+    "encode: integers": (lambda: model().encode(np.full((2, 7), 255)), "x int64 floats|float / 255"),
     "encode: a string": (lambda: model().encode("x"), "x (N, 7) ()"),
     "one latent, noise of two": (lambda: model(latent_dim=1).loss(X, np.zeros((9, 2))), "noise (9, 1) (9, 2)"),
     "sigma NaN": (lambda: Gaussian(sigma=float("nan")), "sigma 0 nan"),

@@ -179,7 +179,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     options, path = stopped(tmp_path), tmp_path / "checkpoint.npz"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.npz", "checkpoint.previous.npz"]
     content = bytearray(path.read_bytes())
-    weights = files.read_npz(path)["model/params/encoder_W1"].tobytes()
+    weights = files.read_npz(path)["players/model/params/encoder_W1"].tobytes()
     content[content.index(weights) + 5] ^= 4
     if damage == "gone":
         path.unlink()
@@ -225,10 +225,10 @@ def change(path, changes):
         ({"rngs": {}}, "is not a checkpoint of fit"),
         ({"rngs": {"order": {"bit_generator": "MT19937"}}}, "is not a checkpoint of fit"),
         ({"of_model": {"beta": 3}}, "is not a checkpoint of fit"),
-        ({"model/params/encoder_W1": np.full((7, 6), np.nan, np.float32)}, "model/params/encoder_W1 is missing, not finite"),
-        ({"model/params/encoder_W1": np.zeros((7, 5), np.float32)}, r"not float32 of shape \(7, 6\)"),
-        ({"model/params/encoder_W1": np.zeros((7, 6))}, r"not float32 of shape \(7, 6\)"),
-        ({"model/optimizer/t": np.array(1.5)}, "model/optimizer/t"),
+        ({"players/model/params/encoder_W1": np.full((7, 6), np.nan, np.float32)}, "encoder_W1 is missing, not finite"),
+        ({"players/model/params/encoder_W1": np.zeros((7, 5), np.float32)}, r"not float32 of shape \(7, 6\)"),
+        ({"players/model/params/encoder_W1": np.zeros((7, 6))}, r"not float32 of shape \(7, 6\)"),
+        ({"players/model/optimizer/t": np.array(1.5)}, "players/model/optimizer/t"),
         ({"sums": np.zeros(4)}, "sums"),
         ({"history/loss": np.array(["a"])}, "the history is not one"),
         ({"history/loss": np.zeros(2)}, "the history is not one"),
@@ -449,7 +449,8 @@ def test_a_file_that_may_not_grow_is_one_line_on_the_command_line(tmp_path):
     assert (
         done.returncode == 2
         and done.stderr.count("\n") == 1
-        and "could not be written: File too large: 'run/checkpoint.npz'" in done.stderr
+        and "could not be written: File too large" in done.stderr
+        and "checkpoint.npz" in done.stderr
     )
     assert list(tmp_path.iterdir()) == []  # nothing had been learned, so nothing is left
 

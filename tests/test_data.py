@@ -9,11 +9,14 @@ import pickle
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
+from helpers import refused, run, timeless
+from PIL import Image
 
-from vae_from_scratch import VAE, datasets, fit
+from vae_from_scratch import VAE, datasets, evaluation, fit
 from vae_from_scratch.engine import files
 from vae_from_scratch.datasets.dataset import find, folders
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -147,6 +150,203 @@ def test_floats_are_taken_as_they_are_and_bools_become_zero_and_one(tmp_path):
     assert datasets.load(str(tmp_path / "v.npy")).image_shape == (4, 5)
 
 
+ZERO_ONE = np.eye(64, dtype=np.uint8)
+SCALES = {  # what is in a file: what comes of its largest value
+    "bytes of 0 and 1": (ZERO_ONE, 1),
+    "bytes, all 0": (0 * ZERO_ONE, 0),
+    "bytes up to 255": (255 * ZERO_ONE, 1),
+    "bytes up to 101": (101 * ZERO_ONE, 101 / 255),
+    "bool": (ZERO_ONE.astype(bool), 1),
+    "floats up to 255": (255.0 * ZERO_ONE, 255),
+    "floats of 0 and 1, columns first": (np.asfortranarray(ZERO_ONE.astype(float)), 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+@pytest.mark.parametrize("case", SCALES)
+def test_the_scale_is_that_of_what_is_there(case, kind, tmp_path):
+    images, highest = SCALES[case]
+    path = tmp_path / f"mine.{kind}"
+    np.save(path, images) if kind == "npy" else np.savez(path, images)
+    data = datasets.load(str(path))
+    assert data[:].max() == np.float32(highest) and data[:].shape == (58, 64)
+    assert data.binary == (highest in (0, 1)) == bool(np.isin(data[:], (0, 1)).all())
+
+
+def test_bytes_that_go_no_higher_than_16_are_divided_by_255_and_a_note_says_so(tmp_path):
+    np.save(tmp_path / "grey.npy", 16 * ZERO_ONE)
+    with pytest.warns(UserWarning, match="grey.npy: images are bytes up to 16, .* by 255; .* store images / 16"):
+        assert datasets.from_file(tmp_path / "grey.npy")[:].max() == np.float32(16) / 255
+
+
+@pytest.mark.parametrize(
+    "images, error, words",
+    [
+        (ZERO_ONE.astype(int), TypeError, "int64|int32 from 0 to 1 store images.astype(bool)"),
+        (ZERO_ONE.astype(np.int16) * 255, TypeError, "int16 from 0 to 255 images.astype(np.uint8)"),
+        (ZERO_ONE.astype(np.uint16) * 65535, TypeError, "uint16 from 0 to 65535 images / 65535"),
+        (ZERO_ONE.astype(np.int8) - 1, TypeError, "int8 from -1 to 0 (images + 1) / 1"),
+        (ZERO_ONE.astype(complex), TypeError, "complex128 floats"),
+        (np.zeros((12, 3, 8, 8)), ValueError, "(12, 3, 8, 8) (n, rows, columns, 3) np.moveaxis(images, 1, 3)"),
+        (np.zeros((12, 8, 8, 4)), ValueError, "(12, 8, 8, 4) (n, rows, columns, 3) images[..., :3]"),
+        (np.zeros((12, 1, 8, 8, 3)), ValueError, "(12, 1, 8, 8, 3) (n, rows, columns, 3)"),
+        (np.zeros((9, 8)), ValueError, "(9, 8) 10"),
+    ],
+)
+def test_the_cure_for_an_array_fits_what_is_in_it(images, error, words, tmp_path):
+    np.save(tmp_path / "mine.npy", images)
+    with refused(f"mine.npy {words}", error):
+        datasets.from_file(tmp_path / "mine.npy")
+    cures = [words[words.index(start) :] for start in ("images", "(images", "np.moveaxis") if f" {start}" in words]
+    for cure in cures:  # tried as it is written
+        np.save(tmp_path / "mine.npy", eval(cure, {"np": np, "images": images}))
+        x = datasets.from_file(tmp_path / "mine.npy")[:]
+        assert x.min() >= 0 and x.max() == (1 if images.any() else 0)
+
+
+def test_colour_images_have_three_numbers_of_shape(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
+    np.save(tmp_path / "colour.npy", images)
+    data = datasets.from_file(tmp_path / "colour.npy", "test")
+    assert data.image_shape == (4, 5, 3) and data.data_dim == 60 and data.subset([1]).image_shape == (4, 5, 3)
+    np.testing.assert_allclose(data[1].reshape(4, 5, 3), images[19] / 255, rtol=1e-6)
+    fit(VAE(60, (4,), 2), data, batch_size=2, epochs=1, binarize="dynamic", progress=False)
+    np.save(tmp_path / "grey.npy", images[..., :1])  # as Keras keeps grey images
+    assert datasets.from_file(tmp_path / "grey.npy").image_shape == (4, 5)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_file_of_binary_values_takes_at_most_twice_its_size(dtype, order, tmp_path):
+    images = np.random.default_rng(0).integers(0, 2, (20_000, 28, 28), dtype=np.uint8).astype(dtype)
+    np.save(tmp_path / "large.npy", np.asarray(images, order=order))
+    size = images.nbytes
+    del images
+    tracemalloc.start()
+    data = datasets.from_file(tmp_path / "large.npy")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.binary and peak <= 2 * size, peak / size
+
+
+A, B = (np.random.default_rng(seed).integers(0, 256, (20, 6), dtype=np.uint8) for seed in (0, 1))
+ONES, OBJECTS = np.arange(20), np.array([{"never": "loaded"}] * 20, dtype=object)
+ARCHIVES = {  # what is in an .npz file: its images and labels (train, then test)
+    "as Keras has it": (dict(x_train=A, y_train=ONES, x_test=B[:5], y_test=ONES[:5]), (A, ONES), (B[:5], ONES[:5])),
+    "as MedMNIST has it": (
+        dict(train_images=A, val_images=B[:3], test_images=B, train_labels=ONES[:, None], test_labels=ONES[:, None]),
+        (A, ONES),
+        (B, ONES),
+    ),
+    "in capitals": (dict(X_train=A, X_test=B), (A, None), (B, None)),
+    "no test part": (dict(x_train=A, y_train=ONES), (A[ONES % 10 < 9], ONES[ONES % 10 < 9]), (A[9::10], ONES[9::10])),
+    "as dSprites has it": (
+        dict(metadata=OBJECTS[0], imgs=A, latents_classes=np.ones((20, 6)), latents_values=np.ones((20, 6))),
+        (A[ONES % 10 < 9], None),
+        (A[9::10], None),
+    ),
+    "labels of floats": (dict(x=A, y=ONES / 3), (A[ONES % 10 < 9], (ONES / 3)[ONES % 10 < 9]), (A[9::10], (ONES / 3)[9::10])),
+    "labels of strings": (
+        dict(images=A, labels=ONES.astype(str)), (A[ONES % 10 < 9], ONES[ONES % 10 < 9].astype(str)), (A[9::10], ONES[9::10].astype(str))
+    ),
+    "one without a name": (dict(arr_0=A), (A[ONES % 10 < 9], None), (A[9::10], None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_arrays_are_found_by_the_names_that_others_give_them(case, tmp_path):
+    arrays, *parts = ARCHIVES[case]
+    np.savez_compressed(tmp_path / "their.npz", **arrays)
+    for split, (images, labels) in zip(datasets.SPLITS, parts):
+        data = datasets.load(str(tmp_path / "their.npz"), split)
+        np.testing.assert_array_equal(data.values, images)
+        assert data.labels is labels is None or (data.labels.dtype == labels.dtype and (data.labels == labels).all())
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        (dict(images=A, x=B), "images x one"),
+        (dict(images=A, x_train=B), "images x_train one"),
+        (dict(x_train=A, train_images=B), "x_train train_images"),
+        (dict(x_test=A), "x_test x_train"),
+        (dict(faces=A, names=ONES), "faces names images imgs x"),
+        (dict(x=A, y=ONES, labels=ONES), "x y labels one"),
+        (dict(arr_0=A, arr_1=ONES), "arr_0 arr_1 images"),
+        (dict(x_train=A, x_test=B[:, :5]), "alike (20, 6) (20, 5)"),
+        (dict(x_train=A, x_test=B / 255), "alike uint8 float64"),
+        (dict(x_train=A, x_test=B, y_test=ONES[:3]), "20 images labels (3,)"),
+        (dict(images=OBJECTS), "unpickled"),
+    ],
+)
+def test_what_could_be_meant_in_two_ways_is_listed(arrays, words, tmp_path):
+    np.savez(tmp_path / "their.npz", **arrays)
+    with refused(f"their.npz {words}"):
+        datasets.from_file(tmp_path / "their.npz", "test")
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [(OBJECTS, "labels holds Python objects.*labels.astype\\(str\\)"), (np.eye(20), "labels of shape .20, 20. are left out")],
+)
+def test_labels_that_cannot_be_used_are_left_out_and_a_note_says_so(labels, words, tmp_path):
+    np.savez(tmp_path / "their.npz", images=A, labels=labels)
+    with pytest.warns(UserWarning, match=f"their.npz: {words}"):
+        assert datasets.from_file(tmp_path / "their.npz").labels is None
+
+
+class Unsized:
+    """Rows on a disk as zarr has them, without len(); but indices must rise, and none may come twice."""
+
+    def __init__(self, rows):
+        self.rows, self.ndim, self.shape, self.dtype = rows, rows.ndim, rows.shape, rows.dtype
+
+    def __getitem__(self, indices):
+        if np.ndim(indices) == 1 and not (np.diff(indices) > 0).all():
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.rows[indices]
+
+
+class Rising(Unsized):
+    """As h5py has them."""
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def on_disk(x, folder):
+    """Each kind of thing that keeps its rows elsewhere, of the rows x (n, 64) in 0..1: name -> what fit takes."""
+    np.save(folder / "x.npy", x)
+    counts = np.rint(16 * x).astype(np.uint8).reshape(-1, 8, 8)
+    return {
+        "h5py": Rising(x),
+        "memory map": np.load(folder / "x.npy", mmap_mode="r"),
+        "images of h5py": datasets.Dataset("mine", Rising(counts), (8, 8), scale=16),
+        "images of zarr": datasets.Dataset("mine", Unsized(counts), (8, 8), scale=16),
+        "images": datasets.Dataset("mine", counts, (8, 8), scale=16),
+    }
+
+
+@pytest.mark.parametrize("name", ["h5py", "memory map", "images of h5py", "images of zarr", "images"])
+def test_rows_on_a_disk_train_as_rows_in_memory_do(name, tmp_path):
+    x = datasets.digits()[:200]
+    histories = []
+    for data in (x, on_disk(x, tmp_path)[name]):
+        folder = tmp_path / str(len(histories))
+        model = VAE(64, (8,), 2)
+        histories.append(timeless(fit(model, data, batch_size=32, epochs=2, x_valid=data, checkpoint=folder, progress=False)))
+        assert evaluation.evaluate(model, data).n == 200
+    assert histories[0] == histories[1]
+
+
+def test_indices_in_any_order_reach_rows_that_must_rise():
+    data = datasets.Dataset("mine", Rising(np.arange(12.0).reshape(4, 3)), (1, 3))
+    np.testing.assert_array_equal(data[[3, 0, 3]], [[9, 10, 11], [0, 1, 2], [9, 10, 11]])
+    assert data[2].tolist() == [6, 7, 8] and data[1:3].shape == (2, 3)
+    with pytest.raises(IndexError):
+        data[[2, 9, 1]]
+
+
 def idx(shape, content):
     header = b"\x00\x00\x08" + bytes([len(shape)]) + np.array(shape, ">u4").tobytes()
     return header + content
@@ -182,6 +382,63 @@ def test_damaged_idx_is_refused(content, words, tmp_path):
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(ValueError, match=f"bad is not a readable IDX file: .*{words}"):
         files.read_idx(tmp_path / "bad")
+
+
+PLACES = [
+    "mnist/{}.gz", "mnist/{}", "mnist/raw/{}", "MNIST/raw/{}", "MNIST/raw/{}.gz", "fashion-mnist/{}", "FashionMNIST/raw/{}.gz",
+    "KMNIST/raw/{}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def family(monkeypatch, tmp_path):
+    """The four files of an MNIST of 20 and 10 images: a function that puts them in a place; their checksums are the known ones."""
+    module = sys.modules["vae_from_scratch.datasets.mnist"]
+    monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    images = np.random.default_rng(0).integers(0, 256, (30, 2, 3), dtype=np.uint8)
+    raw = [idx((20, 2, 3), images[:20].tobytes()), idx((20,), bytes(range(20)))]
+    raw += [idx((10, 2, 3), images[20:].tobytes()), idx((10,), bytes(range(10)))]
+    zipped = [gzip.compress(content, mtime=0) for content in raw]
+    known, plain = (tuple(hashlib.sha256(content).hexdigest() for content in each) for each in (zipped, raw))
+    monkeypatch.setattr(module, "FAMILY", {name: ("no://where/", *known) for name in module.FAMILY})
+    monkeypatch.setattr(module, "UNZIPPED", {"mnist": plain})
+
+    def put(place, dotted=False, damage=b""):
+        for name, *contents in zip(module.FILES.values(), raw, zipped):
+            name = name.removesuffix(".gz")
+            path = tmp_path / place.format(name.replace("-idx", ".idx") if dotted else name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = contents[path.suffix == ".gz"]
+            path.write_bytes(content[:-1] + damage if damage else content)
+        return images
+
+    return put
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("place", PLACES)
+def test_the_mnist_family_is_found_as_other_programs_leave_it(place, dotted, family):
+    images = family(place, dotted)
+    name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist"}.get(place.split("/")[0], place.split("/")[0])
+    train, test = datasets.load(name), datasets.load(name, "test")  # no note: warnings are errors here
+    np.testing.assert_array_equal(np.concatenate([train.values, test.values]), images.reshape(30, 6))
+    assert train.labels.tolist() == list(range(20)) and test.labels.tolist() == list(range(10))
+
+
+def test_a_folder_with_the_name_of_a_file_is_no_file(family, tmp_path):
+    family("mnist/{}")
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").mkdir()
+    assert len(datasets.mnist()) == 20
+
+
+def test_a_file_that_is_not_the_known_one_is_named(family):
+    family("mnist/{}", damage=b"!")
+    with pytest.warns(UserWarning, match="is not the file of mnist that is known, .* SHA-256") as notes:
+        assert len(datasets.mnist()) == 20
+    images, labels = (str(note.message) for note in notes)
+    assert "mnist/train-images-idx3-ubyte is not" in images and "mnist/train-labels-idx1-ubyte is not" in labels
 
 
 def test_files_are_found_in_the_named_folder_then_in_the_cache(tmp_path, monkeypatch):
@@ -288,3 +545,132 @@ def test_two_processes_may_fill_the_cache_at_once(tmp_path, cache):
     ]
     assert [process.wait() for process in processes] == [0, 0]
     assert [path.name for path in (cache / "f").iterdir()] == ["a"] and (cache / "f" / "a").read_bytes() == content
+
+
+# ---- photos ----------------------------------------------------------------------------------------------
+
+
+def photo(rows, columns, seed=0):
+    """Smooth random colours, which a JPEG keeps to a few parts in 255."""
+    corners = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), dtype=np.uint8)
+    return Image.fromarray(corners).resize((columns, rows), Image.Resampling.BILINEAR)
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder of 20 pictures, those of cats PNG, those of dogs JPEG, all 8 x 8; and the bytes of the PNG files."""
+    for k in range(10):
+        for kind, name in (("cats", f"{k}.png"), ("dogs", f"{k}.JPG")):
+            (tmp_path / "album" / kind).mkdir(parents=True, exist_ok=True)
+            photo(8, 8, seed=k).save(tmp_path / "album" / kind / name, "PNG" if kind == "cats" else "JPEG", quality=100, subsampling=0)
+    (tmp_path / "album" / "notes.txt").write_text("no picture")
+    (tmp_path / "album" / "cats" / "._0.png").write_text("what another system leaves")
+    return tmp_path / "album"
+
+
+def test_photos_of_a_folder_in_colour_and_in_grey(album):
+    train, test = (datasets.images(album, (8, 8), gray=False, split=split) for split in datasets.SPLITS)
+    assert (len(train), len(test), train.image_shape, train.data_dim, train.name) == (18, 2, (8, 8, 3), 192, "album")
+    assert train.labels.tolist() == ["cats"] * 9 + ["dogs"] * 9 and test.labels.tolist() == ["cats", "dogs"]
+    np.testing.assert_allclose(test[0].reshape(8, 8, 3), np.asarray(photo(8, 8, 9)) / 255, rtol=1e-6)  # PNG keeps the bytes
+    np.testing.assert_allclose(test[1], test[0], atol=0.02)  # JPEG nearly
+    grey = datasets.images(album, (8, 8), split="test")
+    assert grey.image_shape == (8, 8) and len(datasets.load(str(album))) == 18
+    weights = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(grey[0].reshape(8, 8), test[0].reshape(8, 8, 3) @ weights, atol=1 / 255)
+    fit(VAE(64, (4,), 2), grey, batch_size=2, epochs=1, binarize="dynamic", progress=False)
+
+
+def test_a_picture_is_cropped_to_the_middle_and_resized(tmp_path):
+    wide = np.zeros((20, 60), np.uint8)
+    wide[:, 20:30] = 255  # of the middle square, columns 20 to 40, the left half
+    for k in range(10):
+        Image.fromarray(wide if k % 2 else wide.T).save(tmp_path / f"{k}.png")
+    data = datasets.images(tmp_path, (4, 4))
+    assert data.labels is None
+    upright, lying = data[:2].reshape(2, 4, 4)
+    np.testing.assert_allclose(lying, [[1, 1, 0, 0]] * 4, atol=0.15)
+    np.testing.assert_allclose(upright, lying.T)
+    assert datasets.images(tmp_path, (2, 6))[1].reshape(2, 6).round().tolist() == [[0, 0, 1, 0, 0, 0]] * 2
+
+
+PICTURES = {  # what is saved: the one grey value that is read
+    "16 bits": (lambda path: Image.fromarray(np.full((8, 8), 257 * 40, np.uint16)).save(path), 40),
+    "one bit": (lambda path: Image.new("1", (8, 8), 1).save(path), 255),
+    "a palette": (lambda path: Image.new("L", (8, 8), 40).convert("P").save(path), 40),
+    "transparent": (lambda path: Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path), 255),
+    "half transparent grey": (lambda path: Image.new("LA", (8, 8), (0, 128)).save(path), 127),
+    "one colour transparent": (lambda path: Image.new("RGB", (8, 8)).save(path, transparency=(0, 0, 0)), 255),
+    "CMYK": (lambda path: Image.new("CMYK", (8, 8), (0, 0, 0, 0)).save(path, "JPEG"), 255),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_pictures_of_every_kind_are_converted(case, tmp_path):
+    save, value = PICTURES[case]
+    for k in range(10):
+        save(tmp_path / f"{k}.png")
+    for gray in (True, False):
+        values = datasets.images(tmp_path, (8, 8), gray).values
+        assert abs(values.astype(int) - value).max() <= 1, values
+
+
+def test_a_photo_is_turned_as_its_camera_says_and_a_large_one_is_read_small(tmp_path):
+    scene = photo(640, 960)
+    turned, exif = scene.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: to be shown turned clockwise
+    for k in range(5):
+        scene.save(tmp_path / f"a{k}.jpg", quality=95)
+        turned.save(tmp_path / f"b{k}.jpg", quality=95, exif=exif)
+    first, *_, last = datasets.images(tmp_path, (16, 24), gray=False)[:]
+    np.testing.assert_allclose(last, first, atol=0.02)
+    np.testing.assert_allclose(first.reshape(16, 24, 3), np.asarray(scene.resize((24, 16))) / 255, atol=0.02)
+
+
+def test_pictures_that_cannot_be_read_are_named_and_counted(album):
+    whole = (album / "cats" / "0.png").read_bytes()
+    (album / "cats" / "0.png").write_bytes(whole[: len(whole) // 2])
+    (album / "cats" / "1.png").write_text("no picture")
+    (album / "dogs" / "2.JPG").write_bytes(b"")
+    photo(8, 8).save(album / "dogs" / "z.gif")
+    words = "album: 4 of 19 pictures for the train split are left out, .* PNG or JPEG: dogs/z.gif, cats/0.png, cats/1.png, ...$"
+    with pytest.warns(UserWarning, match=words) as notes:
+        data = datasets.images(album, (8, 8))
+    assert len(notes) == 1 and len(data) == 15 == len(data.labels) and data.labels.tolist() == ["cats"] * 7 + ["dogs"] * 8
+    assert len(datasets.images(album, (8, 8), split="test")) == 2
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda album: datasets.images(album / "birds"), FileNotFoundError, "birds folder PNG JPEG"),
+        (lambda album: datasets.images(album / "cats" / "0.png"), FileNotFoundError, "0.png folder"),
+        (lambda album: datasets.images(album.parent / "few"), ValueError, "few 3 PNG JPEG 4 .heic 10"),
+        (lambda album: datasets.images(album, 64), TypeError, "size (rows, columns) 64"),
+        (lambda album: datasets.images(album, (64, 0)), ValueError, "size 1 0"),
+        (lambda album: datasets.images(album, gray="no"), TypeError, "gray True False 'no'"),
+        (lambda album: datasets.images(album, split="valid"), ValueError, "split train test 'valid'"),
+        (lambda album: datasets.load(str(album.parent / "nowhere")), ValueError, "nowhere .npz folder"),
+    ],
+)
+def test_a_folder_without_pictures_is_refused_in_one_line(call, error, words, album):
+    (album.parent / "few").mkdir()
+    for name in ("a.png", "b.jpeg", "c.jpg", "d.heic", "e.heic", "f.heic", "g.heic"):
+        (album.parent / "few" / name).write_bytes(b"")
+    with refused(words, error):
+        call(album)
+
+
+def test_a_folder_of_nothing_but_damaged_pictures_is_refused(album):
+    for path in album.glob("*/*"):
+        path.write_bytes(b"\x89PNG")
+    with pytest.warns(UserWarning, match="18 of 18"), refused("album none 18 train cats/0.png"):
+        datasets.images(album)
+
+
+def test_a_run_on_a_folder_of_photos(album, tmp_path, capsys):
+    run(f"train --data {album} --hidden 4 --latent-dim 2 --batch-size 6 --epochs 2 --quiet --out {tmp_path / 'run'}")
+    run(f"evaluate {tmp_path / 'run'}")
+    run(f"sample {tmp_path / 'run'} --n 4")
+    assert "18 examples of 4096 values" in capsys.readouterr().out
+    assert {"latents.png", "reconstructions.png", "samples.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}

@@ -92,7 +92,7 @@ def test_log_mean_exp_of_nothing_and_of_infinity():
 
 def test_estimators_a_and_b_agree_in_expectation_with_each_other_and_with_the_exact_elbo():
     x, model = binary(20), small_vae(1)
-    result = ev.evaluate(model, x, samples=400)
+    result = ev.evaluate(model, x, samples=800)
     (mu, logvar), (eps, weight) = model.encode(x), np.polynomial.hermite_e.hermegauss(120)
     z = np.repeat(mu, 120, axis=0) + np.exp(np.repeat(logvar, 120, axis=0) / 2) * np.tile(eps, 20)[:, None]
     out = model.decoder.forward(ops, model.params, z)[-1]
@@ -212,7 +212,7 @@ def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
 
 def test_every_evaluation_sees_the_same_binary_images(monkeypatch):
     seen, fetch = [], batches.fetch
-    monkeypatch.setattr(batches, "fetch", lambda *args: seen.append(fetch(*args)) or seen[-1])
+    monkeypatch.setattr(batches, "fetch", lambda *args, **more: seen.append(fetch(*args, **more)) or seen[-1])
     model, x, same = small_vae(1), np.full((9, 12), 0.5), {"binarize": "dynamic", "seed": 4}
     collected = []
     for call in (

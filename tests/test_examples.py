@@ -8,8 +8,12 @@ import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from helpers import ROOT, load
+
+from vae_from_scratch import base, fit, gradcheck
+from vae_from_scratch.engine import gradient_table
 
 SMALL = {  # example: what makes it small
     "beta_latent_space": ["--data", "digits", "--epochs", "1"],
@@ -17,7 +21,7 @@ SMALL = {  # example: what makes it small
 }
 REPRODUCTIONS = [  # they share the runner
     "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
-    "kingma_welling_2013",
+    "kingma_welling_2013", "own_photos",
 ]  # fmt: skip
 SLOW = ("benchmark", "beta_dsprites", "exact_answers", "kingma_welling_2013")  # two to six seconds each
 HELPERS = ("latents", "runner")  # imported by examples, none itself
@@ -103,3 +107,21 @@ def test_readme_links_lead_somewhere():
     for page in [ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "derivations").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", page.read_text("utf-8"))):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_readme_objective_is_right_and_trains():
+    (code,) = blocks("py")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    model = names["SmallMeansVAE"](7, (6,), 3, strength=2.0, dtype="float64")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(5, 7))
+    assert all(check.ok for check in gradcheck.check_model(model, x, *model.draw_noise(5, rng)))
+    fit(model, x, batch_size=5, epochs=2, schedule=lambda step: {"strength": step}, progress=False)
+    assert model.config["strength"] == 1
+
+
+def test_every_objective_of_the_package_is_in_the_table_of_gradients():
+    checked = {type(case.model) for case in gradient_table.models()}
+    ours = {cls for cls in base.MODELS.values() if cls.__module__.startswith("vae_from_scratch.")}
+    assert ours <= checked

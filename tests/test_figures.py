@@ -48,7 +48,8 @@ def test_latents_are_drawn_by_rank_and_those_that_say_nothing_have_no_name():
     kl = np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
     ax = Figure().subplots()
     plots.show_kl_per_latent(ax, [10, 20], kl, names=["first", "second", "third"])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["second", "third"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["second", "third", "others"]
+    assert [line.get_color() for line in ax.lines] == [*plots.COLOURS[:2], "0.75"]
     for line, j in zip(ax.lines, (1, 2, 0), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), kl[:, j])
 

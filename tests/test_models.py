@@ -240,7 +240,7 @@ def test_names_and_shapes_of_the_parameters_stay():
         lambda: model.params.pop("encoder_b1"), lambda: model.params.__delitem__("encoder_b1"), model.params.clear,
         model.params.popitem, lambda: model.params.setdefault("more", np.zeros(3)),
     ):  # fmt: skip
-        with pytest.raises(TypeError, match="nothing can be added or taken away"):
+        with pytest.raises(TypeError, match="cannot be added or removed"):
             change()
     with pytest.raises(KeyError, match="encoder_w1"):
         model.params["encoder_w1"] = 0
@@ -285,3 +285,49 @@ def test_help_shows_every_argument_of_a_constructor():
     for model_class, own in ((VAE, []), (BetaVAE, ["beta"]), (CapacityVAE, ["gamma", "capacity"])):
         names = list(inspect.signature(model_class).parameters)
         assert names[:5] == ["data_dim", "hidden", "latent_dim", "activation", "likelihood"] and names[11:] == own
+
+
+def test_the_vector_itself_may_be_assigned_and_a_copy_is_apart(x):
+    model, average = VAE(**SMALL), (VAE(**SMALL).params.vector + OTHER.params.vector) / 2
+    vector, snapshot = model.params.vector, model.params.copy()
+    model.params.vector = average
+    assert model.params.vector is vector and np.array_equal(vector, average)
+    fit(model, x, SGD(0.1), batch_size=3, epochs=1, progress=False)
+    assert not np.array_equal(model.params["encoder_W1"], snapshot["encoder_W1"])
+    assert np.array_equal(snapshot.vector, VAE(**SMALL).params.vector)
+
+
+def test_a_wrong_shape_among_many_changes_nothing():
+    model = VAE(**SMALL)
+    wrong = {**{name: value + 1 for name, value in model.params.items()}, "decoder_b3": np.zeros(6)}
+    with pytest.raises(ValueError, match=r"decoder_b3 has the shape \(7,\).*\(6,\)"):
+        model.params = wrong
+    assert np.array_equal(model.params.vector, VAE(**SMALL).params.vector)
+    with pytest.raises(ValueError, match="names encoder_W1.*; got None"):
+        model.params = None
+
+
+def test_hyperparameters_change_together_or_not_at_all():
+    model = CapacityVAE(**SMALL, gamma=2.0, capacity=1.0)
+    with pytest.raises(ValueError, match="capacity"):
+        model.set(gamma=5, capacity=-1)
+    assert (model.gamma, model.capacity) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "given, words", [({"encoder_W1": np.zeros((), np.float32)}, "encoder_W1"), ({"s": 0.0}, "s is 0.0"), ({"s": np.zeros(())}, "float32")]
+)  # fmt: skip
+def test_a_likelihoods_own_parameters_have_names_and_dtype_of_the_model(given, words):
+    class Odd(Bernoulli):
+        name = None
+
+        def initial_params(self, dtype):
+            return given
+
+    with pytest.raises(ValueError, match=f"Odd.initial_params.*{words}|{words}"):
+        VAE(**SMALL, likelihood=Odd())
+
+
+def test_an_empty_batch_is_no_error():
+    model = VAE(**SMALL)
+    assert model.encode(np.zeros((0, 7)))[0].shape == (0, 3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vae_from_scratch.mlp import NamedVector
 from vae_from_scratch import SGD, Adagrad, Adam
 from vae_from_scratch.optimizers import prior_gradient
 
@@ -97,3 +98,16 @@ def test_an_eps_that_is_zero_in_the_dtype_is_refused(optimizer):
     for _ in range(3):
         optimizer.step(wide, {"W": np.array([0.0, 1.0, -1.0])}, state)
     assert np.isfinite(wide["W"]).all()
+
+
+def test_gradients_in_another_order_move_the_right_parameters():
+    rng = np.random.default_rng(0)
+    start = {"W": rng.normal(size=(2, 3)), "b": rng.normal(size=3), "A": rng.normal(size=(3, 2))}
+    grads = {name: rng.normal(size=value.shape) for name, value in start.items()}
+    moved = []
+    for order in (list(start), sorted(start)):
+        params = NamedVector(start)
+        adam = Adam(0.1)
+        adam.step(params, NamedVector({name: grads[name] for name in order}), adam.initial_state(params))
+        moved.append(dict(params))
+    assert all(np.array_equal(moved[0][name], moved[1][name]) for name in start)

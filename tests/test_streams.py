@@ -32,6 +32,12 @@ def test_no_seed_of_a_users_own_gives_a_stream_of_the_package(key, seed):
     assert words(stream(key[0], key[1], *key[2])) != words(np.random.default_rng(entropy))
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_what_a_user_spawns_is_no_stream_of_the_package(seed):
+    spawned = [words(generator) for generator in np.random.default_rng(seed).spawn(2 * len(USES))]
+    assert not [use for use in USES if words(stream(use, seed)) in spawned]
+
+
 def test_a_list_of_numbers_as_a_seed_would_repeat_itself():
     assert words(np.random.default_rng(7)) == words(np.random.default_rng([7, 0]))  # so fit once replayed the weights
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, training
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, optimizers, training
 from vae_from_scratch.engine.batches import fetch
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -285,7 +285,13 @@ def logged(kept):
 
         return VAE(64, hidden=(8,), latent_dim=2), Watching()
 
+    def on_a_network():
+        model = VAE(64, hidden=(8,), latent_dim=2)
+        model.decoder.backward = keep(model.decoder.backward, lambda arguments, _: arguments[-1])
+        return model, Adam()
+
     return {
+        "backward of a network": on_a_network,
         "loss_and_grads on the instance": lambda: on_the_instance("loss_and_grads", lambda _, result: result[1]),
         "backward on the instance": lambda: on_the_instance("backward", lambda arguments, _: arguments[-1]),
         "a subclass": lambda: (Overridden(64, hidden=(8,), latent_dim=2), Adam()),
@@ -300,6 +306,29 @@ def test_nobody_who_holds_a_gradient_sees_it_change(name):
     model, optimizer = logged(kept)[name]()
     fit(model, datasets.digits(), optimizer, epochs=1, progress=False)
     assert len({id(grads.vector) for grads in kept}) == len(kept) == 15
+
+
+def test_a_logger_that_comes_with_an_update_rule_or_a_pair_sees_no_change_either(monkeypatch):
+    for module, name in ((optimizers, "adam_update"), (ops, "dense_backward_params")):
+        kept, plain = [], getattr(module, name)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                module, name, lambda *arguments, **more: kept.append(arguments[1]) or plain(*arguments, **more)
+            )
+            fit(VAE(64, hidden=(8,), latent_dim=2, backend="numpy"), datasets.digits(), epochs=1, progress=False)
+        assert len({array.__array_interface__["data"][0] for array in kept}) == len(kept)
+
+
+def test_what_nothing_writes_holds_no_gradient_of_the_step_before():
+    class More(VAE):
+        name = None
+
+        def initial_params(self, rng):
+            return {**super().initial_params(rng), "unused": np.ones(3, np.float32)}
+
+    m = More(64, hidden=(8,), latent_dim=2)
+    fit(m, datasets.digits(), SGD(0.1), epochs=1, weight_decay=True, progress=False)
+    np.testing.assert_allclose(m.params["unused"], (1 - 0.1 / 1500) ** 15, rtol=1e-5)  # decay alone, once a step
 
 
 def test_no_gradient_stays_in_memory_after_a_run():
@@ -344,3 +373,85 @@ def test_a_drawn_data_set_is_looked_at_from_end_to_end():
     bright = FactorDataset("bright", lambda f: np.repeat(f[:, :1] * 1.0, 9, axis=1), ("brightness", "x"), (4, 200), (3, 3))
     with pytest.raises(ValueError, match="from 0 to 3"):
         fit(VAE(9, hidden=(8,), latent_dim=2), bright, epochs=1, progress=False)
+
+
+class Frame:
+    """What a DataFrame does: its items are columns, and it can become an array."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, columns):
+        return self.x[:, columns]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.x, dtype)
+
+
+@pytest.mark.parametrize(
+    "kind", [Frame, lambda x: x.tolist(), tuple, np.ma.masked_invalid, lambda x: np.asfortranarray(x)],
+    ids=["DataFrame", "list", "tuple", "masked array without masked values", "Fortran order"],
+)  # fmt: skip
+def test_whatever_holds_an_array_trains_as_the_array(kind):
+    x = np.random.default_rng(0).uniform(size=(7, 7))  # square, so that a column could be taken for a row
+    models = [model(), model()]
+    for m, data in zip(models, (x, kind(x))):
+        fit(m, data, batch_size=3, epochs=2, x_valid=data, progress=False)
+        evaluate(m, data)
+    assert same(*models)
+
+
+def test_bytes_as_floats_under_a_gaussian_are_told_to_be_rescaled():
+    x = 255 * np.random.default_rng(0).uniform(size=(12, 7))
+    with pytest.warns(UserWarning, match="values up to 25.*x / 255"):
+        fit(model(likelihood="gaussian"), x, batch_size=4, epochs=1, progress=False)
+
+
+def test_binary_images_of_bytes_do_not_depend_on_the_batches():
+    data = datasets.dataset.Dataset("b", np.random.default_rng(0).integers(0, 256, (90, 49), np.uint8), (7, 7), scale=255)
+    m = model(data_dim=49)
+    whole = evaluate(m, data, binarize="dynamic", batch_size=90)
+    for batch_size in (1, 7, 50):
+        assert evaluate(m, data, binarize="dynamic", batch_size=batch_size).recon_nll == pytest.approx(whole.recon_nll)
+
+
+@pytest.mark.parametrize("how", ["threshold", "dynamic"])
+@pytest.mark.parametrize("bad", [255.0, np.nan, -0.5])
+def test_binarisation_hides_no_bad_value(how, bad):
+    x = np.full((20, 7), 0.5)
+    x[11, 3] = bad
+    with pytest.raises(ValueError, match="NaN|values from"):
+        evaluate(model(), x, binarize=how)
+    with pytest.raises(ValueError, match="NaN|values from"):
+        fit(model(), x, batch_size=5, epochs=1, binarize=how, progress=False)
+
+
+def test_a_data_set_that_changes_what_it_hands_out_is_asked_for_it():
+    class Inverted(datasets.dataset.Dataset):
+        def __getitem__(self, indices):
+            return 1 - super().__getitem__(indices)
+
+    m, _ = recorded(Inverted("i", np.full((40, 7), 250, np.uint8), (1, 7), scale=255), binarize="dynamic", epochs=1)
+    assert np.concatenate([batch for batch, *_ in m.seen]).mean() < 0.1
+
+
+def test_validation_data_cannot_end_a_run():
+    x = np.random.default_rng(0).uniform(size=(20, 7))
+    history = fit(model(likelihood="gaussian"), x, batch_size=5, epochs=2, x_valid=25 * x, progress=False)
+    assert len(history["valid_loss"]) == 2
+
+
+def test_without_a_checkpoint_a_model_need_not_keep_its_arguments(tmp_path):
+    class Mine(VAE):
+        name = None
+
+        def __init__(self, example):
+            super().__init__(example.shape[1], (6,), 3)
+
+    x = np.random.default_rng(0).uniform(size=(20, 7))
+    fit(Mine(x), x, batch_size=5, epochs=1, progress=False)
+    with pytest.raises(TypeError, match="Mine must keep its argument example as self.example"):
+        fit(Mine(x), x, batch_size=5, epochs=1, progress=False, checkpoint=tmp_path / "c")

@@ -1,5 +1,6 @@
 """Promise: what a user defines in a file of their own works everywhere, without an edit to the package."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import user_file
 
-from vae_from_scratch import SGD, VAE, Adam, cli, datasets, fit, gradcheck, load, save
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, Gaussian, cli, datasets, fit, gradcheck, load, save
 from vae_from_scratch.evaluation import evaluate, log_likelihood
 
 RNG = np.random.default_rng(0)
@@ -131,3 +132,58 @@ def test_a_score_of_ones_own_is_drawn_and_shown(tmp_path, monkeypatch, capsys):
     assert cli.main("score r --score correlation --repeats 2 --points 200 --quiet".split()) == 0
     printed = capsys.readouterr().out
     assert "largest correlation" in printed and "row" in printed and (tmp_path / "r/figures/scores.png").exists()
+
+
+def test_arguments_of_every_parent_are_kept(tmp_path):
+    class Loud(VAE):
+        def __init__(self, *args, loud=1, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loud = loud
+
+    class Both(Loud, BetaVAE):
+        pass
+
+    class Shifted(Gaussian):
+        name = "shifted"
+
+        def __init__(self, sigma=1.0, mean="linear", shift=1.0):
+            super().__init__(sigma, mean)
+            self.shift = shift
+
+    model = Both(7, (6,), 3, beta=7.0, loud=3, likelihood=Shifted("learned", "sigmoid", shift=3.0))
+    save(model, tmp_path / "m.npz")
+    again = load(tmp_path / "m.npz")
+    assert (again.beta, again.loud, again.likelihood.shift, again.likelihood.sigma) == (7.0, 3, 3.0, "learned")
+
+
+def test_save_refuses_what_load_would_change(tmp_path):
+    class Doubled(VAE):
+        def __init__(self, data_dim, strength=1.0):
+            super().__init__(data_dim, (6,), 3)
+            self.strength = 2 * strength
+
+    with pytest.raises(ValueError, match="strength would be 4.0 and is 2.0"):
+        save(Doubled(7), tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_two_players_can_be_copied():
+    model = MODELS["a second network"]()
+    twin = copy.deepcopy(model)
+    fit(model, X, **SETTINGS)
+    assert not same(model, twin)
+    fit(twin, X, **SETTINGS)
+    assert same(model, twin)
+
+
+def test_tuples_and_numpys_numbers_among_the_arguments_are_resumed(tmp_path):
+    class Scaled(Gaussian):
+        name = "scaled"
+
+        def __init__(self, scales=(1.0, 3.0)):
+            super().__init__()
+            self.scales = scales
+
+    options = {**SETTINGS, "checkpoint": tmp_path}
+    fit(BetaVAE(7, (6,), 3, likelihood=Scaled(), beta=np.float32(2)), X, **options)
+    fit(BetaVAE(7, (6,), 3, likelihood=Scaled(), beta=2.0), X, **{**options, "epochs": 4}, resume=True)

@@ -159,9 +159,13 @@ class Critic:
     """Tells codes z of the model from draws of the prior: cross-entropy over the two kinds.  Has parameters of its own."""
 
     def __init__(self, model):
-        self.model, self.ops = model, model.ops
+        self.model = model
         self.network = MLP("critic", (model.latent_dim, 4, 2), "tanh")
         self.params = NamedVector(self.network.initial_params(np.random.default_rng([model.seed, 1]), "glorot", model.dtype))
+
+    @property
+    def ops(self):
+        return self.model.ops
 
     def run(self, z):
         """Layers, and minus log softmax for either kind: (N,), (N,)."""

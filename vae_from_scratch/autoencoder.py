@@ -3,14 +3,14 @@
 import numpy as np
 
 from .base import EncoderDecoder, Saved, Terms
-from .engine import require
 
 
 class Autoencoder(EncoderDecoder):
     """A deterministic code z for every x.  Arguments: see EncoderDecoder.
 
     >>> model = Autoencoder(data_dim=64, hidden=(32,), latent_dim=2)
-    >>> x = np.random.default_rng(0).uniform(size=(5, 64))
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(size=(5, 64))
     >>> terms, grads = model.loss_and_grads(x)
     >>> model.encode(x).shape, model.reconstruct(x).shape
     ((5, 2), (5, 64))
@@ -25,8 +25,9 @@ class Autoencoder(EncoderDecoder):
         z = enc[-1]
         dec = self.decoder.forward(ops, params, z)
         recon_nll = self.likelihood.forward(ops, params, dec[-1], x)
-        loss = recon_nll_mean = ops.batch_mean(recon_nll)
-        return Terms(loss, recon_nll_mean, self.dtype.type(0), recon_nll, np.zeros_like(recon_nll)), Saved(enc, dec)
+        loss = ops.batch_mean(recon_nll)
+        no_kl, no_kl_each = self.dtype.type(0), np.zeros_like(recon_nll)
+        return Terms(loss, loss, no_kl, recon_nll, no_kl_each), Saved(enc, dec)
 
     def backward(self, x, saved, grads):
         """Eq. (AE.2): forward, read from its last line to its first.  Fills grads."""
@@ -42,5 +43,4 @@ class Autoencoder(EncoderDecoder):
 
     def encode(self, x) -> np.ndarray:
         """The code of x (N, D): z (N, Z)."""
-        x = require.rows("x", x, self.data_dim, self.dtype)
-        return self.encoder.forward(self.ops, self.params, x)[-1]
+        return self.encoder.forward(self.ops, self.params, self.checked(x))[-1]

@@ -1,4 +1,4 @@
-"""What the models share and no mathematics needs repeating: construction, noise, decoding; engine/plumbing.py has the rest."""
+"""Code that the models share: construction, noise, decoding.  engine/plumbing.py has what is no part of the argument."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Terms(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What forward leaves for backward: the layers of both networks, inputs first and outputs last; q(z|x), its z and KL."""
+    """What forward saves for backward: the layers of both networks, inputs first and outputs last; q(z|x), its z and KL."""
 
     enc: list
     dec: list
@@ -62,14 +62,14 @@ class EncoderDecoder(Plumbing):
     seed : of the initial parameters
     dtype : of the parameters and of everything computed: "float32", "float64", "longdouble"
     backend : which implementation of the pairs runs: "numba" (kernels.py, fast) or "numpy" (ops.py, the one to read)
-    decoder_hidden, decoder_activation : the decoder's, where they differ from the encoder's mirrored
+    decoder_hidden, decoder_activation : the decoder's, if not the encoder's, its widths reversed
     init : "glorot" (uniform, with zero biases) or "normal" (every weight and bias ~ N(0, 0.01^2))
 
     Raises ValueError or TypeError, naming the argument, what was expected and how to mend it.
     """
 
     name: str | None = None
-    forward: Callable  # (x, *noise) -> Terms, Saved
+    forward: Callable  # (x, *noise) -> Terms, Saved; these three are defined by subclasses
     backward: Callable  # (x, *noise, saved, grads): fills grads
     encode: Callable  # x -> z, or mu and logvar
     outputs_per_latent = 1  # what the encoder outputs for each latent: z, or mu and logvar
@@ -98,7 +98,7 @@ class EncoderDecoder(Plumbing):
         decoder_widths = (self.latent_dim, *self.decoder_hidden, self.likelihood.outputs(self.data_dim))
         self.encoder = MLP("encoder", encoder_widths, self.activation)
         self.decoder = MLP("decoder", decoder_widths, self.decoder_activation)
-        self.likelihood_params = dict.fromkeys(self.likelihood.initial_params(self.dtype))
+        self.likelihood_params = require.own_params(self.likelihood, self.dtype, self.encoder, self.decoder)
         self.params = NamedVector(self.initial_params(stream("weights", self.seed)))
 
     def initial_params(self, rng):
@@ -116,7 +116,7 @@ class EncoderDecoder(Plumbing):
         return ()
 
     def draw_noise(self, n: int, rng: np.random.Generator) -> tuple:
-        """Arrays ~ N(0, 1) of noise_shapes(n): the only randomness there is."""
+        """Arrays ~ N(0, 1) of noise_shapes(n): the only randomness in the loss."""
         return tuple(normal(require.rng(rng), shape, self.dtype) for shape in self.noise_shapes(n))
 
     def loss(self, x, *noise) -> Terms:
@@ -128,7 +128,7 @@ class EncoderDecoder(Plumbing):
 
         Returns Terms, and gradients with the names and shapes of params: new arrays, unless out says where they go.
         """
-        x, *noise = self.batch(x, noise)
+        x, *noise = self.batch(x, noise, looked_at=out is not None)  # fit, which passes out, has looked at all of x
         terms, saved = self.forward(x, *noise)
         grads = self.params.zeros_like() if out is None else out
         self.backward(x, *noise, saved, grads)
@@ -144,7 +144,7 @@ class EncoderDecoder(Plumbing):
 
     def decode(self, z) -> np.ndarray:
         """E[x|z]: z (N, Z), returns (N, D)."""
-        z = require.rows("z", z, self.latent_dim, self.dtype)
+        z = require.codes("z", z, self.latent_dim, self.dtype)
         return self.likelihood.mean(self.ops, self.params, self.decoder.forward(self.ops, self.params, z)[-1])
 
     def reconstruct(self, x) -> np.ndarray:

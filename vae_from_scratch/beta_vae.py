@@ -1,6 +1,6 @@
-"""The beta-VAE (Higgins et al. 2017): the last term of the loss is opened.  derivations/10-beta-vae.md.
+"""The beta-VAE (Higgins et al. 2017): the KL term becomes a penalty.  derivations/10-beta-vae.md.
 
-Diff this file against the one before it: what differs is what the mathematics adds.
+Compare it with vae.py, by `diff vae.py beta_vae.py`: what differs is mostly what the mathematics adds.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from .base import Likelihood, PenaltyGrads, Saved, Terms
 from .vae import VAE
 
 
-class PenaltyVAE(VAE):
-    """loss = mean recon_nll + penalty(kl, mu, logvar, z): an objective says the penalty and its gradient.
+class PenaltyVAE(VAE):  # encode and the noise are inherited
+    """loss = mean recon_nll + penalty(kl, mu, logvar, z); subclasses define the penalty and its gradient.
 
-    penalty_forward(kl, mu, logvar, z), kl (N,), the others (N, Z), returns a number: the price of the whole batch.
-    penalty_backward(dpenalty, kl, mu, logvar, z) returns PenaltyGrads.
+    penalty_forward(kl, mu, logvar, z), kl (N,), the others (N, Z), returns a number for the whole batch.
+    penalty_backward(dpenalty, kl, mu, logvar, z), dpenalty the upstream gradient, returns PenaltyGrads (base.py).
     """
 
-    name: str | None = None
+    name: str | None = None  # type: ignore[assignment]
 
     def forward(self, x, eps):
         """Eq. (PEN.1).  x (N, D), eps (N, Z).  Returns Terms and Saved."""
@@ -64,7 +64,7 @@ class BetaVAE(PenaltyVAE):
     """
 
     name = "beta-vae"
-    hyperparameters = {"beta": 0}
+    hyperparameters = {"beta": 0}  # name: smallest legal value
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

@@ -6,25 +6,26 @@ To add one: a pair (in ops.py, or in a file of your own) and a Likelihood with t
 import numpy as np
 
 from .engine import require
-from .engine.registry import arguments, register
+from .engine.registry import kept, register
 
-LIKELIHOODS = {}  # name: class, entered when the class is defined
+LIKELIHOODS = {}  # name: class; filled in when a class is defined
 
 
 class Likelihood:
-    """What may be said of a likelihood beside its forward, backward and mean."""
+    """Defaults that likelihoods share; each has a forward, a backward and a mean besides."""
 
     unit_interval = False  # whether data must lie in [0, 1]
     is_density = True  # whether it is normalised over x, so that an ELBO can be built on it
     advice = ""  # what to try when training diverges in this term, after "try a smaller learning rate"
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
         register(LIKELIHOODS, cls)
 
     @property
     def config(self):
         """The name, and the constructor's arguments, which are attributes of the same names."""
-        return {"name": self.name, **{name: getattr(self, name) for name in arguments(type(self))}}
+        return {"name": self.name, **kept(self, mean="mean_activation")}
 
     def outputs(self, data_dim):
         """How many numbers the decoder outputs for D pixels."""
@@ -59,7 +60,7 @@ class Gaussian(Likelihood):
 
     sigma: a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output).
     mean: "linear", or "sigmoid" to keep x_mean within (0, 1) (Kingma and Welling's Frey faces: per-pixel, sigmoid).
-    A variance that is learned may have no best value, the density then grows without bound: note 6.
+    A learned variance may have no optimum: the density can grow without bound (note 6).  Eqs. GAUSS.1 to GAUSS.3.
     """
 
     name = "gaussian"
@@ -71,10 +72,6 @@ class Gaussian(Likelihood):
     def __init__(self, sigma: float | str = 1.0, mean: str = "linear"):
         self.sigma = require.number_or("sigma", sigma, ("learned", "per-pixel"), above=0)
         self.mean_activation = require.choice("mean", mean, ("linear", "sigmoid"))
-
-    @property
-    def config(self):
-        return {"name": self.name, "sigma": self.sigma, "mean": self.mean_activation}
 
     def outputs(self, data_dim):
         return 2 * data_dim if self.sigma == "per-pixel" else data_dim

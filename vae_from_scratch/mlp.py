@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .engine import require
+
 INITS = ("glorot", "normal")
 
 
@@ -13,7 +15,7 @@ class NamedVector(dict):
 
     def __init__(self, arrays, vector=None):
         self.vector = np.concatenate([np.ravel(array) for array in arrays.values()]) if vector is None else vector
-        start = 0
+        self.names, start = tuple(arrays), 0
         for name, array in arrays.items():
             super().__setitem__(name, self.vector[start : start + array.size].reshape(array.shape))
             start += array.size
@@ -22,21 +24,29 @@ class NamedVector(dict):
         """The same names and shapes on a vector of zeros."""
         return NamedVector(self, np.zeros_like(self.vector))
 
+    def copy(self):
+        return NamedVector(self)
+
+    def __setattr__(self, name, value):
+        if name in vars(self):  # vector = ... as well
+            self.vector[...] = value
+        else:
+            super().__setattr__(name, value)
+
     def __setitem__(self, name, value):
-        self[name][...] = value
+        self.update({name: value})
 
     def update(self, *arrays, **more):
-        for name, value in dict(*arrays, **more).items():
-            self[name] = value
+        for name, value in require.of_shapes(self, dict(*arrays, **more)).items():
+            self[name][...] = value
 
     def __ior__(self, arrays):  # type: ignore[misc]
-        self.update(arrays)
-        return self
+        return self.update(arrays) or self
 
     def refuse(self, *_):
-        raise TypeError("nothing can be added or taken away: names and shapes stay as they are; assign new values instead")
+        raise TypeError("parameters cannot be added or removed: names and shapes stay as they are; assign new values instead")
 
-    __delitem__ = setdefault = pop = popitem = clear = refuse
+    __delitem__ = setdefault = pop = popitem = clear = refuse  # what would change the set of names
 
     def __reduce__(self):
         return NamedVector, (dict(self),)  # a copy is one vector again
@@ -82,7 +92,7 @@ class MLP:
         dh = dy
         for l in reversed(range(len(self.names))):
             (W, b), activation = self.names[l], self.activations[l]
-            if l == 0 and not need_dx:
+            if l == 0 and not need_dx:  # the first layer: nobody asks for the gradient in x
                 ops.dense_act_backward_params(dh, h[0], h[1], activation, out=(grads[W], grads[b]))
                 return None
             dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation, out=(grads[W], grads[b]))

@@ -7,7 +7,6 @@ one optimizer may serve many models and a state can be saved.  Updates happen in
 import numpy as np
 
 from .engine import require
-from .mlp import NamedVector
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
@@ -62,7 +61,8 @@ class Optimizer:
             lr = require.number(f"lr({state['t']})", lr(state["t"]), least=0)
         state["t"] += 1
         stores = [params, grads, *(state[slot] for slot in self.slots)]
-        if all(isinstance(store, NamedVector) for store in stores):  # entry by entry alike, so all at once
+        names = [getattr(store, "names", None) for store in stores]
+        if names[0] is not None and names.count(names[0]) == len(names):  # vectors in one order, so all at once
             self.update(*(store.vector for store in stores), state["t"], lr, kernels)
         else:
             for name in params:

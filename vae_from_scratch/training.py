@@ -1,4 +1,4 @@
-"""One training loop for every model; it knows no model's inside and holds no mathematics."""
+"""One training loop for every model; it knows nothing of a model's internals and holds no mathematics."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .engine import require
-from .engine.bars import tqdm
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
 from .engine.registry import ours
@@ -33,8 +32,8 @@ def fit(
         x_valid is evaluated after every epoch on random streams of its own, so that looking never changes training.
     optimizer : SGD, Adagrad or Adam
         Adam(lr=1e-3) unless given.  For a model with several players one for all, or a dict with one for each.
-    batch_size : of which the last of an epoch may fall short; its gradient is the mean over what it has
-    epochs : passes over x, each in a fresh random order; with resume, None is what the run was to have
+    batch_size : the last batch of an epoch may be smaller; its gradient is the mean over that batch
+    epochs : passes over x, each in a fresh random order; with resume, None is the number that the run was started with
     seed : of the order, the noise and the binarisation: the same seed gives the same bits
     binarize : {"none", "threshold", "dynamic"}; "dynamic" draws fresh binary images for every batch
     schedule : step (0, 1, ...) -> hyperparameters of the model for that step, such as {"beta": 2.0}
@@ -51,8 +50,8 @@ def fit(
     Returns
     -------
     dict of lists, one entry per epoch done; Ctrl-C waits for the end of a step and, without a checkpoint, returns here
-        epoch, steps, examples, seconds; loss, recon_nll, kl: means over the epoch's examples, in nats, as they
-        were met (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
+        epoch, steps, examples, seconds; loss, recon_nll, kl: means over the epoch's examples, in nats, each at
+        the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
         kl_per_latent (Z,) on x_valid, or on a part of x, at the epoch's end.
 
     Raises
@@ -72,21 +71,22 @@ def fit(
     upcoming, seed = require.training(schedule, callback, callback_at), require.seed(seed)
     checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
     optimizer = Adam() if optimizer is None else optimizer
-    optimizers = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume)
+    x, x_valid = require.array("x", x), require.array("x_valid", x_valid)
+    how = binarize, weight_decay, resume
+    optimizers, batch_size, epochs = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, *how)
     players, n = model.players, len(x)
 
-    run = Run(model, optimizers, n, batch_size, seed, scheduled=schedule is not None)
+    run = Run(model, optimizers, n, batch_size, seed, schedule is not None, x_valid is not None)
     settings = settings_of(
-        model, optimizers, x, x_valid, schedule,
+        model, optimizers, x, x_valid, schedule, checkpoint,
         batch_size=batch_size, seed=seed, binarize=binarize, weight_decay=bool(weight_decay), epochs=epochs,
     )  # fmt: skip
     some = FirstRows(x, min(GLIMPSE, n))
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
-    reuse = {name: {} for name in players}  # where the next gradients go, if nobody can hold the last ones
+    reuse = {name: {} for name in players}  # the last gradients' memory, unless user code may still hold them
     keeper = Keeper(run, checkpoint, checkpoint_seconds, settings, resume)
-    steps = functools.partial(tqdm, unit="step", disable=not progress)
     # the keeper looks for what is not finite, so NumPy need not warn
-    with keeper, steps(total=keeper.steps, initial=run.step) as bar, np.errstate(all="ignore"):
+    with keeper, keeper.bar(progress) as bar, np.errstate(all="ignore"):
         upcoming = [at for at in upcoming if at > run.examples]
         while run.epoch <= keeper.epochs:
             own = {name: ours(player, optimizers[name]) for name, player in players.items()}
@@ -95,26 +95,26 @@ def fit(
                 batch = fetch(x, order[first : first + batch_size], binarize, run.rngs["binarize"])
                 if schedule is not None:
                     model.set(**require.hyperparameters(schedule(run.step)))
-                if run.limit is None:
+                if run.limit is None:  # the loss before training, to know divergence by
                     run.expect(look(some))
                 noise, taken = model.draw_noise(len(batch), run.rngs["noise"]), {}
                 for name, player in players.items():  # all gradients at the same parameters
                     taken[name] = player.loss_and_grads(batch, *noise, **reuse[name])
-                keeper.judge(batch, taken)
+                keeper.judge(batch, taken)  # raises if something is not finite
                 for name, (_, grads) in taken.items():
                     if weight_decay:
                         prior_gradient(players[name].params, grads, n)
                     optimizers[name].step(players[name].params, grads, run.states[name], model.ops)
                     reuse[name] = {"out": grads} if own[name] else {}
                 run.count(len(batch), [terms for terms, _ in taken.values()])
-                del taken, grads  # or there were two sets of them in the next step
+                del taken, grads  # or two sets of gradients would exist in the next step
                 while callback is not None and upcoming and run.examples >= upcoming[0]:
                     callback(model, upcoming.pop(0))
                 bar.update()
                 keeper.after_step()
             seen = look(some if x_valid is None else x_valid)
             keeper.judge_epoch(some, seen)
-            row = run.next_epoch(seen, valid=x_valid is not None)
+            row = run.next_epoch(seen)
             bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}", refresh=False)
             keeper.after_epoch(last=run.epoch > keeper.epochs)
     return run.history

@@ -1,12 +1,11 @@
 """The variational autoencoder: x -> q(z|x) -> z -> p(x|z).  derivations/02 to 07.
 
-Diff this file against the one before it: what differs is what the mathematics adds.
+Compare it with autoencoder.py, by `diff autoencoder.py vae.py`: what differs is mostly what the mathematics adds.
 """
 
 import numpy as np
 
 from .base import EncoderDecoder, Saved, Terms
-from .engine import require
 
 
 class VAE(EncoderDecoder):
@@ -21,7 +20,7 @@ class VAE(EncoderDecoder):
     ((5, 64), (3, 64))
     """
 
-    name: str | None = "vae"
+    name = "vae"
     outputs_per_latent = 2  # mu and logvar, side by side
     variational = True
 
@@ -30,7 +29,7 @@ class VAE(EncoderDecoder):
         return ((n, self.latent_dim),)
 
     def forward(self, x, eps):
-        """Eq. (VAE.1): loss = mean recon_nll + mean kl, minus the ELBO.  x (N, D), eps (N, Z).  Returns Terms and Saved."""
+        """Eq. (VAE.1): loss = mean recon_nll + mean kl, the negative ELBO.  x (N, D), eps (N, Z).  Returns Terms and Saved."""
         ops, params, Z = self.ops, self.params, self.latent_dim
         enc = self.encoder.forward(ops, params, x)
         mu, logvar = enc[-1][:, :Z], enc[-1][:, Z:]
@@ -63,6 +62,5 @@ class VAE(EncoderDecoder):
 
     def encode(self, x) -> tuple[np.ndarray, np.ndarray]:
         """q(z|x) of x (N, D): mu, logvar, both (N, Z)."""
-        x = require.rows("x", x, self.data_dim, self.dtype)
-        out = self.encoder.forward(self.ops, self.params, x)[-1]
+        out = self.encoder.forward(self.ops, self.params, self.checked(x))[-1]
         return out[:, : self.latent_dim], out[:, self.latent_dim :]

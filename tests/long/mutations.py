@@ -135,8 +135,9 @@ def readers(folder):
     run = {"optimizer": Adam(), "batch_size": 6, "epochs": 3, "x_valid": x[:5], "progress": False}
     fit(model, x, **run, checkpoint=folder, checkpoint_seconds=0)
     settings = checkpoints.settings_of(
-        model, {"model": run["optimizer"]}, x, x[:5], None, batch_size=6, seed=0, binarize="none", weight_decay=False, epochs=3
-    )
+        model, {"model": run["optimizer"]}, x, x[:5], None, folder,
+        batch_size=6, seed=0, binarize="none", weight_decay=False, epochs=3,
+    )  # fmt: skip
 
     def resume(path):
         state = checkpoints.Run(

@@ -186,7 +186,7 @@ def new_folder(path, config):
 
     Gone again if nothing came of it.
     """
-    taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdigit()]
+    taken = [int(folder.name) for folder in Path("runs").glob("*") if folder.name.isdecimal()]
     folder = Path(path or f"runs/{max(taken, default=0) + 1:03d}")
     with contextlib.ExitStack() as stack:
         while True:

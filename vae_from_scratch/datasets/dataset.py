@@ -1,6 +1,7 @@
 """What every data set here is: rows handed out as floats in [0, 1], and where its files are found."""
 
 import functools
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine import files, require
+from ..engine.batches import take
 
 SPLITS = ("train", "test")
 
@@ -17,9 +19,10 @@ SPLITS = ("train", "test")
 class Dataset:
     """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).
 
-    They are stored as they came, and divided by scale when asked for.
-    Attributes: name; image_shape (rows, columns) with D = rows * columns; labels (n,) or None; binary, whether all
-    values are 0 or 1.
+    values: n rows or n images in an array, or in what has values[indices], as a memory map or an array of h5py or zarr.
+    They stay as and where they are, and are divided by scale when asked for.
+    Attributes: name; image_shape (rows, columns), or (rows, columns, 3) in colour, with D their product; labels (n,) or
+    None; binary, whether all values are 0 or 1.
     """
 
     def __init__(
@@ -32,21 +35,25 @@ class Dataset:
         labels: np.ndarray | None = None,
         binary: bool = False,
     ) -> None:
+        values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
         self.scale, self.labels, self.binary = np.float32(scale), labels, binary
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.values) if hasattr(self.values, "__len__") else self.values.shape[0]  # as of zarr
 
     def __getitem__(self, indices: Any) -> npt.NDArray[np.float32]:
-        rows = np.asarray(self.values[indices], np.float32)
+        rows = np.asarray(take(self.values, indices), np.float32)
+        axes = getattr(self.values, "ndim", 2) - 1  # of one example
+        rows = rows.reshape(*rows.shape[: rows.ndim - axes], -1) if axes > 1 else rows
         return rows if self.scale == 1 else rows / self.scale
 
     @functools.cached_property
-    def counts(self):
+    def holds_counts(self) -> bool:
         """Whether values are bytes from 0 to scale, so that dynamic binarisation can be exact with a byte a pixel."""
-        return (
-            isinstance(self.values, np.ndarray)
+        return bool(
+            type(self).__getitem__ is Dataset.__getitem__  # not where a subclass hands out something else
+            and isinstance(self.values, np.ndarray)
             and self.values.dtype == np.uint8
             and 2 <= self.scale <= 255
             and self.values.max(initial=0) <= self.scale == int(self.scale)
@@ -55,12 +62,12 @@ class Dataset:
     @property
     def trusted(self) -> bool:
         """Whether no value can be out of order: bytes from 0 to scale, or images that this package draws by formula."""
-        return self.counts or getattr(self.values, "trusted", False)
+        return self.holds_counts or getattr(self.values, "trusted", False)
 
     @property
     def data_dim(self) -> int:
         """D."""
-        return self.image_shape[0] * self.image_shape[1]
+        return math.prod(self.image_shape)
 
     def subset(self, rows: Any) -> "Dataset":
         """The examples of these rows (a slice, indices or a mask), as a Dataset."""
@@ -76,8 +83,20 @@ class Dataset:
 
 def every_tenth(data: Dataset, split: str) -> Dataset:
     """A split for data that come without one: rows 9, 19, 29, ... are the test split, the others train."""
-    is_test = np.arange(len(data)) % 10 == 9
-    return data.subset(np.flatnonzero(is_test if require.choice("split", split, SPLITS) == "test" else ~is_test))
+    return data.subset(rows_of(len(data), split))
+
+
+def rows_of(n: int, split: str) -> npt.NDArray[np.integer]:
+    """Which of n rows every_tenth gives to a split."""
+    is_test = np.arange(n) % 10 == 9
+    return np.flatnonzero(is_test if require.choice("split", split, SPLITS) == "test" else ~is_test)
+
+
+def all_binary(values: np.ndarray, one: int = 1) -> bool:
+    """Whether every value is 0 or one; looked at in parts, so that it takes little memory beside them."""
+    step = max(1, 2**20 // max(1, values[:1].size))
+    parts = (values[start : start + step] for start in range(0, len(values), step))
+    return all(((part == 0) | (part == one)).all() for part in parts)
 
 
 def folders() -> list[Path]:
@@ -90,11 +109,16 @@ def folders() -> list[Path]:
     return ([Path(named)] if named else []) + [cache / "vae_from_scratch"]
 
 
-def find(name: str, url: str | None = None, checksum: str | None = None) -> Path:
-    """The path of a data file such as "mnist/t10k-labels-idx1-ubyte.gz", from folders() or downloaded to the cache."""
+def find(name: str, url: str | None = None, checksum: str | None = None, also: Iterable[str] = ()) -> Path:
+    """The path of a data file such as "mnist/t10k-labels-idx1-ubyte.gz", from folders() or downloaded to the cache.
+
+    also: other names that it may have there.
+    """
+    names = (name, *also)
     for folder in folders():
-        if (folder / name).is_file():
-            return folder / name
+        for path in (folder / each for each in names):
+            if path.is_file():
+                return path
     places = " or ".join(str(folder) for folder in folders())
     advice = f"put {name} below {places}, or set VAE_FROM_SCRATCH_DATA to the folder that holds it"
     if url is None:

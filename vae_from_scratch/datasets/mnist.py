@@ -1,4 +1,10 @@
-"""The MNIST family: 28 x 28 grey images with labels, 60,000 train and 10,000 test, from IDX files."""
+"""The MNIST family: 28 x 28 grey images with labels, 60,000 train and 10,000 test, from IDX files.
+
+They may lie in a data folder as NAME/FILE, or as other programs leave them: unzipped, with dots for dashes
+(train-images.idx3-ubyte), in NAME/raw, or in MNIST/raw, FashionMNIST/raw and KMNIST/raw.
+"""
+
+import warnings
 
 from ..engine import files, require
 from .dataset import SPLITS, Dataset, find
@@ -33,6 +39,16 @@ FAMILY = {  # name: where to fetch it, and the SHA-256 of the four files in the 
     ),
 }
 
+UNZIPPED = {  # SHA-256 of the four files without their gzip, where it is known
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
+ELSEWHERE = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}  # folders of torchvision
+
 
 def mnist(split: str = "train") -> Dataset:
     """Handwritten digits (LeCun, Cortes and Burges; no licence stated).  Pixels 0..255 are divided by 255."""
@@ -51,15 +67,28 @@ def kmnist(split: str = "train") -> Dataset:
 
 def _family(name, split):
     require.choice("split", split, SPLITS)
-    url, *checksums = FAMILY[name]
-    arrays = {
-        what: files.read_idx(find(f"{name}/{file}", url + file, checksum))
-        for ((part, what), file), checksum in zip(FILES.items(), checksums)
-        if part == split
-    }
-    images, labels = arrays["images"], arrays["labels"]
+    images, labels = files.read_idx(_find(name, (split, "images"))), files.read_idx(_find(name, (split, "labels")))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ValueError(
             f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together"
         )
     return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels)
+
+
+def _find(name, which):
+    # the path of one of FILES; a note if it is not the file that is known
+    url, *checksums = FAMILY[name]
+    file, k = FILES[which], list(FILES).index(which)
+    checksum, unzipped = checksums[k], UNZIPPED.get(name, (None,) * 4)[k]
+    plain = file.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    places = (name, f"{name}/raw", f"{ELSEWHERE[name]}/raw", ELSEWHERE[name])
+    first, *others = (f"{place}/{each}" for place in places for each in (file, plain, f"{dotted}.gz", dotted))
+    path = find(first, url + file, checksum, others)
+    if (path.suffix == ".gz" or unzipped) and files.sha256(path) not in (checksum, unzipped):
+        warnings.warn(
+            f"{path} is not the file of {name} that is known, whose SHA-256 begins {checksum[:12]}; it is used as it is, "
+            "and if you remove it, the known one is downloaded",
+            stacklevel=4,
+        )
+    return path

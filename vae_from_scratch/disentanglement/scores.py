@@ -1,5 +1,7 @@
 """All scores by name, each drawn several times: what the command line prints."""
 
+import zlib
+
 import numpy as np
 
 from ..engine import require, threads
@@ -32,8 +34,9 @@ def all_scores(
     results: dict = {}
     for repeat in range(repeats):
         drawing = Drawing(repeat, variational, points, least_variance, progress, without_shape)
-        for number, name in enumerate(names):
-            for title, result in SCORES[name]().draw(encode, data, stream("scores", seed, repeat, number), drawing):
+        for name in names:
+            rng = stream("scores", seed, repeat, zlib.crc32(name.encode()))  # whichever others are drawn
+            for title, result in SCORES[name]().draw(encode, data, rng, drawing):
                 results.setdefault(title, []).append(result)
     return results
 

@@ -6,20 +6,33 @@ from . import require
 from .streams import stream
 
 
-def fetch(x, indices, how, rng):
+def fetch(x, indices, how, rng, by_bytes=True):
     """The rows x[indices] (N, D) in [0, 1] as they are ("none"), as x >= 1/2 ("threshold"), or drawn with probability x.
 
     "dynamic" compares a float with a float32 drawn from [0, 1).  Of a data set that counts (whole numbers up to its
-    scale, as bytes do) it draws one byte a pixel instead, and P(pixel = 1) is count / scale exactly.
+    scale, as bytes do) training draws one byte a pixel instead, and P(pixel = 1) is count / scale exactly.
     """
-    if how == "dynamic" and getattr(x, "counts", False):
+    if how == "dynamic" and by_bytes and getattr(x, "holds_counts", False) is True:
         return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
-    rows = x[indices]
+    rows = take(x, indices)
+    if how != "none":
+        require.values("x", np.asarray(rows), True)
     if how == "threshold":
         return (rows >= 0.5).astype(rows.dtype)
     if how == "dynamic":
         return (rng.random(rows.shape, np.float32) < rows).astype(rows.dtype)
     return rows
+
+
+def take(x, indices):
+    """x[indices], also of an x that, as a data set of h5py, takes indices only if they rise and none comes twice."""
+    try:
+        return x[indices]
+    except (TypeError, ValueError, IndexError):
+        if np.ndim(indices) != 1 or np.asarray(indices).dtype.kind not in "iu" or (np.diff(indices) > 0).all():
+            raise  # the order is not what it minds
+    rows, places = np.unique(indices, return_inverse=True)
+    return np.asarray(x[rows])[places]
 
 
 def draw_counts(counts, scale, rng):
@@ -37,14 +50,19 @@ def draw_counts(counts, scale, rng):
 
 def in_order(n, batch_size):
     """Index arrays that cover 0 .. n - 1, the last as short as it must be."""
+    n, batch_size = int(n), int(batch_size)  # of NumPy's integers a sum may overflow
     return (np.arange(start, min(start + batch_size, n)) for start in range(0, n, batch_size))
 
 
 def batches(model, x, binarize, seed, batch_size):
-    """Index arrays and batches of x in order, for evaluations: with one seed the same binary images in each of them."""
+    """Index arrays and batches of x in order, for evaluations: with one seed the same binary images in each of them.
+
+    Drawn as floats, of which each pixel takes one, so that the images do not depend on the batches.
+    """
+    x = require.array("x", x)
     rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
     for indices in in_order(len(x), batch_size):
-        rows = require.rows("x", fetch(x, indices, binarize, rng), model.data_dim, model.dtype)
+        rows = require.rows("x", fetch(x, indices, binarize, rng, by_bytes=False), model.data_dim, model.dtype)
         require.values("x", rows, unit_interval, f" (within rows {indices[0]} to {indices[-1]})")
         yield indices, rows
 
@@ -54,7 +72,6 @@ class FirstRows:
 
     def __init__(self, x, n):
         self.x, self.n = x, n
-        self.counts, self.scale, self.values = (getattr(x, name, None) for name in ("counts", "scale", "values"))
 
     def __len__(self):
         return self.n

@@ -1,6 +1,7 @@
 """A training run between two steps: all that decides how it goes on, and how that is kept and taken up again."""
 
 import contextlib
+import json
 import math
 import signal
 import sys
@@ -8,10 +9,12 @@ import threading
 import time
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from . import files, require
+from .bars import tqdm
 from .streams import stream
 
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -20,8 +23,8 @@ COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  
 class Run:
     """Where a call of fit stands.  With the data and the settings this determines every later bit."""
 
-    def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False):
-        self.model, self.n, self.batch_size, self.scheduled = model, n, batch_size, scheduled
+    def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False):
+        self.model, self.n, self.batch_size, self.scheduled, self.valid = model, n, batch_size, scheduled, valid
         self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
         self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
         self.order_state = self.rngs["order"].bit_generator.state  # before this epoch's order was drawn from it
@@ -58,11 +61,11 @@ class Run:
         self.position += examples
         self.sums += np.array(found, np.float64) * examples
 
-    def next_epoch(self, seen, valid):
-        """Add the epoch to the history and go on to the next; seen: its evaluation, on data kept apart if valid."""
+    def next_epoch(self, seen):
+        """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
         row = {"epoch": self.epoch, "steps": self.step, "examples": self.examples, "seconds": self.seconds}
         row |= zip(self.columns, map(float, self.sums / self.n))
-        if valid:
+        if self.valid:
             row |= {"valid_loss": seen.loss, "valid_recon_nll": seen.recon_nll, "valid_kl": seen.kl}
         if seen.kl_per_latent is not None:
             row["kl_per_latent"] = seen.kl_per_latent
@@ -77,8 +80,8 @@ class Run:
         return _flatten(self._tree() | {"sums": self.sums})
 
     def _tree(self):
-        players = self.model.players
-        return {name: {"params": players[name].params, "optimizer": state} for name, state in self.states.items()}
+        players, states = self.model.players, self.states
+        return {"players": {name: {"params": players[name].params, "optimizer": states[name]} for name in states}}
 
     def judged(self, terms):
         """What is compared with the limit: under a schedule the scale of the loss itself moves."""
@@ -146,8 +149,13 @@ class Run:
         return then["epochs"]
 
 
-def settings_of(model, optimizers, x, x_valid, schedule, **others):
-    """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold."""
+def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
+    """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold.
+
+    Of a run that is not kept in a folder, epochs alone.
+    """
+    if folder is None:
+        return {"epochs": others["epochs"]}
     config = {name: value for name, value in model.config.items() if schedule is None or name not in model.hyperparameters}
     plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
     rules = {}
@@ -156,7 +164,7 @@ def settings_of(model, optimizers, x, x_valid, schedule, **others):
         rules[f"the {of}"] = type(optimizer).__name__
         for name, value in vars(optimizer).items():
             rules[f"the {of}'s {name}"] = value if isinstance(value, plain) else f"a {type(value).__name__}"
-    return {
+    found = {
         "the model": type(model).__name__,
         **{f"the model's {name}": value for name, value in config.items()},
         **rules,
@@ -165,6 +173,8 @@ def settings_of(model, optimizers, x, x_valid, schedule, **others):
         "schedule": None if schedule is None else "a function",
         **others,
     }
+    # as they come back from a file: lists for tuples, and Python's numbers for NumPy's
+    return json.loads(json.dumps(found, default=lambda value: value.item()))
 
 
 def _fingerprint(x):
@@ -228,14 +238,16 @@ class Keeper:
     """
 
     def __init__(self, run, folder, seconds, settings, resume):
-        self.run, self.folder, self.seconds, self.settings, self.resume = run, folder, seconds, settings, resume
+        self.run, self.seconds, self.settings, self.resume = run, seconds, settings, resume
+        self.folder = folder  # as it was named; where it is stays, whatever the working folder becomes
+        self.path = None if folder is None else Path(folder).absolute()
         self.written, self.written_at, self.interrupted = time.monotonic(), None, False
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
         with self.stack:
             if self.folder is not None:
-                self.stack.enter_context(files.lock(self.folder))
+                self.stack.enter_context(files.lock(self.path))
             self._start()
             main = threading.current_thread() is threading.main_thread()
             if main and signal.getsignal(signal.SIGINT) is not None:  # None: what is there is not Python's to give back
@@ -277,12 +289,16 @@ class Keeper:
         """Of the whole run."""
         return self.epochs * self.run.steps_per_epoch
 
+    def bar(self, progress):
+        """The progress bar of what is left to do."""
+        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress)
+
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
         if not require.finite(self.run.arrays().values()):
             raise self.diverged(f"after step {self.run.step}: the parameters or the optimizer's state are not finite")
         if self.folder is not None:
-            self.run.save(self.folder, self.settings, last)
+            self.run.save(self.path, self.settings, last)
         self.written, self.written_at = time.monotonic(), self.run.step
 
     def judge(self, batch, taken):
@@ -298,8 +314,8 @@ class Keeper:
         self._stop(f"in step {self.run.step + 1}", batch, first, wrong)
 
     def judge_epoch(self, some, seen):
-        """Stop a run whose loss after an epoch is not finite or far too large."""
-        if not self.run.judged(seen) <= self.run.limit:
+        """Stop a run whose loss after an epoch is not finite or far too large; that on x_valid is not of the run."""
+        if not self.run.valid and not self.run.judged(seen) <= self.run.limit:
             batch = some[np.arange(min(self.run.batch_size, len(some)))]
             self._stop(f"after step {self.run.step}", batch, seen, [])
 
@@ -309,6 +325,8 @@ class Keeper:
             raise ValueError(f"x gave NaN or infinity in a row {where}, though it did not when it was looked at first; remove it")
         wrong = [name for name in ("recon_nll", "kl", "loss") if not np.isfinite(getattr(terms, name))] + wrong
         term = "kl" if terms.kl > abs(terms.recon_nll) else "recon_nll"
+        if terms.loss - terms.recon_nll > 2 * max(abs(terms.kl), abs(terms.recon_nll)):
+            term = "penalty"
         worse = f"the loss is a thousand times worse than at the start by its {term}"
         problem = f"{wrong[0]} is not finite" if wrong else worse
         numbers = f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}"
@@ -322,7 +340,7 @@ class Keeper:
         kept = ""
         if self.folder is not None:
             if self.written_at == self.run.step:
-                files.take_back_checkpoint(self.folder)
+                files.take_back_checkpoint(self.path)
             kept = f"; the last good checkpoint is kept in {self.folder}"
         return FloatingPointError(f"stopped {problem}; try a smaller learning rate{advice}{kept}")
 

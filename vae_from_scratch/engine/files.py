@@ -45,6 +45,7 @@ def write(path, writer, previous=None):
     It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.
     """
     path, file = Path(path), None
+    path = path.resolve() if path.is_symlink() else path  # a link stays, and what it leads to is written
     try:
         with _open_part(path) as file:
             writer(file)
@@ -175,7 +176,9 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     try:
         np.savez(content, config=np.array(json.dumps(description(model))), **_parameters(model))
         content.seek(0)
-        read_model(content, path)
+        if (again := read_model(content, path).config) != json.loads(json.dumps(model.config)):
+            wrong = next(name for name in again if again[name] != model.config.get(name))
+            raise ValueError(f"its {wrong} would be {again[wrong]!r} and is {model.config.get(wrong)!r}")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{type(model).__name__} was not saved, for it could not be loaded again: {error}") from error
     write(path, lambda file: file.write(content.getbuffer()))
@@ -213,12 +216,13 @@ def read_model(source, path):
     try:
         if {"data_dim", "hidden", "latent_dim", "decoder_hidden"} <= set(config):  # a user's own may fix some
             widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
-            weights = sum(a * b for a, b in zip(widths, [*widths[1:], config["data_dim"]]))  # there are at least so many
+            weights = sum(a * b for a, b in zip(widths, widths[1:]))  # there are at least so many
             if weights * 4 > sum(array.nbytes for array in arrays.values()):
                 raise ValueError(f"it has {weights} weights or more, the file holds less")
         model = base.MODELS[name](**config)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} describes no model that is known here: {error}") from error
+        own = "; a likelihood or an activation of your own must be imported first" if "must be one of" in str(error) else ""
+        raise ValueError(f"{path} describes no model that is known here: {error}{own}") from error
     parameters = _parameters(model, of_checkpoint)
     if of_checkpoint:  # which holds the optimizer's state and the history as well
         arrays = {key: arrays[key] for key in parameters if key in arrays}
@@ -230,7 +234,7 @@ def read_model(source, path):
 def _parameters(model, of_checkpoint=False):
     # by name; those of players beside the model itself, and all in a checkpoint, behind the player's name
     return {
-        f"{label}/params/{name}" if of_checkpoint else name if player is model else f"{label}/{name}": value
+        f"players/{label}/params/{name}" if of_checkpoint else name if player is model else f"{label}/{name}": value
         for label, player in model.players.items()
         for name, value in player.params.items()
     }
@@ -280,9 +284,9 @@ def parse_json(text, name):
 
 def write_checkpoint(folder, about, arrays, last=False):
     """about (what JSON can hold) and arrays to checkpoint.npz; the one before is kept unless the run ends with this."""
-    folder, about = Path(folder), np.array(json.dumps({"format": CHECKPOINT_FORMAT, **about}))
+    folder, about = Path(folder), json.dumps({"format": CHECKPOINT_FORMAT, **about}, default=lambda value: value.item())
     folder.mkdir(parents=True, exist_ok=True)
-    write_npz(folder / CHECKPOINT, {"about": about, **arrays}, folder / PREVIOUS)
+    write_npz(folder / CHECKPOINT, {"about": np.array(about), **arrays}, folder / PREVIOUS)
     if last:
         (folder / PREVIOUS).unlink(missing_ok=True)
 
@@ -399,31 +403,30 @@ def _read(file, count):
 
 
 def _header(stream):
-    """The beginning of an .npy file, read to the end of its header, and what that says: shape, order, dtype."""
+    """The shape and the dtype that an .npy file promises, and how long its header is."""
     start = io.BytesIO(stream.read(NPY_HEADER))  # however long the header says it is
     version = npy.read_magic(start)
     # version 3.0 is 2.0 but for the encoding of names, which have no part in this
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    return start, read_header(start)
+    shape, _, dtype = read_header(start)
+    return shape, dtype, start.tell()
 
 
 def _compare_header(stream, size):
     """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
-    start, (shape, _, dtype) = _header(stream)
+    shape, dtype, length = _header(stream)
     if dtype.hasobject:
         raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
-    promised, present = math.prod(shape) * dtype.itemsize, size - start.tell()
+    promised, present = math.prod(shape) * dtype.itemsize, size - length
     if promised != present:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, it holds {present}")
 
 
-def read_npz(path, only=None, unpacked=UNPACKED):
-    """All arrays, or only those named, of an .npz file of up to 4 GB as a dict, each compared with its checksum.
-
-    No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
-    """
+@contextlib.contextmanager
+def _archive(path, unpacked):
+    """The zip archive in an .npz file and its members by the names of their arrays; ValueError if it is not whole."""
     with open(path, "rb") as file, _refusing(path, ".npz"), zipfile.ZipFile(file) as archive:
-        size, arrays, members = _size(file), {}, archive.infolist()
+        size, members = _size(file), archive.infolist()
         # zipfile takes a list of members that was cut or moved for a shorter one; the archive's last record tells
         file.seek(size - 22 - len(archive.comment))
         *_, count, length, offset, _ = struct.unpack("<4s4H2LH", file.read(22))
@@ -432,10 +435,23 @@ def read_npz(path, only=None, unpacked=UNPACKED):
         claimed = sum(member.file_size for member in members)
         if claimed > unpacked + RATIO * size:
             raise ValueError(f"its {size} bytes claim to unpack to {claimed}")
+        named = {}
         for member in members:
             name = member.filename.removesuffix(".npy")
-            if name == member.filename or name in arrays or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
+            if name == member.filename or name in named or member.compress_type not in (0, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{member.filename!r} is not an array, not alone in its name, or not plain zip")
+            named[name] = member
+        yield archive, named
+
+
+def read_npz(path, only=None, unpacked=UNPACKED):
+    """All arrays, or only those named, of an .npz file of up to 4 GB as a dict, each compared with its checksum.
+
+    No pickled objects, and no more than unpacked + RATIO * n bytes from a file of n bytes.
+    """
+    with _archive(path, unpacked) as (archive, members):
+        arrays = {}
+        for name, member in members.items():
             if only is not None and name not in only:
                 continue
             with archive.open(member) as stream:
@@ -449,14 +465,24 @@ def shapes(path):
     """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
     with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
         if Path(path).suffix == ".npy":
-            return [_header(file)[1][0]]
+            return [_header(file)[0]]
         with zipfile.ZipFile(file) as archive:
             found = []
             for member in archive.infolist():
                 with archive.open(member) as stream:
-                    found.append(_header(stream)[1][0])
+                    found.append(_header(stream)[0])
             return found
     return []
+
+
+def npz_dtypes(path, unpacked=UNPACKED):
+    """The dtype of each array in an .npz file, by name, from their headers alone; those of pickled objects are among them."""
+    with _archive(path, unpacked) as (archive, members):
+        dtypes = {}
+        for name, member in members.items():
+            with archive.open(member) as stream:
+                _, dtypes[name], _ = _header(stream)
+        return dtypes
 
 
 def read_npy(path):

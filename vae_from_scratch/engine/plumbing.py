@@ -1,10 +1,12 @@
 """What a model needs beside its mathematics: a config, a name in the table of models, parameters that stay put, copies."""
 
+import copy
+
 import numpy as np
 
 from . import require
 from .backends import BACKENDS
-from .registry import arguments, register
+from .registry import arguments, kept, register
 
 MODELS: dict = {}  # name: class, entered when the class is defined
 
@@ -15,7 +17,8 @@ class Plumbing:
     name: str | None = None  # in files and on the command line
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
         register(MODELS, cls)
 
     def __new__(cls, *_, **given):
@@ -39,15 +42,17 @@ class Plumbing:
     @property
     def config(self) -> dict:
         """The constructor's arguments, ready for JSON; with params, all that a file needs to hold."""
-        found = {name: getattr(self, name) for name in arguments(type(self))}
-        plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, "likelihood": lambda p: p.config}
+        found = kept(self)
+        own = {"likelihood": lambda likelihood: copy.deepcopy(likelihood.config)}
+        plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, **own}
         return {name: plain.get(name, lambda value: value)(value) for name, value in found.items()}
 
     def set(self, **values):
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
-        for name, value in values.items():
+        for name in values:
             require.hyperparameter(self, name)
-            setattr(self, name, require.number(name, value, least=self.hyperparameters[name]))
+        new = {name: require.number(name, value, least=self.hyperparameters[name]) for name, value in values.items()}
+        vars(self).update(new)
 
     @property
     def params(self):
@@ -62,9 +67,15 @@ class Plumbing:
         require.same_names("params must have the names", self._theta, values)
         self._theta.update(values)
 
-    def batch(self, x, noise):
-        """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
+    def checked(self, x):
+        """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
         x = require.rows("x", x, self.data_dim, self.dtype)
+        require.values("x", x, self.likelihood.unit_interval)
+        return x
+
+    def batch(self, x, noise, looked_at=False):
+        """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
+        x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
         require.noise(noise, self.noise_shapes(len(x)), len(x))
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 

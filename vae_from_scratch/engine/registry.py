@@ -1,6 +1,7 @@
 """Models, likelihoods and scores enter themselves by name when their class is defined, a user's own as well."""
 
 import inspect
+import sys
 
 
 def register(table, cls):
@@ -23,20 +24,49 @@ def whence(cls):
 
 
 def ours(player, optimizer):
-    """Whether only this package's own code sees the gradients of a player, so that nobody can hold on to them."""
+    """Whether only this package's own code sees the gradients of a player, and writes every one of them.
+
+    Then nobody can hold on to them, nothing is left in them of the step before, and their memory serves again.
+    """
+    networks = [getattr(player, name, None) for name in ("encoder", "decoder")]
+    if None in networks or not hasattr(player, "likelihood_params"):
+        return False
+    written = {name for network in networks for pair in network.names for name in pair} | set(player.likelihood_params)
+    if written != set(player.params):
+        return False
+    rules = vars(sys.modules[f"{__package__.partition('.')[0]}.optimizers"])
     seen_by = [getattr(player, name, None) for name in ("loss_and_grads", "backward", "likelihood_backward")]
-    seen_by += [optimizer.step, getattr(optimizer, "update", None)]
-    seen_by += [getattr(player.ops, name) for name in ("dense_act_backward", "dense_act_backward_params")]
-    modules = (getattr(getattr(f, "__func__", f), "__globals__", {}).get("__name__", "") for f in seen_by)
-    return all(module.startswith(__package__.partition(".")[0] + ".") for module in modules)
+    seen_by += [network.backward for network in networks] + [optimizer.step, getattr(optimizer, "update", None)]
+    seen_by += [value for name, value in vars(player.ops).items() if name.startswith("dense_") and "backward" in name]
+    seen_by += [value for name, value in rules.items() if name.endswith("_update") or name == "prior_gradient"]
+    return all(_module(function).startswith(__package__.partition(".")[0] + ".") for function in seen_by)
+
+
+def _module(function):
+    # where a function was written: its globals, not __module__, which functools.wraps copies
+    return getattr(getattr(function, "__func__", function), "__globals__", {}).get("__name__", "")
 
 
 def arguments(cls):
-    """The names of a constructor's arguments; what *args and **kwargs take are those of the class it inherits from."""
-    if cls.__init__ is object.__init__:
-        return []
-    _, *parameters = inspect.signature(cls.__init__).parameters.values()
-    names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    more = arguments(owner.__mro__[1]) if len(names) < len(parameters) else []
-    return [*more, *(name for name in names if name not in more)]
+    """The names of a constructor's arguments; what *args and **kwargs take are those of the classes it inherits from."""
+    names = []
+    for owner in cls.__mro__:
+        if "__init__" not in vars(owner) or owner is object:
+            continue
+        _, *parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+        plain = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names = [*(name for name in plain if name not in names), *names] if names else plain
+        if len(plain) == len(parameters):  # nothing is handed on
+            break
+    return names
+
+
+def kept(thing, **aliases):
+    """A constructor's arguments by name, from the attributes of the same names, but for these aliases."""
+    found = {}
+    for name in arguments(type(thing)):
+        attribute = aliases.get(name, name) if hasattr(thing, aliases.get(name, name)) else name
+        if not hasattr(thing, attribute):
+            raise TypeError(f"{type(thing).__name__} must keep its argument {name} as self.{name}, to be saved or resumed")
+        found[name] = getattr(thing, attribute)
+    return found

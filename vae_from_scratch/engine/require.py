@@ -3,6 +3,7 @@
 import math
 import numbers
 import os
+import warnings
 
 import numpy as np
 
@@ -39,6 +40,15 @@ def number(name, value, least=None, above=None, below=None):
         wanted = f"{name} must be a finite number {' and '.join(filter(None, bounds))}".rstrip()
         raise ValueError(f"{wanted}, got {value}")
     return found
+
+
+def of_shapes(arrays, values):
+    """Numbers, or arrays of the shapes that arrays of these names have."""
+    for name, value in values.items():
+        if np.ndim(value) and np.shape(value) != arrays[name].shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape}, it cannot take one of shape {np.shape(value)}")
+        arrays[name]  # KeyError, before anything is written
+    return values
 
 
 def nonzero(name, value, arrays):
@@ -86,7 +96,7 @@ def flag(name, value):
 
 def widths(name, value):
     """Hidden widths as a tuple of ints >= 1; () is a linear model."""
-    if isinstance(value, (str, numbers.Number)):
+    if isinstance(value, str) or np.ndim(value) == 0 and not hasattr(value, "__len__"):
         raise TypeError(f"{name} must be a sequence of layer widths such as (500,) or (), got {value!r}")
     return tuple(whole(f"each width in {name}", width) for width in value)
 
@@ -124,16 +134,50 @@ def rows(name, x, dim, dtype):
     """x as floats (N, dim): a batch that a model can take."""
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != dim:
-        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; one example is {name}[None, :]")
+        way = f"{name}.reshape({len(x)}, {dim})" if x.ndim > 2 and x[0].size == dim else f"one example is {name}[None, :]"
+        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; {way}")
     if x.dtype.kind not in "fb":
-        raise TypeError(
-            f"{name} holds {x.dtype} values, floats were expected; images of integers 0..255 become floats with x / 255"
-        )
+        raise TypeError(f"{name} holds {x.dtype} values, floats were expected; {as_floats(name, x)}")
     return x.astype(dtype, copy=False)
+
+
+def codes(name, z, dim, dtype):
+    """z as floats (N, dim), finite."""
+    z = rows(name, z, dim, dtype)
+    values(name, z, False)
+    return z
+
+
+def as_floats(name, x):
+    """The line that makes floats in [0, 1] of integers, by the range that they have."""
+    if x.dtype.kind not in "iu" or x.size == 0:
+        return f"{name}.astype('float32') if these are numbers"
+    top = int(x.max())
+    if top <= 1:
+        return f"for zeros and ones {name}.astype('float32')"
+    return f"for values up to {top} {name} / {255 if 16 < top <= 255 else top}"
+
+
+def array(name, x):
+    """x as what fit can take rows of: lists, DataFrames and tensors become arrays, where that is exact and cheap."""
+    if hasattr(x, "toarray"):
+        raise TypeError(f"{name} is a sparse {type(x).__name__}; {name}.toarray() makes it an array")
+    if isinstance(x, np.ma.MaskedArray):
+        if np.ma.is_masked(x):
+            raise ValueError(f"{name} is an array with {np.ma.count_masked(x)} masked values; fill them: {name}.filled(0.0)")
+        return np.asarray(x)
+    rows_on_disk = hasattr(x, "chunks")  # of h5py and zarr, which have __array__ as well
+    if isinstance(x, (list, tuple)) or (hasattr(x, "__array__") and not rows_on_disk):
+        try:
+            return np.asarray(x)
+        except ValueError as error:  # rows of several lengths
+            raise ValueError(f"{name} is a {type(x).__name__} that is no array: {error}") from error
+    return x
 
 
 def examples(name, x, dim):
     """len(x) >= 1 of what fit and evaluate take: x[indices] -> (N, dim), of which some are looked at."""
+    x = array(name, x)
     try:
         n, head = len(x), np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))])
     except (TypeError, IndexError, KeyError) as error:
@@ -171,7 +215,7 @@ def values(name, part, unit_interval, where=""):
     """Finite rows, in [0, 1] if the likelihood needs it."""
     if not finite([part]):
         raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
-    if unit_interval and (part.min() < 0 or part.max() > 1):
+    if unit_interval and part.size and (part.min() < 0 or part.max() > 1):
         raise ValueError(
             f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood needs [0, 1]; "
             "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
@@ -180,11 +224,17 @@ def values(name, part, unit_interval, where=""):
 
 def data(name, x, dim, unit_interval):
     """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are in order."""
-    n = examples(name, x, dim)
+    n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
         values(name, part, unit_interval, f" (within rows {start} to {start + len(part) - 1})")
-    return x
+        largest = max(largest, float(np.abs(part).max()))
+    if largest > 30 and not unit_interval:
+        warnings.warn(
+            f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 are made for values near 1, so "
+            f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
+            stacklevel=4,
+        )
 
 
 def finite(arrays):
@@ -216,6 +266,18 @@ def density(likelihood, variational):
         )
 
 
+def own_params(likelihood, dtype, *networks):
+    """The names of a likelihood's own parameters: arrays of this dtype, none of them called as one of the networks'."""
+    found, taken = likelihood.initial_params(dtype), [name for network in networks for pair in network.names for name in pair]
+    for name, value in found.items():
+        if getattr(value, "dtype", None) != dtype or name in taken:
+            raise ValueError(
+                f"{type(likelihood).__name__}.initial_params must give arrays of {dtype} under names of their own; "
+                f"{name} is {value!r:.60}"
+            )
+    return dict.fromkeys(found)
+
+
 def hyperparameter(model, name):
     """The name of one that the model has."""
     if name not in model.hyperparameters:
@@ -225,19 +287,21 @@ def hyperparameter(model, name):
 
 def same_names(words, wanted, got):
     """A mapping with just these names."""
-    if got.keys() != wanted.keys():
-        raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {', '.join(got) or 'nothing'}")
+    found = getattr(got, "keys", lambda: None)()
+    if found != wanted.keys():
+        shown = f"{got!r:.100}" if found is None else ", ".join(map(str, got)) or "nothing"
+        raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {shown}")
 
 
 def optimizers(value, players):
     """An optimizer for each player, by name: the one given for all, or one each in a dict."""
     chosen = value if isinstance(value, dict) else dict.fromkeys(players, value)
     if chosen.keys() != set(players):
-        raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(chosen)}")
+        raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(map(str, chosen))}")
     for one in chosen.values():
         if isinstance(one, type) or not hasattr(one, "step"):
             raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {one!r}")
-    return chosen
+    return {name: chosen[name] for name in players}
 
 
 def training(schedule, callback, callback_at):
@@ -245,6 +309,8 @@ def training(schedule, callback, callback_at):
     for name, value in {"schedule": schedule, "callback": callback}.items():
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be a function, got {value!r}")
+    if not hasattr(callback_at, "__len__") or np.ndim(callback_at) != 1:
+        raise TypeError(f"callback_at must be a list of numbers of examples, got {callback_at!r}")
     if (callback is None) != (len(callback_at) == 0):
         raise ValueError("callback and callback_at go together: what to call, and at which numbers of examples")
     return sorted(whole("each number in callback_at", at) for at in callback_at)
@@ -258,13 +324,13 @@ def hyperparameters(value):
 
 
 def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume):
-    """What fit asks of its arguments; returns the optimizers by player."""
+    """What fit asks of its arguments; returns the optimizers by player, and batch_size and epochs as ints."""
     model(model_)
     n = examples("x", x, model_.data_dim)
     chosen = optimizers(optimizer, model_.players)
-    whole("batch_size", batch_size)
+    batch_size = whole("batch_size", batch_size)
     if epochs is not None or not resume:
-        whole("epochs", epochs)
+        epochs = whole("epochs", epochs)
     choice("binarize", binarize, BINARIZE)
     flag("weight_decay", weight_decay)
     for name, rows_ in {"x": x, "x_valid": x_valid}.items():
@@ -272,7 +338,7 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
             data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
-    return chosen
+    return chosen, batch_size, epochs
 
 
 def checkpointing(folder, seconds, resume):

@@ -18,7 +18,7 @@ class CapacityVAE(PenaltyVAE):
     """
 
     name = "capacity-vae"
-    hyperparameters = {"gamma": 0, "capacity": 0}
+    hyperparameters = {"gamma": 0, "capacity": 0}  # name: smallest legal value
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",
@@ -37,4 +37,4 @@ class CapacityVAE(PenaltyVAE):
     def penalty_backward(self, dpenalty, kl, mu, logvar, z):
         """Eq. (CAP.2)."""
         dkl_mean = self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)
-        return PenaltyGrads(dkl=dkl_mean * (np.ones_like(kl) / len(kl)))
+        return PenaltyGrads(dkl=dkl_mean * (np.ones_like(kl) / len(kl)))  # each kl has a share of 1 / N in the mean

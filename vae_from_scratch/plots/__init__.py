@@ -30,16 +30,20 @@ def learning_curves(history):
 def show_kl_per_latent(ax, at, kl_per_latent, names=None):
     """Draw the KL of every latent, in nats, on an axes.  at (T,); kl_per_latent (T, Z); names: "z0", "z1", ... unless given.
 
-    Colours go by rank at the end; the legend names the six largest.
+    The six largest at the end have a colour and a name each, the others are thin and grey.
     """
     kl = np.array(kl_per_latent)
-    for rank, j in enumerate(np.argsort(-kl[-1])):
-        named = rank < 6 and kl[-1, j] > 0.01
-        label = (names[j] if names else f"z{j}") if named else None
-        ax.plot(at, kl[:, j], "." if len(kl) == 1 else "-", color=COLOURS[rank % 10], label=label)
-    ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.3 * kl.max() + 1e-3))
+    order = np.argsort(-kl[-1])
+    named = [j for j in order[:6] if kl[-1, j] > 0.01]
+    marker = "." if len(kl) == 1 else "-"
+    for j, colour in zip(named, COLOURS):
+        ax.plot(at, kl[:, j], marker, color=colour, label=names[j] if names else f"z{j}")
+    for rank, j in enumerate(order[len(named) :]):
+        label = None if rank else "others"
+        ax.plot(at, kl[:, j], marker, color="0.75", linewidth=0.8, zorder=1, label=label)
+    ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.4 * kl.max() + 1e-3))
     if kl[-1].max() > 0.01:
-        ax.legend(frameon=False, loc="upper right", ncols=1 if names else 3)
+        ax.legend(frameon=False, loc="upper right", ncols=1 if names else 3, handlelength=1.5)
 
 
 def show_grid(ax, rows, image_shape):

@@ -1,0 +1,95 @@
+"""Photos of your own: a folder of PNG and JPEG files."""
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from ..engine import require
+from .dataset import SPLITS, Dataset, all_binary, rows_of
+
+READ = (".png", ".jpg", ".jpeg")
+OTHERS = (".bmp", ".gif", ".heic", ".heif", ".tif", ".tiff", ".webp")  # pictures that are not read, and that a note counts
+
+
+def images(
+    folder: str | os.PathLike[str], size: tuple[int, int] = (64, 64), gray: bool = True, split: str = "train"
+) -> Dataset:
+    """The PNG and JPEG files in a folder and its sub-folders, in the order of their names.
+
+    Parameters
+    ----------
+    folder : where they are; those in a sub-folder have its name as their label
+    size : (rows, columns); each is cropped to the middle in this shape, then resized
+    gray : False for colour, an image_shape of (rows, columns, 3)
+    split : {"train", "test"}; every tenth file is of the test split
+
+    Returns
+    -------
+    Dataset
+        Bytes divided by 255.  Photos are turned as their camera says, and what is transparent becomes white.  Files that
+        cannot be read are left out, and a note names and counts them.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        If there is no such folder, or it has fewer than 10 pictures, or none of a split can be read.
+    """
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise TypeError(f"size must be (rows, columns) such as (64, 64), got {size!r}")
+    height, width = (require.whole("each number in size", number) for number in size)
+    require.flag("gray", gray)
+    require.choice("split", split, SPLITS)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; name one that holds PNG or JPEG files")
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    found = sorted((path for path in found if not any(part.startswith(".") for part in path.parts)), key=Path.as_posix)
+    paths = [path for path in found if path.suffix.lower() in READ]
+    if len(paths) < 10:
+        kinds = Counter(path.suffix.lower() or "nameless" for path in found if path not in paths)
+        rest = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
+        raise ValueError(
+            f"{folder} holds {len(paths)} PNG or JPEG files{f' (and {rest})' if rest else ''}; at least 10 are needed"
+        )
+    mine = [paths[row] for row in rows_of(len(paths), split)]
+    left = [path for path in found if path.suffix.lower() in OTHERS and split == "train"]
+    values, kept = np.empty((len(mine), height, width, *([] if gray else [3])), np.uint8), []
+    for path in mine:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                values[len(kept)] = _read(folder / path, (height, width), gray)
+        except Exception:  # whatever a parser stumbles over
+            left.append(path)
+        else:
+            kept.append(path)
+    few = ", ".join(path.as_posix() for path in left[:3]) + ", ..." * (len(left) > 3)
+    if left:
+        words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
+        warnings.warn(f"{folder}: {words}, for they cannot be read as PNG or JPEG: {few}", stacklevel=2)
+    if not kept:
+        raise ValueError(f"{folder}: none of the {len(mine)} PNG and JPEG files of the {split} split can be read: {few}")
+    labels = np.array([path.parts[0] if len(path.parts) > 1 else "" for path in kept])
+    values = values[: len(kept)]
+    return Dataset(
+        folder.resolve().name, values, values.shape[1:], scale=255, labels=labels if any(labels) else None,
+        binary=all_binary(values, 255),
+    )  # fmt: skip
+
+
+def _read(path, size, gray):
+    # one picture as bytes, (rows, columns) or (rows, columns, 3)
+    from PIL import Image, ImageOps  # comes with Matplotlib
+
+    with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        picture.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a half, a quarter or an eighth
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits a pixel
+            picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return np.asarray(ImageOps.fit(picture.convert("L" if gray else "RGB"), size[::-1], Image.Resampling.LANCZOS))
