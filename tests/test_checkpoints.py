@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, cli, fit, training
+from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, cli, fit, load, training
 from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
@@ -107,7 +107,7 @@ def test_a_finished_run_takes_more_epochs_and_equals_the_longer_one(tmp_path):
     longer, history = plain(tmp_path / "b", epochs=5, resume=True)
     expected, straight = plain(epochs=5)
     assert same(longer, expected) and timeless(history) == timeless(straight)
-    with pytest.raises(ValueError, match=r"epochs is 4, but the run of .* was to have 5; resume it with that or more"):
+    with pytest.raises(ValueError, match=r"epochs is 4, but the run of .* has done 5; end it with 5, or go on with more"):
         plain(tmp_path / "b", epochs=4, resume=True)
 
 
@@ -337,9 +337,79 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
     assert same(plain(tmp_path, resume=True)[0], plain()[0])
 
 
-def test_ctrl_c_without_a_checkpoint_is_pythons_own():
+@pytest.mark.parametrize("at, done", [(5, 0), (33, 1)])
+def test_ctrl_c_without_a_checkpoint_returns_what_there_is(at, done, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    model, history = plain(callback=lambda model, n: signal.raise_signal(signal.SIGINT), callback_at=[at])
+    said = f"interrupted after step {-(-at // 5)} of 15: the parameters are whole, the history has {done} of 3 epochs\n"
+    assert capsys.readouterr().err == said and signal.getsignal(signal.SIGINT) is before
+    straight = timeless(plain()[1])
+    assert timeless(history) == {name: straight[name][:done] for name in timeless(history)}
+    assert {"epoch", "loss", "recon_nll", "kl"} <= set(history)
+    seen = []
+    plain(callback=lambda model, n: seen.append(model.params.vector.copy()), callback_at=[at])
+    assert np.array_equal(model.params.vector, seen[0])  # as that step left them
+
+
+def test_a_second_ctrl_c_without_a_checkpoint_does_not_wait():
+    def press(model, examples):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="twice.*half a step"):
+        plain(callback=press, callback_at=[5])
+
+
+# ---- a run stopped early is a run ----------------------------------------------------------------------
+
+
+def interrupted(folder, at=33, **options):
+    """A run with the checkpoint at which Ctrl-C left it, and the model as it was then."""
+    model = VAE(7, (6,), 3)
     with pytest.raises(KeyboardInterrupt):
-        plain(callback=lambda model, n: signal.raise_signal(signal.SIGINT), callback_at=[5])
+        plain(folder, model=model, callback=lambda model, n: signal.raise_signal(signal.SIGINT), callback_at=[at], **options)
+    return model
+
+
+def test_load_takes_a_checkpoint_for_the_model_as_it_was_then(tmp_path):
+    model = interrupted(tmp_path)
+    found = load(tmp_path / "checkpoint.npz")
+    assert same(found, model) and found.config == model.config
+
+
+def test_load_gives_the_hyperparameters_of_that_moment(tmp_path):
+    model = BetaVAE(7, (5,), 2, beta=1.0)
+    fit(model, X, epochs=2, batch_size=5, progress=False, checkpoint=tmp_path, schedule=lambda step: {"beta": 2.0 + step})
+    assert load(tmp_path / "checkpoint.npz").beta == model.beta == 11.0
+
+
+def test_load_refuses_checkpoints_that_do_not_tell(tmp_path):
+    interrupted(tmp_path)
+    path = tmp_path / "checkpoint.npz"
+    arrays = files.read_npz(path)
+    about = json.loads(str(arrays["about"]))
+    for change, words in [
+        ({"model": None}, "does not say what its model is"),
+        ({"model": {**about["model"], "latent_dim": 10**9}}, "weights or more, the file holds less"),
+        ({"model": {**about["model"], "hidden": [5]}}, "encoder.W1 is missing|is missing, not finite"),
+        ({"format": 1}, "is of another version"),
+    ]:
+        np.savez(path, **{**arrays, "about": np.array(json.dumps({**about, **change}))})
+        with pytest.raises(ValueError, match=words):
+            load(path)
+
+
+def test_a_run_can_be_ended_at_fewer_epochs_and_taken_further_again(tmp_path):
+    expected = interrupted(tmp_path)
+    model, history = plain(tmp_path, epochs=1, resume=True)
+    assert same(model, expected) and history["epoch"] == [1]  # one epoch was done, and a part of the second
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        plain(tmp_path, epochs=0, resume=True)
+    model, history = plain(tmp_path, epochs=2, resume=True)
+    assert timeless(history) == {name: values[:2] for name, values in timeless(plain()[1]).items()}
+    with pytest.raises(ValueError, match="epochs is 1, but the run of .* has done 2"):
+        plain(tmp_path, epochs=1, resume=True)
+    assert same(plain(tmp_path, epochs=3, resume=True)[0], plain()[0])
 
 
 def test_fit_runs_in_a_thread_too(tmp_path):
@@ -423,7 +493,8 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on(here, capsys, monkeypatch)
     capsys.readouterr()
     assert run(f"{SLOW} run") == 130
     error = capsys.readouterr().err
-    assert error == "interrupted after step 5, which is kept in run; go on with: vae-from-scratch train --resume run\n"
+    way = "go on with: vae-from-scratch train --resume run, or end it here with the same and --epochs 1"
+    assert error == f"interrupted after step 5, which is kept in run; {way}\n"
     (here / "run").rename(here / "moved")
     (here / "moved" / ".checkpoint.npz.77-0123abcd.part").write_text("what a killed writer left")
     assert run("train --resume moved") == 0

@@ -6,15 +6,19 @@ import io
 import json
 import re
 import shutil
+import signal
 import threading
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
-from helpers import run, same
+from helpers import python, run, same
 
-from vae_from_scratch import __version__, cli, load, ops
+from vae_from_scratch import Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops
 from vae_from_scratch.engine import files, gradient_table
+from vae_from_scratch.engine.streams import stream
+from vae_from_scratch.evaluation import evaluate
 
 TRAIN = "train --epochs 2 --quiet"
 
@@ -217,11 +221,15 @@ def test_evaluate_estimates_log_p_and_judges_silent_latents(undrawn, capsys):
         float(re.search(rf"^{re.escape(words)} (-[\d.]+) \+- [\d.]+ nats per example", printed, re.M)[1])
         for words in ("ELBO", "log p(x) >=", "log p(x) =")
     )
+    gap, sampling = map(float, re.search(r"the ELBO is (-?[\d.]+) below it \(other samples of z: \+- ([\d.]+)\)", printed).groups())
+    assert gap == pytest.approx(exact - elbo, abs=0.01) and gap > -4 * sampling and 0 < sampling < 0.5
     assert elbo <= bound + 0.05 and bound == pytest.approx(exact, abs=0.02) and not progress
     assert "from 3 samples of z per example" in printed and "with the KL sampled too: -" in printed
     assert re.search(r"from 40 importance samples .* effective: [\d.]+ in the median, [\d.]+ at the least", printed)
     # noise of variance 9 is more than the data have in any direction: the latent should be silent
     assert re.search(r"silent latents, on the training data: .*: the best model of these data, .* uses 0 of 1", printed)
+    run("evaluate r --quadrature --quiet")
+    assert "from 20 samples of z per example" in capsys.readouterr().out
     run("evaluate r --importance-samples 2")
     assert "example" in capsys.readouterr().err  # a progress bar
 
@@ -242,6 +250,203 @@ def test_a_run_on_your_own_file_can_be_looked_at_from_anywhere(here, undrawn, mo
     run("evaluate ../r")
     run("sample ../r --n 3")
     assert "15 mine test examples" in capsys.readouterr().out and (here / "r" / "figures" / "sample.png").is_file()
+
+
+# ---- a run stopped early, moved data, shapes ------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(here, undrawn, monkeypatch, capsys):
+    """A run of 3 epochs, 15 steps each, on a file of one's own, stopped by Ctrl-C in step 20."""
+    np.save("mine.npy", np.random.default_rng(0).uniform(size=(1500, 6)))
+    step, count = Adam.step, []
+
+    def pressing(*arguments):
+        step(*arguments)
+        count.append(1)
+        if len(count) == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Adam, "step", pressing)
+        assert cli.main("train --quiet --epochs 3 --data mine.npy --image-shape 3,2 --out r --batch-size 90".split()) == 130
+    said = "train --resume r, or end it here with the same and --epochs 1\n"
+    assert capsys.readouterr().err.endswith(said) and not (here / "r" / "model.npz").exists()
+    return here / "r"
+
+
+@pytest.mark.parametrize("line", ["evaluate r", "sample r --n 3", "traverse r", "traverse r --between 0 9"])
+def test_a_stopped_run_is_looked_at_as_it_is(line, stopped, capsys):
+    run(line)
+    assert capsys.readouterr().out.startswith("r has not ended: this is its checkpoint in epoch 2 of 3 (1 done)\n")
+
+
+def test_a_stopped_run_with_known_factors_is_scored(here, undrawn, capsys):
+    run(f"{TRAIN} --data blobs --hidden 9 --out r")
+    (here / "r" / "model.npz").unlink()
+    capsys.readouterr()
+    run("score r --score mig --repeats 1 --quiet")
+    assert "in epoch 2 of 2 (2 done)" in capsys.readouterr().out
+
+
+def test_a_damaged_checkpoint_is_passed_over(stopped, capsys):
+    path = stopped / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    run("evaluate r")
+    assert "in epoch 1 of 3 (0 done)" in capsys.readouterr().out and path.exists()
+    (stopped / "checkpoint.previous.npz").unlink()
+    assert cli.main(["evaluate", "r"]) == 2
+    assert "checkpoint.npz is not a readable .npz file" in capsys.readouterr().err
+
+
+def test_fewer_epochs_end_a_run(stopped, capsys):
+    then = load(stopped / "checkpoint.npz")
+    assert cli.main("train --resume r --epochs 0 --quiet".split()) == 2
+    run("train --resume r --epochs 1 --quiet")
+    assert same(load(stopped / "model.npz"), then)
+    assert len((stopped / "history.csv").read_text().splitlines()) == 2 and (stopped / "figures").is_dir()
+    capsys.readouterr()
+    run("evaluate r")
+    assert "not ended" not in capsys.readouterr().out
+    shutil.rmtree(stopped / "figures")
+    run("train --resume r --epochs 4 --quiet")
+    assert json.loads((stopped / "config.json").read_text())["epochs"] == 4
+
+
+def test_more_epochs_that_were_stopped_are_newer_than_the_model(here, undrawn, monkeypatch, capsys):
+    run("train --quiet --epochs 1 --out r")
+    shutil.rmtree(here / "r" / "figures")
+    monkeypatch.setattr(Adam, "step", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert cli.main("train --quiet --resume r --epochs 3".split()) == 130
+    capsys.readouterr()
+    run("evaluate r")
+    assert capsys.readouterr().out.startswith("r has not ended: this is its checkpoint in epoch 2 of 3 (1 done)\n")
+
+
+def test_a_run_goes_on_where_its_data_are_now(stopped, capsys):
+    Path("mine.npy").rename("moved.npy")
+    capsys.readouterr()
+    assert cli.main("train --resume r --quiet".split()) == 2
+    assert re.search(r"error: \S*mine.npy is not there; if it was moved, say where it is with --data\n$", capsys.readouterr().err)
+    np.save("others.npy", np.random.default_rng(1).uniform(size=(1500, 6)))
+    before = (stopped / "config.json").read_bytes()
+    assert cli.main("train --resume r --quiet --data others.npy".split()) == 2
+    assert "x is '1350 examples of 6 values with checksum" in capsys.readouterr().err
+    assert (stopped / "config.json").read_bytes() == before
+    run("train --resume r --quiet --data moved.npy")
+    run("evaluate r")
+    assert json.loads((stopped / "config.json").read_text())["data"] == str(Path("moved.npy").absolute())
+
+
+def test_pictures_need_no_data_of_a_run_that_knows_its_shape(stopped, capsys):
+    Path("mine.npy").unlink()
+    run("sample r --n 3 --out s.png")
+    run("traverse r --out t.png")
+    assert "from z = 0 instead" in capsys.readouterr().out and Path("s.png").exists() and Path("t.png").exists()
+    config = json.loads((stopped / "config.json").read_text())
+    (stopped / "config.json").write_text(json.dumps({**config, "image_shape": None}))  # as of a run before it was kept
+    for line in ("sample r", "traverse r"):
+        assert cli.main(line.split()) == 2 and "say where it is with --data" in capsys.readouterr().err
+
+
+def test_a_guessed_rectangle_is_said_and_a_given_one_is_kept(here, undrawn, capsys):
+    x = np.random.default_rng(0).uniform(size=(150, 12))
+    np.save("flat.npy", x)
+    np.savez("flat.npz", images=x, labels=np.zeros(150))
+    np.save("square.npy", x.reshape(150, 3, 4))
+    for number, (data, guessed) in enumerate([("flat.npy", True), ("flat.npz", True), ("square.npy", False), ("digits", False)]):
+        run(f"{TRAIN} --data {data} --out {number}")
+        said = "note: 3 x 4 is a guess at how 12 values are shown; --image-shape H,W says it\n"
+        assert (said in capsys.readouterr().out) == guessed
+    run(f"{TRAIN} --data flat.npy --image-shape 6 2 --out given")
+    assert "is a guess" not in capsys.readouterr().out
+    assert json.loads(Path("given/config.json").read_text())["image_shape"] == [6, 2]
+    assert cli.train.open_data(cli.train.read_config(Path("given")), "test").image_shape == (6, 2)
+    assert cli.main("sample given --image-shape 5,2".split()) == 2
+    assert "--image-shape must be rows,columns or rows,columns,3 whose product is 12, got 5,2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", ["5,2", "12", "0,12", "3,2,2", "2,2,3,1"])
+def test_a_shape_that_cannot_be_is_refused_before_anything_is_written(shape, here, capsys):
+    np.save("flat.npy", np.random.default_rng(0).uniform(size=(150, 12)))
+    assert cli.main(f"{TRAIN} --data flat.npy --out r --image-shape {shape}".split()) == 2
+    assert f"whose product is 12, got {shape}" in capsys.readouterr().err and not (here / "r").exists()
+
+
+def test_the_numpy_backend_never_imports_numba(here):
+    code = """
+import sys
+from vae_from_scratch import cli
+from vae_from_scratch.datasets import factors
+subset = factors.FactorDataset.subset
+factors.FactorDataset.subset = lambda data, rows: subset(data, rows[:200])
+line = "--data dsprites --backend numpy --quiet --epochs 1 --hidden 9"
+for each in [f"train {line} --out r", "evaluate r", "sample r --n 1", "traverse r"]:
+    assert cli.main(each.split()) == 0
+assert "vae_from_scratch.kernels" not in sys.modules and "numba" not in sys.modules
+"""
+    python("-c", code)
+
+
+def test_a_model_prints_as_a_few_lines():
+    model = BetaVAE(7, hidden=(6, 5), latent_dim=2, activation="relu", beta=3, likelihood=Gaussian(sigma=2.0))
+    size = sum(value.size for value in model.params.values())
+    assert repr(model).splitlines() == [
+        f"BetaVAE: {size} parameters, float32, backend numba, beta 3",
+        "  encoder: 7 -> 6 relu -> 5 relu -> 4 linear",
+        "  decoder: 2 -> 5 relu -> 6 relu -> 7 linear",
+        "  likelihood: gaussian, sigma 2.0, mean linear",
+    ]
+
+
+@pytest.mark.parametrize("before, module", [("", "tqdm.std"), ("sys.modules['ipykernel'] = sys;", "tqdm.asyncio|tqdm.notebook")])
+def test_the_bar_is_a_notebooks_own_only_in_a_notebook(before, module):
+    code = f"import sys; {before} from vae_from_scratch import evaluation; print(evaluation.tqdm.__module__)"
+    assert python("-W", "error", "-c", code).strip() in module.split("|")
+
+
+# ---- side by side ------------------------------------------------------------------------------------------
+
+
+def test_compare_sets_runs_side_by_side(undrawn, capsys):
+    for name, line in {"a": "", "b": "--model vae --hidden 9 8", "c": "--model autoencoder", "d": "--split train"}.items():
+        run(f"{TRAIN} --out {name} {line}")
+    capsys.readouterr()
+    run("compare a b c d --out side.png")
+    out = capsys.readouterr().out
+    rows = {cells[0]: cells[1:] for cells in (re.split(r"  +", line) for line in out.splitlines())}
+    assert rows["hidden"] == ["128", "9,8", "128", "128"] and rows["model"][:3] == ["beta-vae", "vae", "autoencoder"]
+    assert "lr" not in rows and "seed" not in rows
+    a, b = (evaluate(load(f"{name}/model.npz"), datasets.digits("test"), binarize="dynamic") for name in "ab")
+    assert rows["ELBO"][:3] == [f"{a.elbo:.2f} +- {a.standard_error:.2f}", f"{b.elbo:.2f} +- {b.standard_error:.2f}", "none"]
+    each = b.elbo_b.each - a.elbo_b.each
+    error = each.std(ddof=1) / np.sqrt(len(each))
+    assert rows["ELBO - that of the first"] == [f"{each.mean():+.2f} +- {error:.2f}", "none", "other data"]
+    assert Path("side.png").read_bytes()[:4] == b"\x89PNG"
+    assert cli.main(["compare", "a"]) == 2
+    assert "two runs or more, got a alone" in capsys.readouterr().err
+
+
+def test_widths_with_spaces_are_those_with_commas(undrawn):
+    run(f"{TRAIN} --hidden 9 8 --decoder-hidden 7,6 5 --out r")
+    config = load("r/model.npz").config
+    assert (config["hidden"], config["decoder_hidden"]) == ([9, 8], [7, 6, 5])
+
+
+def test_single_images_and_the_way_between_two(trained, here):
+    shutil.copytree(trained[0] / "runs" / "001", here / "r")
+    run("sample r --n 3 --separate one/each")
+    images = [matplotlib.image.imread(path)[..., 0] for path in sorted(Path("one/each").iterdir())]
+    drawn = load("r/model.npz").sample(3, stream("samples", 0)).reshape(3, 8, 8)
+    assert np.abs(np.array(images) - drawn).max() <= 1 / 255 and not Path("r/figures/sample.png").exists()
+    model, data = load("r/model.npz"), datasets.digits("test")
+    figure = cli.look.between(model, data, 3, 5)
+    pixels = figure.axes[0].images[0].get_array()
+    assert np.array_equal(pixels[1:9, 1:9].ravel(), data[3]) and np.array_equal(pixels[1:9, -9:-1].ravel(), data[5])
+    middle = model.decode(model.encode(data[[3, 5]])[0].mean(axis=0, keepdims=True))[0]
+    assert np.allclose(pixels[1:9, 55:63].ravel(), middle, atol=1e-6)
+    run("traverse r --between 3 5 --out t.png")
+    assert cli.main("traverse r --between 3 297".split()) == 2
 
 
 def test_help_explains_every_option(capsys):

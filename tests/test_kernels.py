@@ -2,13 +2,16 @@
 
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, ops, optimizers
@@ -239,15 +242,73 @@ TRAIN = (
 )
 
 
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, *_):
+        if name == "llvmlite.binding":
+            raise {}
+sys.meta_path.insert(0, Broken())
+"""
+
+
 @pytest.mark.parametrize(
     "code, disabled",
-    [("import sys; sys.modules['numba'] = None;" + TRAIN, "0"), (TRAIN, "1")],
-    ids=["missing", "disabled"],
+    [
+        ("import sys; sys.modules['numba'] = None\n" + TRAIN, "0"),
+        (TRAIN, "1"),
+        *((BROKEN.format(error) + TRAIN, "0") for error in ("OSError('libllvm:\\n not found')", "RuntimeError", "AttributeError('x')")),
+    ],
+    ids=["missing", "disabled", "library broken", "RuntimeError", "AttributeError"],
 )
 def test_without_numba_it_says_so_once_and_works(code, disabled, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "trained\n" and result.stderr.count("runs as 'numpy'") == 1
+    said = [line for line in result.stderr.splitlines() if not line.startswith(" ")]  # beside the line it points to
+    assert result.stdout == "trained\n" and len(said) == 1 and "runs as 'numpy'" in said[0]
+
+
+def compiles(folder, code=TRAIN):
+    """How many kernels a run compiles that keeps them in a folder."""
+    count = "from numba.core import event; heard = event.RecordingListener(); event.register('numba:compile', heard)\n"
+    code = count + code + "; print(len(heard.buffer) // 2)"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "NUMBA_DISABLE_JIT": "0"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    trained, number = result.stdout.split()
+    assert trained == "trained" and "Error" not in result.stderr
+    return int(number)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with compiled kernels, and how many they are."""
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, compiles(folder)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def blank(path):
+    path.write_bytes(bytes(path.stat().st_size))  # what a computer leaves that loses its power
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [cut, blank, lambda path: path.write_bytes(b""), lambda path: (path.unlink(), path.mkdir())])
+def test_a_damaged_kernel_is_compiled_again_and_kept(ending, damage, kept, tmp_path):
+    folder, number = kept
+    shutil.copytree(folder, tmp_path / "kept")
+    assert compiles(tmp_path / "kept") == 0 < number
+    for path in (tmp_path / "kept").rglob(f"*.{ending}"):
+        damage(path)
+    assert compiles(tmp_path / "kept") == number
+    assert compiles(tmp_path / "kept") == (number if (next((tmp_path / "kept").rglob(f"*.{ending}"))).is_dir() else 0)
+
+
+def test_where_nothing_can_be_kept_kernels_are_compiled_all_the_same(kept, tmp_path):
+    nowhere = "import tempfile\ndef refuse(**_): raise PermissionError('read-only')\ntempfile.TemporaryFile = refuse\n"
+    assert compiles(tmp_path, nowhere + TRAIN) == kept[1] and not list(tmp_path.rglob("*.nb?"))
 
 
 def test_backends_are_values_not_a_global():
@@ -261,6 +322,12 @@ def test_same_seed_same_bits_with_kernels():
     for model in models:
         fit(model, x, epochs=3, batch_size=8, progress=False)
     assert np.array_equal(*(model.params.vector for model in models))
+
+
+def test_the_announcement_does_not_break_a_bar(capsys):
+    with tqdm(total=3, file=sys.stderr):
+        kernels.SayCompiling.say(SimpleNamespace(said=False))
+    assert "\rcompiling kernels, once\n" in capsys.readouterr().err
 
 
 def test_long_compilation_is_announced_once(capsys):

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from .base import normal
 from .engine import require
+from .engine.bars import tqdm
 from .engine.batches import batches, in_order
 from .engine.estimates import Estimate, estimate, mean_error
 from .engine.streams import stream

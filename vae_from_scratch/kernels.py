@@ -11,17 +11,25 @@ Everything else goes to ops, which works with it or refuses it.  What is written
 A twin names, with checksums, all that it stands for: where that was changed, what was changed runs.  engine/twins.py.
 """
 
+import contextlib
+import functools
 import importlib
 import sys
 import threading
 import time
 
 import numpy as np
-from numba import config, njit
-from numba.core import event
 from numpy import ndarray
 
+try:
+    from numba import config, njit
+    from numba.core import event
+    from numba.core.caching import FunctionCache
+except Exception as error:  # a library that is broken or does not fit raises anything
+    raise ImportError(f"Numba cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})") from error
+
 from . import ops, optimizers
+from .engine.bars import tqdm
 from .engine.twins import Twins
 from .ops import *  # noqa: F403  the rest of the namespace
 from .ops import ACTIVATIONS
@@ -40,10 +48,35 @@ LIMIT = np.float32(87)  # where exp is still finite and not yet denormal
 FAR = 1 << 28  # a coordinate; a difference of two, times another, is below 2^60
 BLOCK = 512  # factors 1 + e <= 2 of one product: 2^512 is a float64
 
+
+class Kept(FunctionCache):
+    """What was compiled, on disk: a file that cannot be read is written again, one that cannot be written is done without."""
+
+    def load_overload(self, *of):
+        try:
+            return super().load_overload(*of)
+        except Exception:  # unpickling a damaged file raises anything
+            with contextlib.suppress(Exception):
+                self.flush()  # or saving would stumble over the same index
+            return None
+
+    def save_overload(self, *of):
+        with contextlib.suppress(Exception):
+            super().save_overload(*of)
+
+
+def _njit(function, **options):
+    """Numba's njit, which keeps what it compiles wherever there is a place for that."""
+    dispatcher = njit(**options)(function)
+    with contextlib.suppress(RuntimeError, OSError):  # no folder can be written to: each start compiles anew
+        dispatcher._cache = Kept(function)  # what cache=True does, with Numba's own FunctionCache
+    return dispatcher
+
+
 # fastmath by name: sums may be reordered and a * b + c fused, NaN and infinity stay what they are.  The range
 # reduction below must not be reordered, so it has flags of its own.
-exact = njit(cache=True, error_model="numpy", fastmath={"contract"}, inline="never")
-fast = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+exact = functools.partial(_njit, error_model="numpy", fastmath={"contract"}, inline="never")
+fast = functools.partial(_njit, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
 
 
 class SayCompiling(event.Listener):
@@ -55,7 +88,7 @@ class SayCompiling(event.Listener):
 
     def say(self):
         self.said = True
-        print("compiling kernels, once", file=sys.stderr)
+        tqdm.write("compiling kernels, once", file=sys.stderr)  # a bar that is shown makes room for it
 
     def on_start(self, event):
         if not self.said and self.timer is None:

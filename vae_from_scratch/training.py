@@ -41,15 +41,15 @@ def fit(
     callback, callback_at : function (model, examples), called once as soon as each of these numbers has been seen
     checkpoint, checkpoint_seconds : folder, float
         Keep there all that is needed to go on, checkpoint.npz and the one before it: at the start and the end, as often
-        as this (60 unless given; 0: after every step), and at Ctrl-C, which then stops the run after the step it is in.
+        as this (60 unless given; 0: after every step), and at Ctrl-C, which then raises KeyboardInterrupt.
     resume : bool
         Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
-        and the same arguments, of which only epochs may be larger.  What cannot be compared is taken on trust: what
+        and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust: what
         the functions lr and schedule do, and the rows of x beyond a hundred of them.
 
     Returns
     -------
-    dict of lists, one entry per epoch
+    dict of lists, one entry per epoch done; Ctrl-C waits for the end of a step and, without a checkpoint, returns here
         epoch, steps, examples, seconds; loss, recon_nll, kl: means over the epoch's examples, in nats, each at
         the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
         kl_per_latent (Z,) on x_valid, or on a part of x, at the epoch's end.

@@ -1,9 +1,10 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck."""
 
 import sys
 import warnings
 
 from ..engine import threads
+from .compare import compare_runs
 from .derivatives import run_gradcheck
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
@@ -32,5 +33,6 @@ COMMANDS = {
     "sample": sample_run,
     "traverse": traverse_run,
     "score": score_run,
+    "compare": compare_runs,
     "gradcheck": run_gradcheck,
 }

@@ -1,37 +1,79 @@
-"""vae-from-scratch evaluate, sample, traverse, score: what a finished run is worth."""
+"""vae-from-scratch evaluate, sample, traverse, score: what a run is worth, finished or stopped."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 
-from .. import datasets, disentanglement, evaluation, exact
-from ..engine import files, require
+from .. import disentanglement, evaluation, exact
+from ..engine import checkpoints, files, require
 from ..engine.streams import stream
 from ..evaluation import evaluate
-from .train import read_config, report
+from .train import absolute, check_shape, open_data, read_config, report
 
 
-def open_run(options):
-    """The model of a run folder, its config with what the command line says instead, and the data set to look at."""
-    folder = Path(options.run)
-    if not (folder / "model.npz").is_file():
-        raise FileNotFoundError(f"{folder} holds no model.npz; name a folder that vae-from-scratch train has left")
-    model, config = files.load(folder / "model.npz"), read_config(folder)
+def open_run(folder, options):
+    """The newest model of a run folder, its config with what the command line says instead, and the KL of each latent.
+
+    Of a run that was stopped, or goes on, that is its newest checkpoint, and a line says how far it is.
+    """
+    folder = Path(folder)
+    final = folder / "model.npz"
+    if not final.is_file() and not files.has_checkpoint(folder):
+        raise FileNotFoundError(f"{folder} holds no model.npz and no checkpoint; name a folder that vae-from-scratch train has left")
+    config = read_config(folder)
+
+    def newer(path):
+        epoch, done, epochs = checkpoints.progress(path)
+        if final.is_file() and epochs <= config["epochs"]:  # training ended with it
+            return None
+        kl = files.read_npz(path, only=("history/kl_per_latent",)).get("history/kl_per_latent", [None])
+        stopped = f"{folder} has not ended: this is its checkpoint in epoch {epoch} of {epochs} ({done} done)"
+        return files.load(path), kl[-1], stopped
+
+    try:
+        found = files.newest_checkpoint(folder, newer)
+    except ValueError:
+        if not final.is_file():
+            raise
+        found = None
+    model, kl, stopped = found or (files.load(final), last_kl(folder / "history.csv"), "")
+    if stopped:
+        print(stopped)
     config.update({name: value for name, value in vars(options).items() if name in config and value is not None})
     require.seed(config["seed"])
-    return model, config, datasets.load(config["data"], config["split"])
+    config["data"] = absolute(config["data"])
+    if config["image_shape"] is not None:
+        check_shape(config["image_shape"], model.data_dim)
+    return model, config, kl
+
+
+def last_kl(path):
+    """The KL of each latent in the last row of a history, or None."""
+    if not path.is_file():
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([float(value) for name, value in rows[-1].items() if name.startswith("kl_")]) if rows else None
+
+
+def picture(folder, name):
+    """Where a picture of a run goes; one that was stopped has no figures yet."""
+    (Path(folder) / "figures").mkdir(exist_ok=True)
+    return Path(folder) / "figures" / f"{name}.png"
 
 
 def evaluate_run(options):
-    model, config, data = open_run(options)
+    model, config, _ = open_run(options.run, options)
+    data = open_data(config, config["split"])
     K, same = options.importance_samples, {"binarize": config["binarize"], "seed": config["seed"]}
     if K is not None:
         require.whole("importance_samples", K)
-    require.whole("samples", options.samples)
+    samples = (20 if options.quadrature else 1) if options.samples is None else require.whole("samples", options.samples)
     integral = exact.quadrature(model, data, **same, progress=not options.quiet) if options.quadrature else None
     sampled = None if K is None else evaluation.log_likelihood(model, data, K, **same, progress=not options.quiet)
-    result = evaluate(model, data, **same, samples=options.samples)
-    report(model, result, f"{data.name} {config['split']}", options.samples)
+    result = evaluate(model, data, **same, samples=samples)
+    report(model, result, f"{data.name} {config['split']}", samples)
     if sampled is not None:
         bound, effective = sampled.bound, sampled.effective_samples
         print(f"log p(x) >= {bound.mean:.2f} +- {bound.standard_error:.2f} nats per example, in expectation")
@@ -42,36 +84,83 @@ def evaluate_run(options):
     if integral is not None:
         print(f"log p(x) = {integral.mean:.4f} +- {integral.standard_error:.2f} nats per example, by quadrature")
         print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")
+        gap, error = integral.mean - result.elbo, result.elbo_b.sampling_error
+        error = "unknown from one sample" if samples == 1 else f"+- {error:.4f}"
+        print(f"     the ELBO is {gap:.4f} below it (other samples of z: {error}): KL(q(z|x) || p(z|x)), never negative")
     if model.variational and result.active_units < model.latent_dim:
-        train = datasets.load(config["data"], "train")
+        train = open_data(config, "train")
         if len(train) > 100_000:  # drawn images: a part of them, at random, tells as much
             train = train[stream("silent latents", config["seed"]).choice(len(train), 20_000, replace=False)]
         print(f"silent latents, on the training data: {exact.collapse(model, train, **same).verdict}")
 
 
 def sample_run(options):
-    model, config, data = open_run(options)
+    model, config, _ = open_run(options.run, options)
     from .. import plots
 
+    shape = config["image_shape"] or open_data(config, config["split"]).image_shape
     images = model.sample(options.n, stream("samples", config["seed"]))
-    _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "sample.png")
+    if options.separate:
+        write_separate(images, shape, Path(options.separate))
+    if options.out or not options.separate:
+        _write_figure(plots.samples(images, shape), options.out or picture(options.run, "sample"))
+
+
+def write_separate(images, shape, folder):
+    """Each image as a PNG file of its own, a pixel for a value: 0 is black and 1 is white."""
+    from matplotlib.image import imsave
+
+    colours = shape[2] if len(shape) == 3 else 1
+    levels = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
+    with files.making(folder):
+        for number, pixels in enumerate(np.repeat(levels, 3 // colours, axis=3)):
+            path = folder / f"sample-{number:0{len(str(len(images) - 1))}d}.png"
+            files.write(path, lambda file, pixels=pixels: imsave(file, pixels, format="png"))
+    print(f"wrote {len(images)} images to {folder}")
 
 
 def traverse_run(options):
-    model, config, data = open_run(options)
+    model, config, kl = open_run(options.run, options)
+    if options.between:
+        data = open_data(config, config["split"])
+        for number in options.between:
+            if not 0 <= number < len(data):
+                raise ValueError(f"--between takes rows from 0 to {len(data) - 1} of {data.name} {config['split']}, got {number}")
+        figure = between(model, data, *options.between)
+        return _write_figure(figure, options.out or picture(options.run, "traverse"))
+    if not model.variational:
+        raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae, or give --between I J")
+    try:
+        data = open_data(config, config["split"])
+    except FileNotFoundError as error:
+        if kl is None or config["image_shape"] is None:
+            raise
+        print(f"note: from z = 0 instead of an image's code, with the KL of the last epoch: {error}")
+        mu, shape = np.zeros((1, model.latent_dim)), config["image_shape"]
+    else:
+        kl = evaluate(model, data, binarize=config["binarize"], seed=config["seed"]).kl_per_latent
+        mu, _ = model.encode(data[stream("traversals", config["seed"]).integers(len(data), size=1)])
+        shape = data.image_shape
     from .. import plots
 
-    if not model.variational:
-        raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
-    result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
-    chosen = stream("traversals", config["seed"]).integers(len(data), size=1)
-    mu, _ = model.encode(data[chosen])
-    figure = plots.traversals(model, mu[0], result.kl_per_latent, data.image_shape)
-    _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
+    _write_figure(plots.traversals(model, mu[0], kl, shape), options.out or picture(options.run, "traverse"))
+
+
+def between(model, data, i, j, steps=11):
+    """A figure: image i, the decoder's way from its code to that of image j in a straight line, image j."""
+    from .. import plots
+
+    ends = data[[i, j]]
+    codes = model.encode(ends)[0] if model.variational else model.encode(ends)
+    way = np.linspace(codes[0], codes[1], steps, dtype=codes.dtype)
+    row = np.concatenate([ends[:1], model.decode(way), ends[1:]])
+    labels = [f"image {i}", *(f"{t:.1f}" for t in np.linspace(0, 1, steps)), f"image {j}"]
+    return plots.image_grid([row], data.image_shape, column_labels=labels, title="E[x|z] on the straight line between two codes")
 
 
 def score_run(options):
-    model, config, data = open_run(options)
+    model, config, _ = open_run(options.run, options)
+    data = open_data(config, config["split"])
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
     names = options.score.split(",")
@@ -104,7 +193,7 @@ def score_run(options):
     from .. import plots
 
     figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
-    _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+    _write_figure(figure, picture(options.run, "scores"))
 
 
 def spread(drawn):

@@ -61,6 +61,7 @@ OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperpa
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
+    Option("image_shape", None, widths, "how an example is shown: rows,columns or rows,columns,3 (as the data say)"),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
     Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
@@ -91,6 +92,13 @@ OPTIONS = [
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(backends.BACKENDS)),
 ]
+
+
+class Joined(argparse.Action):
+    """Widths with commas, with spaces, or with both: 500,500 and 500 500 are the same."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, sum(values, ()))
 
 
 class Parser(argparse.ArgumentParser):
@@ -134,12 +142,13 @@ def build_parser():
             default=argparse.SUPPRESS,
             choices=option.choices,
             metavar=None if option.choices else option.name.upper(),
+            **({"nargs": "+", "action": Joined} if option.kind is widths else {}),
             help=option.help if option.default is None else f"{option.help} (default: {shown})",
         )
     train.add_argument(
         "--out", metavar="DIR", help="folder to write, new or empty (default: the next free number below runs/)"
     )
-    words = "go on with the run in DIR, interrupted or finished; of all options only a larger --epochs may be added"
+    words = "go on with the run in DIR, interrupted or finished; --epochs (more, or fewer to end it) and --data may be added"
     train.add_argument("--resume", metavar="DIR", help=words)
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, words in (
@@ -151,9 +160,12 @@ def build_parser():
         command.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
         command.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
         command.add_argument("--data", help="instead of the run's own data")
+        if name != "evaluate":
+            words = "rows,columns or rows,columns,3 (default: the run's)"
+            command.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
         if name == "evaluate":
             command.add_argument(
-                "--samples", type=int, default=1, metavar="L", help="draws of z per example for the ELBO (default: 1)"
+                "--samples", type=int, metavar="L", help="draws of z per example for the ELBO (default: 1; 20 with --quadrature)"
             )
             words = "also estimate log p(x) from K draws of z per example (Burda et al. 2015: 5000)"
             command.add_argument("--importance-samples", type=int, metavar="K", help=words)
@@ -162,8 +174,13 @@ def build_parser():
             command.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
+            words = "write each image into a file of its own in DIR, a pixel for a value"
+            command.add_argument("--separate", metavar="DIR", help=words)
         else:
             command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
+        if name == "traverse":
+            words = "go from the code of image I to that of image J instead (row numbers in the split, from 0)"
+            command.add_argument("--between", type=int, nargs=2, metavar=("I", "J"), help=words)
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
     words = "score a trained model's codes against the known factors of its data"
@@ -171,12 +188,18 @@ def build_parser():
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
     score.add_argument("--score", default=",".join(SCORES), help="which, with commas (default: %(default)s)")
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
+    score.add_argument("--data", help="instead of the run's own data")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
     words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)
     score.add_argument("--quiet", action="store_true", help="no progress bar")
+    words = "set runs side by side: the settings that differ, what the runs are worth, their curves in one figure"
+    compare = commands.add_parser("compare", help=words, description=words[0].upper() + words[1:] + ".")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="two folders or more that train left")
+    compare.add_argument("--seed", type=int, help="of the random draws, the same for all (default: the first run's)")
+    compare.add_argument("--out", metavar="FILE", default="compare.png", help="the picture to write (default: %(default)s)")
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
     return parser

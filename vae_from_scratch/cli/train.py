@@ -1,12 +1,14 @@
 """vae-from-scratch train: a run folder from its options to its figures."""
 
 import contextlib
+import inspect
+import math
 from pathlib import Path
 
 import numpy as np
 
 from .. import base, datasets, likelihoods
-from ..engine import files, require
+from ..engine import checkpoints, files, require
 from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
@@ -22,15 +24,19 @@ def train_run(options):
     else:
         config, resume = config_to_resume(options, given)
         folder = contextlib.nullcontext(Path(options.resume))
-    data, test = datasets.load(config["data"], "train"), datasets.load(config["data"], config["split"])
-    model = build(config, data.data_dim)
+    data, test = open_data(config, "train"), open_data(config, config["split"])
+    if config["image_shape"] is None and is_flat(config["data"], data.image_shape):
+        shown = " x ".join(map(str, data.image_shape))
+        print(f"note: {shown} is a guess at how {math.prod(data.image_shape)} values are shown; --image-shape H,W says it")
+    config["image_shape"] = list(data.image_shape)
+    model = build(config, math.prod(data.image_shape))
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
         print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
     with folder as out:
         print(
             f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
-            f"{len(data)} examples of {data.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
+            f"{len(data)} examples of {model.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
         )
         try:
             history = fit(
@@ -49,7 +55,13 @@ def train_run(options):
                 resume=resume,
             )
         except KeyboardInterrupt as stop:
-            way = f"; go on with: vae-from-scratch train --resume {out}" if files.has_checkpoint(out) else ""
+            if resume:  # the data are those of the run, wherever they are now
+                files.write_json(out / "config.json", {**config, "epochs": read_config(out)["epochs"]})
+            way = ""
+            if files.has_checkpoint(out):
+                _, done, _ = checkpoints.progress(out / files.CHECKPOINT)
+                here = "end it here" if done else "end it after one epoch"
+                way = f"; go on with: vae-from-scratch train --resume {out}, or {here} with the same and --epochs {max(1, done)}"
             raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
         config["epochs"] = history["epoch"][-1]
         files.save(model, out / "model.npz")
@@ -64,12 +76,14 @@ def train_run(options):
 
 def config_to_resume(options, given):
     """The config of the run to go on with, and whether it has a checkpoint yet (if not, it begins again)."""
-    others = sorted(set(given) - {"epochs"} | ({"out"} if options.out else set()))
+    others = sorted(set(given) - {"epochs", "data", "image_shape"} | ({"out"} if options.out else set()))
     if others:
         flags = ", ".join("--" + name.replace("_", "-") for name in others)
-        raise ValueError(f"--resume takes everything but --epochs from {options.resume}; leave out {flags}")
+        raise ValueError(f"--resume takes everything but --epochs and --data from {options.resume}; leave out {flags}")
     folder = Path(options.resume)
     config, resume = read_config(folder), files.has_checkpoint(folder)
+    config.update({name: given[name] for name in ("data", "image_shape") if name in given})
+    config["data"] = absolute(config["data"])
     config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
     with files.lock(folder):
         files.sweep(folder)
@@ -98,8 +112,13 @@ def resolve(config):
     own = defaults(model)
     for name, owners in OWNERS.items():
         config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
-    if config["data"] not in datasets.NAMES:
-        config["data"] = str(Path(config["data"]).absolute())  # the run can then be looked at from anywhere
+    cls, likelihood = base.MODELS[model], likelihoods.LIKELIHOODS[config["likelihood"]]
+    if cls.variational and not likelihood.is_density:
+        raise ValueError(
+            f"--likelihood {config['likelihood']} is no density, so --model {model} has no ELBO to maximise with it; take "
+            "--model autoencoder, or --likelihood gaussian --sigma 1, the squared error with its constant"
+        )
+    config["data"] = absolute(config["data"])
     if config["epochs"] is None:
         config["epochs"] = 300 if config["data"] == "digits" else 20
     if config["binarize"] is None:
@@ -111,6 +130,44 @@ def _dependent(config, name, default, applies, condition):
     if not applies and config[name] is not None:
         raise ValueError(f"--{name} {config[name]} has no effect without {condition}; leave it out, or add that")
     return default if applies and config[name] is None else config[name]
+
+
+def absolute(data):
+    """A data set's name, or the whole path of a file: the run can then be looked at from anywhere."""
+    return data if data in datasets.NAMES else str(Path(data).absolute())
+
+
+def open_data(config, split):
+    """A part of the data that a config names, with the backend and the image shape that it says."""
+    make = datasets.NAMES.get(config["data"])
+    try:
+        if make is not None and "backend" in inspect.signature(make).parameters:  # it is drawn
+            data = make(split, backend=config["backend"])
+        else:
+            data = datasets.load(config["data"], split)
+    except FileNotFoundError as error:
+        if make is not None:
+            raise
+        raise FileNotFoundError(f"{config['data']} is not there; if it was moved, say where it is with --data") from error
+    if config["image_shape"] is not None:
+        check_shape(config["image_shape"], math.prod(data.image_shape))
+        data.image_shape = tuple(config["image_shape"])
+    return data
+
+
+def check_shape(shape, data_dim):
+    """ValueError unless this is (rows, columns) or (rows, columns, 3), of so many values."""
+    whole = isinstance(shape, (list, tuple)) and all(isinstance(side, int) and side >= 1 for side in shape)
+    if not whole or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) or math.prod(shape) != data_dim:
+        shown = ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else shape
+        raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 whose product is {data_dim}, got {shown}")
+
+
+def is_flat(data, image_shape):
+    """Whether a data file has its examples as rows of numbers, so that nobody knows the rectangle they came from."""
+    if not Path(data).is_file() or Path(data).suffix not in (".npy", ".npz"):
+        return False
+    return any(shape[1:] == (math.prod(image_shape),) for shape in files.shapes(data))
 
 
 def build(config, data_dim):

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from .. import ops
 from ..engine import require
+from ..engine.bars import tqdm
 from ..engine.batches import in_order
 from ..optimizers import Adam
 from .codes import codes_of, known_factors, named_factors

@@ -1,9 +1,9 @@
 """What every score asks for: the codes of images with these factors."""
 
 import numpy as np
-from tqdm import tqdm
 
 from ..engine import require
+from ..engine.bars import tqdm
 from ..engine.batches import in_order
 from ..datasets.factors import FactorDataset
 

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..engine import require
+from ..engine.bars import tqdm
 from ..evaluation import ACTIVE_VARIANCE
 from .codes import codes_of, known_factors, named_factors
 from .score import Score

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..engine import require
+from ..engine.bars import tqdm
 from ..engine.batches import in_order
 from .codes import BATCH, encode_checked, known_factors, named_factors
 from .mixtures import cells, grid, kl_rows

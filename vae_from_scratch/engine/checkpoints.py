@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import signal
+import sys
 import threading
 import time
 import zlib
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from . import files, require
+from .bars import tqdm
 from .streams import stream
 
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -100,6 +101,7 @@ class Run:
         states = {name: rng.bit_generator.state for name, rng in self.rngs.items()} | {"order": self.order_state}
         about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "limit")}
         about |= {"rngs": states, "of_model": {name: getattr(self.model, name) for name in self.model.hyperparameters}}
+        about["model"] = files.description(self.model)
         arrays = self.arrays() | _flatten({"history": self.history})
         files.write_checkpoint(folder, {**about, "settings": settings}, arrays, last)
 
@@ -130,7 +132,7 @@ class Run:
                 raise ValueError("the limit of the loss is set before the first step")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
-        _compare(path, then, settings)
+        _compare(path, then, settings, epoch - 1)
         between_steps = position == self.n or (position < self.n and position % self.batch_size == 0)
         if not between_steps or set(of_model) != set(bounds):
             raise ValueError(f"{path} is not a checkpoint of fit: it stands at {position} of {self.n} with {of_model}")
@@ -181,18 +183,27 @@ def _fingerprint(x):
     return f"{len(x)} examples of {np.shape(rows)[1]} values with checksum {checksum:08x}"
 
 
-def _compare(path, then, now):
+def progress(path):
+    """The epoch under way in a checkpoint, the epochs done, and how many there are to be.  ValueError if it is not one."""
+    about = files.parse_about(files.read_npz(path, only=("about",)), path)
+    try:
+        epoch, epochs = require.whole("epoch", about["epoch"]), require.whole("epochs", about["settings"]["epochs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
+    return min(epoch, epochs), epoch - 1, epochs
+
+
+def _compare(path, then, now, done):
     now["epochs"] = now["epochs"] or then["epochs"]
-    if then["epochs"] > now["epochs"]:
+    if now["epochs"] < done:
         raise ValueError(
-            f"epochs is {now['epochs']}, but the run of {path} was to have {then['epochs']}; "
-            "resume it with that or more"
+            f"epochs is {now['epochs']}, but the run of {path} has done {done}; end it with {done}, or go on with more"
         )
     for name in {**now, **then}:
         if name != "epochs" and then.get(name) != now.get(name):
             raise ValueError(
                 f"{name} is {now.get(name)!r}, but was {then.get(name)!r} when {path} was written; "
-                "a run goes on with what it began with, only epochs may be larger"
+                "a run goes on with what it began with, only epochs may change"
             )
 
 
@@ -216,6 +227,10 @@ def _unflatten(tree, arrays, prefix=""):
             tree[name] = arrays[prefix + name].item()
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a run without checkpoints: fit returns what there is."""
+
+
 class Keeper:
     """Looks after a run: writes checkpoints, holds Ctrl-C back until a step is done, stops what diverges.
 
@@ -234,18 +249,30 @@ class Keeper:
             if self.folder is not None:
                 self.stack.enter_context(files.lock(self.path))
             self._start()
-            if self.folder is not None and threading.current_thread() is threading.main_thread():
+            main = threading.current_thread() is threading.main_thread()
+            if main and signal.getsignal(signal.SIGINT) is not None:  # None: what is there is not Python's to give back
                 self.stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._interrupt))
             self.stack = self.stack.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         self.stack.close()
+        if not isinstance(error, Stopped):
+            return False
+        run = self.run
+        for name in (*COLUMNS, *run.columns):
+            run.history.setdefault(name, [])  # if not even one epoch was done
+        print(
+            f"interrupted after step {run.step} of {self.steps}: the parameters are whole, the history has "
+            f"{len(run.history['epoch'])} of {self.epochs} epochs",
+            file=sys.stderr,
+        )
+        return True  # fit returns the history
 
     def _start(self):
         if self.resume:
-            if self.run.resume(self.folder, self.settings) < self.settings["epochs"]:
-                self.write()  # so that the larger number is kept from now on
+            if self.run.resume(self.folder, self.settings) != self.settings["epochs"]:
+                self.write()  # so that the new number is kept from now on
         elif self.folder is not None and files.has_checkpoint(self.folder):
             raise ValueError(
                 f"{self.folder} holds the checkpoint of a run: resume it, or keep this one in another folder"
@@ -328,10 +355,13 @@ class Keeper:
     def _write_if(self, due, last=False):
         if due or self.interrupted:
             self.write(last)
+        if self.interrupted and self.folder is None:
+            raise Stopped
         if self.interrupted:
             raise KeyboardInterrupt(f"interrupted after step {self.run.step}, which is kept in {self.folder}")
 
     def _interrupt(self, number, frame):
         if self.interrupted:  # pressed again: do not wait
-            raise KeyboardInterrupt("interrupted twice, nothing was saved by that; the last checkpoint stands")
+            stands = "the parameters may be those of half a step" if self.folder is None else "the last checkpoint stands"
+            raise KeyboardInterrupt(f"interrupted twice, nothing was saved by that; {stands}")
         self.interrupted = True

@@ -169,12 +169,12 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     Raises TypeError or ValueError, and writes nothing, if load could not read it.
     """
     known = base.MODELS.get(getattr(model, "name", None))
+    named = type(model).__name__ if isinstance(model, base.EncoderDecoder) else model  # as text it has several lines
     if known is None or whence(known) != whence(type(model)):  # a class that was defined again is still the same
-        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {model!r}")
+        raise TypeError(f"model must be an Autoencoder, VAE, BetaVAE or another EncoderDecoder, got {named!r}")
     content = io.BytesIO()
     try:
-        about = {"format": FORMAT, "model": model.name, "class": whence(type(model)), **model.config}
-        np.savez(content, config=np.array(json.dumps(about)), **_parameters(model))
+        np.savez(content, config=np.array(json.dumps(description(model))), **_parameters(model))
         content.seek(0)
         if (again := read_model(content, path).config) != json.loads(json.dumps(model.config)):
             wrong = next(name for name in again if again[name] != model.config.get(name))
@@ -184,15 +184,29 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     write(path, lambda file: file.write(content.getbuffer()))
 
 
+def description(model):
+    """What builds a model of this kind again, ready for JSON."""
+    return {"format": FORMAT, "model": getattr(model, "name", None), "class": whence(type(model)), **model.config}
+
+
 def load(path: str | os.PathLike) -> base.EncoderDecoder:
-    """Read a model that save wrote.  Raises ValueError if the file is not one, FileNotFoundError if there is none."""
+    """Read a model that save wrote, or the one in a checkpoint of fit, as it was then.
+
+    Raises ValueError if the file is neither, FileNotFoundError if there is none.
+    """
     return read_model(path, path)
 
 
 def read_model(source, path):
     """load from a path or from a file in memory; path: what errors call it."""
     arrays = read_npz(source) if source is path else dict(np.load(source))
-    config = parse_json(str(arrays.pop("config", "")), f"{path} is not a model file: its config")
+    of_checkpoint = "about" in arrays and "config" not in arrays
+    if of_checkpoint:
+        config = parse_about(arrays, path).get("model")
+        if not isinstance(config, dict):
+            raise ValueError(f"{path} does not say what its model is, as older checkpoints do not; resume its run with fit")
+    else:
+        config = parse_json(str(arrays.pop("config", "")), f"{path} is not a model file: its config")
     version, name, home = (config.pop(key, None) for key in ("format", "model", "class"))
     if version != FORMAT:
         raise ValueError(f"{path} has format {version}, this version reads models of format {FORMAT}")
@@ -209,16 +223,18 @@ def read_model(source, path):
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         own = "; a likelihood or an activation of your own must be imported first" if "must be one of" in str(error) else ""
         raise ValueError(f"{path} describes no model that is known here: {error}{own}") from error
-    parameters = _parameters(model)
+    parameters = _parameters(model, of_checkpoint)
+    if of_checkpoint:  # which holds the optimizer's state and the history as well
+        arrays = {key: arrays[key] for key in parameters if key in arrays}
     for key, stored in fitting(path, parameters, arrays).items():
         parameters[key][...] = stored
     return model
 
 
-def _parameters(model):
-    # by name; those of players beside the model itself behind the player's name
+def _parameters(model, of_checkpoint=False):
+    # by name; those of players beside the model itself, and all in a checkpoint, behind the player's name
     return {
-        name if player is model else f"{label}/{name}": value
+        f"players/{label}/params/{name}" if of_checkpoint else name if player is model else f"{label}/{name}": value
         for label, player in model.players.items()
         for name, value in player.params.items()
     }
@@ -268,11 +284,23 @@ def parse_json(text, name):
 
 def write_checkpoint(folder, about, arrays, last=False):
     """about (what JSON can hold) and arrays to checkpoint.npz; the one before is kept unless the run ends with this."""
-    folder, about = Path(folder), np.array(json.dumps({"format": CHECKPOINT_FORMAT, **about}))
+    folder, about = Path(folder), json.dumps({"format": CHECKPOINT_FORMAT, **about}, default=lambda value: value.item())
     folder.mkdir(parents=True, exist_ok=True)
-    write_npz(folder / CHECKPOINT, {"about": about, **arrays}, folder / PREVIOUS)
+    write_npz(folder / CHECKPOINT, {"about": np.array(about), **arrays}, folder / PREVIOUS)
     if last:
         (folder / PREVIOUS).unlink(missing_ok=True)
+
+
+def parse_about(arrays, path):
+    """What a checkpoint says about itself, taken out of its arrays; ValueError if that cannot be read here."""
+    about = parse_json(str(arrays.pop("about", "")), f"{path} is not a checkpoint: what it says about itself")
+    if about.pop("format", None) != CHECKPOINT_FORMAT:
+        raise OtherVersion(f"{path} is of another version; this one reads checkpoints of format {CHECKPOINT_FORMAT}")
+    return about
+
+
+class OtherVersion(ValueError):
+    """A file that is whole, but not one of this version's."""
 
 
 def read_checkpoint(folder):
@@ -285,14 +313,14 @@ def read_checkpoint(folder):
     for path in (Path(folder) / CHECKPOINT, Path(folder) / PREVIOUS):
         try:
             arrays = read_npz(path)
-            about = parse_json(str(arrays.pop("about", "")), f"{path} is not a checkpoint: what it says about itself")
+            about = parse_about(arrays, path)
         except FileNotFoundError:
             problems.append(f"{path} is missing")
+        except OtherVersion:
+            raise
         except ValueError as error:
             problems.append(str(error))
         else:
-            if about.pop("format", None) != CHECKPOINT_FORMAT:
-                raise ValueError(f"{path} is of another version; this one reads checkpoints of format {CHECKPOINT_FORMAT}")
             if problems:
                 warnings.warn(f"{problems[0]}; the one before it is taken, {path}", stacklevel=2)
                 with contextlib.suppress(FileNotFoundError):
@@ -307,6 +335,24 @@ def take_back_checkpoint(folder):
     """Put the checkpoint before the newest in its place, if there is one."""
     with contextlib.suppress(FileNotFoundError):
         _move(Path(folder) / PREVIOUS, Path(folder) / CHECKPOINT)
+
+
+def newest_checkpoint(folder, read):
+    """read(path) of the newest checkpoint in folder of which that works; nothing is moved, for a run may be under way.
+
+    None if there is none, ValueError if none is whole.
+    """
+    problems = []
+    for name in (CHECKPOINT, PREVIOUS):
+        try:
+            return read(Path(folder) / name)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return None
 
 
 def has_checkpoint(folder):
@@ -413,6 +459,20 @@ def read_npz(path, only=None, unpacked=UNPACKED):
             with archive.open(member) as stream:  # anew, for zipfile checks no checksum after a step back
                 arrays[name] = npy.read_array(stream, allow_pickle=False)
         return arrays
+
+
+def shapes(path):
+    """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
+    with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
+        if Path(path).suffix == ".npy":
+            return [_header(file)[0]]
+        with zipfile.ZipFile(file) as archive:
+            found = []
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    found.append(_header(stream)[0])
+            return found
+    return []
 
 
 def npz_dtypes(path, unpacked=UNPACKED):

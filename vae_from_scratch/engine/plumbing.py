@@ -6,7 +6,7 @@ import numpy as np
 
 from . import require
 from .backends import BACKENDS
-from .registry import kept, register
+from .registry import arguments, kept, register
 
 MODELS: dict = {}  # name: class, entered when the class is defined
 
@@ -20,6 +20,24 @@ class Plumbing:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         register(MODELS, cls)
+
+    def __new__(cls, *_, **given):
+        for name in given:
+            takers = [other.__name__ for other in MODELS.values() if name in other.hyperparameters]
+            if takers and name not in arguments(cls):
+                raise TypeError(f"{cls.__name__} takes no {name}; {' or '.join(takers)} does")
+        return super().__new__(cls)
+
+    def __repr__(self):
+        own = "".join(f", {name} {getattr(self, name):g}" for name in self.hyperparameters)
+        size = sum(value.size for player in self.players.values() for value in player.params.values())
+        lines = [f"{type(self).__name__}: {size:,} parameters, {self.dtype}, backend {self.backend}{own}"]
+        for name, network in vars(self).items():
+            if hasattr(network, "widths"):
+                layers = [f"{width} {activation}" for width, activation in zip(network.widths[1:], network.activations)]
+                lines.append(f"  {name}: {' -> '.join([str(network.widths[0]), *layers])}")
+        likelihood = [value if name == "name" else f"{name} {value}" for name, value in self.likelihood.config.items()]
+        return "\n".join([*lines, f"  likelihood: {', '.join(likelihood)}"])
 
     @property
     def config(self) -> dict:

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..engine import require
+from ..engine.bars import tqdm
 from ..engine.batches import batches, in_order
 from ..engine.estimates import spread
 from ..engine.threads import one_blas_thread

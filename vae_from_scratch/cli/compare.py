@@ -1,0 +1,103 @@
+"""vae-from-scratch compare: runs side by side."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ..engine.estimates import spread
+from ..evaluation import evaluate
+from .look import _write_figure, open_run
+from .options import OPTIONS
+from .train import open_data
+
+SAME_IMAGES = ("data", "split", "binarize")  # runs that agree in these are judged on the same images
+
+
+def compare_runs(options):
+    """Settings that differ, then what each run is worth, then the curves of all in one figure."""
+    if len(options.runs) < 2:
+        raise ValueError(f"compare takes two runs or more, got {options.runs[0]} alone; evaluate looks at one")
+    runs = {folder: open_run(folder, options)[:2] for folder in options.runs}
+    names = [option.name for option in OPTIONS if option.name not in ("checkpoint_seconds", "image_shape")]
+    configs = [config for _, config in runs.values()]
+    differ = [name for name in names if any(config[name] != configs[0][name] for config in configs)]
+    rows = [[name, *(_shown(config[name]) for config in configs)] for name in differ]
+    print_table([["settings that differ", *runs], *(rows or [["none", *([""] * len(runs))]])])
+    seed = configs[0]["seed"] if options.seed is None else options.seed
+    results = [evaluate(model, open_data(c, c["split"]), binarize=c["binarize"], seed=seed) for model, c in runs.values()]
+    print()
+    print_table([["nats per example", *runs], *result_rows(runs, results)])
+    print("(+- the standard error over the examples; of a difference: over the examples, which both runs were shown)")
+    curves = {folder: read_history(folder) for folder in runs}
+    if all(curves.values()):
+        _write_figure(draw(curves), options.out)
+    else:
+        missing = next(folder for folder, curve in curves.items() if not curve)
+        print(f"note: no figure, for {missing} has no history.csv yet; train --resume {missing} leaves one at its end")
+
+
+def result_rows(runs, results):
+    """What the table says of each run."""
+    configs, first = [config for _, config in runs.values()], results[0]
+    same = [all(config[name] == configs[0][name] for name in SAME_IMAGES) for config in configs]
+    yield ["data", *(f"{config['data']} {config['split']}" for config in configs)]
+    yield ["examples", *(str(result.n) for result in results)]
+    yield ["parameters", *(f"{model.params.vector.size:,}" for model, _ in runs.values())]
+    yield ["ELBO", *("none" if r.elbo is None else f"{r.elbo:.2f} +- {r.standard_error:.2f}" for r in results)]
+    if first.elbo is not None:
+        yield [
+            "ELBO - that of the first",
+            "",
+            *("none" if r.elbo is None else difference(first, r) if ok else "other data" for r, ok in zip(results[1:], same[1:])),
+        ]
+    yield ["reconstruction", *(f"{r.recon_nll:.2f}" for r in results)]
+    yield ["KL", *("none" if r.elbo is None else f"{r.kl:.2f}" for r in results)]
+    latents = [model.latent_dim for model, _ in runs.values()]
+    yield ["active latents", *("none" if r.elbo is None else f"{r.active_units} of {Z}" for r, Z in zip(results, latents))]
+
+
+def difference(first, other):
+    """The difference of two ELBOs, with the error of a difference seen on the same images."""
+    each = other.elbo_b.each - first.elbo_b.each
+    return f"{each.mean():+.2f} +- {spread(each):.2f}"
+
+
+def _shown(value):
+    return ",".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else "-" if value is None else str(value)
+
+
+def print_table(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def read_history(folder):
+    """history.csv by columns, or an empty dict."""
+    path = Path(folder) / "history.csv"
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def draw(curves):
+    """Loss, reconstruction and KL of each run against the epoch, on its test data where it has them."""
+    from matplotlib.figure import Figure
+
+    from .. import plots
+
+    figure = Figure(figsize=(10.2, 3.2), layout="constrained")
+    panels = [("loss", "loss"), ("recon_nll", "reconstruction: -log p(x|z)"), ("kl", "KL(q(z|x) || p(z))")]
+    for ax, (name, title) in zip(figure.subplots(1, 3), panels):
+        for number, (folder, curve) in enumerate(curves.items()):
+            if not np.any(curve[name]):  # an autoencoder has no KL
+                continue
+            style = {"color": plots.COLOURS[number % len(plots.COLOURS)], "ls": "-" if number < len(plots.COLOURS) else "--"}
+            marker = "." if len(curve["epoch"]) == 1 else None
+            ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=str(folder), **style)
+        ax.set(title=title, xlabel="epoch", ylabel="nats per example")
+    ax.legend(frameon=False)
+    return figure
