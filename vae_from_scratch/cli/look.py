@@ -1,5 +1,6 @@
 """vae-from-scratch evaluate, sample, traverse, score: what a finished run is worth."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from ..engine import files, require
 from ..engine.streams import stream
 from ..evaluation import evaluate
 from .train import read_config, report
+
+SOME = 200  # images, of which the most readable is traversed and the range is taken
 
 
 def open_run(options):
@@ -51,27 +54,34 @@ def evaluate_run(options):
 
 def sample_run(options):
     model, config, data = open_run(options)
+    path = _figure_path(options, "sample")
     from .. import plots
 
     images = model.sample(options.n, stream("samples", config["seed"]))
-    _write_figure(plots.samples(images, data.image_shape), options.out or Path(options.run) / "figures" / "sample.png")
+    shown = plots.image_range(data[np.arange(min(SOME, len(data)))])
+    _write_figure(plots.samples(images, data.image_shape, value_range=shown), path)
 
 
 def traverse_run(options):
     model, config, data = open_run(options)
+    path = _figure_path(options, "traverse")
     from .. import plots
 
     if not model.variational:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae")
     result = evaluate(model, data, binarize=config["binarize"], seed=config["seed"])
-    chosen = stream("traversals", config["seed"]).integers(len(data), size=1)
-    mu, _ = model.encode(data[chosen])
-    figure = plots.traversals(model, mu[0], result.kl_per_latent, data.image_shape)
-    _write_figure(figure, options.out or Path(options.run) / "figures" / "traverse.png")
+    some = data[stream("traversals", config["seed"]).integers(len(data), size=SOME)]
+    x = some[plots.readable(model, some)]
+    mu, _ = model.encode(x[None])
+    figure = plots.traversals(
+        model, mu[0], result.kl_per_latent, data.image_shape, x=x, value_range=plots.image_range(some)
+    )
+    _write_figure(figure, path)
 
 
 def score_run(options):
     model, config, data = open_run(options)
+    path, silent = _figure_path(options, "scores"), None
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
     names = options.score.split(",")
@@ -83,7 +93,8 @@ def score_run(options):
     rng = stream("parts of the KL", config["seed"])
     if model.variational:
         some = data[rng.integers(len(data), size=2000)]
-        parts = disentanglement.kl_parts(*model.encode(some), rng)
+        mu, logvar = model.encode(some)
+        parts, silent = disentanglement.kl_parts(mu, logvar, rng), mu.var(axis=0) <= evaluation.ACTIVE_VARIANCE
         print(
             f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
             f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
@@ -103,8 +114,8 @@ def score_run(options):
                 print(f"    {title}: {spread(drawn)}")
     from .. import plots
 
-    figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
-    _write_figure(figure, Path(options.run) / "figures" / "scores.png")
+    panels = [disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()]
+    _write_figure(plots.factor_matrices(panels, silent), path)
 
 
 def spread(drawn):
@@ -114,6 +125,20 @@ def spread(drawn):
     return f"{np.mean(scores):.3f} {error}"
 
 
+def _figure_path(options, name):
+    """Where a command's figure goes, refused before anything is computed if nothing can be written there."""
+    if out := getattr(options, "out", None):
+        from .. import plots
+
+        plots.check_path(out)
+        return out
+    path = Path(options.run) / "figures" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
 def _write_figure(figure, path):
-    files.write(path, lambda file: figure.savefig(file, format="png", dpi=110))
-    print(f"wrote {path}")
+    from .. import plots
+
+    plots.save(figure, path)
+    print(f"wrote {path}", file=sys.stdout if Path(path).is_file() else sys.stderr)  # standard output may be the path
