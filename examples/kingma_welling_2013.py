@@ -103,8 +103,8 @@ def figure_4(model, image_shape, steps):
 
 def figure_5(models, image_shape):
     """A hundred samples for each number of latents."""
-    figure = Figure(figsize=(8.5, 2.5), layout="constrained")
-    for ax, (latents, model) in zip(figure.subplots(1, len(models)), sorted(models.items())):
+    figure = Figure(figsize=(6.2, 3.3 * ((len(models) + 1) // 2)), layout="constrained")
+    for ax, (latents, model) in zip(figure.subplots((len(models) + 1) // 2, 2).ravel(), sorted(models.items())):
         images = model.sample(100, np.random.default_rng(0))
         plots.show_grid(ax, images.reshape(10, 10, -1), image_shape)
         ax.set_title(f"{latents} latents")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_from_scratch import fit
+from vae_from_scratch import fit, plots
 from vae_from_scratch.engine import files
 
 RESULTS = Path(__file__).with_name("results")  # the numbers that examples/README.md shows, and the published ones
@@ -86,6 +86,6 @@ def _value(text):
 
 
 def save_figure(figure, path):
-    """Write a Matplotlib figure as a small PNG, in one move, and say so."""
-    files.write(path, lambda file: figure.savefig(file, dpi=90, format="png"))
+    """Write a Matplotlib figure at its own resolution, in which images have whole pixels, and say so."""
+    plots.save(figure, path)
     print(f"wrote {path}")

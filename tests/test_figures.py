@@ -1,11 +1,18 @@
 """Promise: every figure shows its data, in colours that the colour-blind can tell apart, and needs no display."""
 
+import io
+import os
+import threading
+import xml.etree.ElementTree as xml
+
+import matplotlib
+import matplotlib.image
 import numpy as np
 import pytest
-from helpers import python
+from helpers import python, refused, run
 from matplotlib.figure import Figure
 
-from vae_from_scratch import VAE, datasets, fit, plots
+from vae_from_scratch import VAE, Autoencoder, cli, datasets, fit, plots
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +30,93 @@ def test_learning_curves_keep_reconstruction_and_kl_apart(trained):
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), history[name])
         np.testing.assert_array_equal(ax.lines[1].get_ydata(), history[f"valid_{name}"])
     assert len(axes[3].lines) == 2
+
+
+def test_an_autoencoder_has_one_panel_without_a_kl():
+    history = fit(Autoencoder(64, (5,), 2), datasets.digits()[:200], epochs=2, progress=False)
+    assert [ax.get_title() for ax in plots.learning_curves(history).axes] == ["loss"]
+
+
+def test_the_first_epoch_does_not_flatten_the_others_and_it_is_said():
+    history = {"epoch": [*range(1, 11)], "loss": [900.0, *np.linspace(30, 20, 9)], "valid_loss": [*np.linspace(31, 21, 10)]}
+    (ax,) = plots.learning_curves(history).axes
+    low, high = ax.get_ylim()
+    assert 19 < low < 20 and 30 < high < 32
+    assert [text.get_text() for text in ax.texts] == ["epoch 1 not shown: up to 900"]
+    (ax,) = plots.learning_curves(history | {"loss": [35.0, *history["loss"][1:]]}).axes  # not far above the others
+    assert ax.get_ylim()[1] > 35 and not ax.texts
+
+
+def image_of(figure):
+    """The pixels of a figure, as they are written, (rows, columns, 3) from 0 to 1."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    content.seek(0)
+    return matplotlib.image.imread(content)[:, :, :3]
+
+
+@pytest.mark.parametrize("columns, image_shape", [(1, (8, 8)), (11, (8, 8)), (15, (28, 28)), (10, (64, 64)), (10, (28, 20)), (3, (5, 40))])
+def test_every_line_between_images_is_there_and_all_are_of_one_width(columns, image_shape):
+    figure = plots.image_grid(np.ones((4, columns, image_shape[0] * image_shape[1])), image_shape, title="t", value_range=(0, 1))
+    grey = np.abs(image_of(figure) - 128 / 255).max(axis=2) < 0.01
+    for axis, size, count in ((1, image_shape[1], columns), (0, image_shape[0], 4)):
+        along = grey.sum(axis=1 - axis) > 0.8 * grey.sum(axis=1 - axis).max()  # rows or columns of pixels that are lines
+        starts, ends = (np.flatnonzero(np.diff(np.pad(along.astype(int), 1)) == step) for step in (1, -1))
+        scale = {*(ends - starts)}
+        assert len(starts) == count + 1 and len(scale) == 1
+        assert {*np.diff(starts)} == {scale.pop() * (size + 1)}
+
+
+@pytest.mark.parametrize("dpi", [60, 90, 100, 137])
+def test_lines_are_there_in_a_figure_of_ones_own_at_any_resolution(dpi):
+    figure = Figure(figsize=(5, 4), dpi=dpi, layout="constrained")
+    plots.show_grid(figure.subplots(2, 1)[1], np.ones((2, 9, 64)), (8, 8), (0, 1))
+    grey = np.abs(image_of(figure) - 128 / 255).max(axis=2) < 0.01
+    row = grey[np.flatnonzero(grey.any(axis=1))[-1] - int(dpi / 8)]  # through the last row of images
+    starts, ends = (np.flatnonzero(np.diff(np.pad(row.astype(int), 1)) == step) for step in (1, -1))
+    assert len(starts) == 10 and {*np.diff(starts)} == {9 * (ends - starts)[0]}
+
+
+@pytest.mark.parametrize("title", ["", "many words " * 9, "\n".join(["three lines"] * 3)])
+def test_the_words_of_a_small_figure_are_not_cut(title):
+    figure = plots.image_grid([np.ones((1, 64))], (8, 8), title=title, note=title) if title else plots.samples(np.ones((1, 64)), (8, 8))
+    figure.savefig(io.BytesIO(), format="png")
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1, text
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([0, 0.5], (0, 1)), ([0, 1], (0, 1)), ([-1, 0.5, 1], (-1, 1)), ([0, 255], (0, 255)), ([0, 0.004], (0, 0.004)),
+        ([-1, np.nan, np.inf, 3], (-1, 3)), ([7, 7], (6.5, 7.5)), ([np.nan], (0, 1)), ([0, 0], (0, 1)),
+    ],
+)  # fmt: skip
+def test_the_range_is_that_of_the_data(values, expected):
+    assert plots.image_range(np.array(values)) == pytest.approx(expected)
+
+
+def test_images_from_minus_one_to_one_are_not_clipped_and_the_figure_says_so():
+    x = np.linspace(-1, 1, 6).reshape(1, 6)
+    figure = plots.samples(x, (1, 6))
+    assert figure.axes[0].images[0].get_clim() == (-1, 1) and figure.texts[-1].get_text() == "black is -1, white is 1"
+    shades, counts = np.unique(np.rint(image_of(figure)[:, :, 0] * 255), return_counts=True)
+    assert {0, 51, 102, 153, 204, 255} <= {*shades[counts >= 80]}  # six values, six greys
+    assert plots.samples(x, (1, 6), value_range=(-2, 2)).axes[0].images[0].get_clim() == (-2, 2)
+
+
+def test_colour_is_shown_in_colour():
+    x = np.zeros((2, 2, 3, 3))
+    x[0, :, :, 0], x[1, :, :, 2] = 1, 1
+    figure = plots.image_grid([2 * x.reshape(2, 18) - 1], (2, 3, 3))
+    canvas = figure.axes[0].images[0].get_array()
+    assert canvas.shape == (4, 9, 3)
+    np.testing.assert_allclose(canvas[1:3, 1:4], np.broadcast_to([1, 0, 0], (2, 3, 3)))
+    np.testing.assert_allclose(canvas[1:3, 5:8], np.broadcast_to([0, 0, 1], (2, 3, 3)))
+    assert figure.texts[-1].get_text() == "no colour is -1, full colour is 1"
+    with refused("image_shape rows columns (2, 3, 4)"):
+        plots.image_grid([np.zeros((1, 24))], (2, 3, 4))
 
 
 def test_image_grid_puts_every_image_in_its_place():
@@ -44,11 +138,84 @@ def test_scatter_and_traversals_name_what_they_show(trained):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["z1: 2.00 nats", "z0: 0.50 nats"]
 
 
+def test_traversals_say_which_latents_are_left_out_and_why():
+    def drawn(kl):
+        model = VAE(4, (3,), len(kl))
+        figure = plots.traversals(model, np.zeros(len(kl), np.float32), np.array(kl), (2, 2), most=3, x=np.ones(4))
+        return [label.get_text() for label in figure.axes[0].get_yticklabels()], figure.texts[-1].get_text().split("\n")[:-1]
+
+    labels, words = drawn([0.5, 0, 2, 1, 0.3, 0])
+    assert labels == ["image, E[x|z]", "z2: 2.00 nats", "z3: 1.00 nats", "z0: 0.50 nats"]
+    assert words == [
+        "latents left out: 1 with less KL (0.30 nats or less), for want of room", "and 2 below 0.01 nats: moving them changes nothing",
+    ]  # fmt: skip
+    labels, words = drawn([0.5, 0, 0, 0])
+    assert labels[1:] == ["z0: 0.50 nats", "z1: 0.00 nats"]
+    assert words == ["latents left out: 2 more below 0.01 nats: moving them changes nothing"]
+    assert drawn([0.5, 2])[1] == []
+
+
+def test_the_readable_image_is_the_one_that_comes_back_best():
+    model = Autoencoder(2, (), 1, likelihood="gaussian", dtype="float64")
+    model.params["encoder_W1"][...], model.params["decoder_W1"][...] = [[1], [0]], [[1, 0]]  # keeps the first coordinate
+    assert plots.readable(model, np.array([[0.1, 3.0], [4.0, 0.5], [-3.0, -2.0], [0.0, 0.1]])) == 1
+
+
+# ---- labels ------------------------------------------------------------------------------------------
+
+
+def test_labels_of_many_values_are_one_scatter_on_a_scale():
+    codes, labels = np.random.default_rng(0).normal(size=(5000, 2)), np.linspace(0, 1, 5000)
+    figure = plots.latent_scatter(codes, labels)
+    ax, bar = figure.axes
+    assert len(ax.collections) == 1 and not ax.texts and bar.get_ylabel() == "label (5000 values)"
+    np.testing.assert_array_equal(ax.collections[0].get_array(), labels)
+    bar = plots.latent_scatter(codes[:42], np.array([f"name {k:02}" for k in range(42)])).axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()][::4] == ["name 00", "name 41"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_examples_without_a_label_are_grey(many):
+    codes, labels = np.arange(120.0).reshape(60, 2), np.arange(60.0) if many else np.arange(60.0) % 3
+    labels[:7] = np.nan
+    ax = plots.latent_scatter(codes, labels).axes[0]
+    assert len(ax.collections) == (2 if many else 4) and [text.get_text() for text in ax.texts] == ["0.0", "1.0", "2.0"] * (not many)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), codes[:7])
+    assert ax.collections[0].get_facecolor()[0, :3] == pytest.approx(0.75)
+    assert sum(len(points.get_offsets()) for points in ax.collections) == 60
+
+
+def test_no_two_colours_are_grey():
+    spread = [np.ptp([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) for colour in plots.COLOURS]
+    assert sum(width < 20 for width in spread) == 1, spread
+
+
+def test_at_most_eight_latents_have_a_name_and_the_others_are_one_grey():
+    kl = np.outer([1, 2], np.arange(50) / 10)
+    ax = Figure().subplots()
+    plots.show_kl_per_latent(ax, [1, 2], kl)
+    legend, colours = ax.get_legend(), [line.get_color() for line in ax.lines]
+    assert [text.get_text() for text in legend.get_texts()] == [f"z{j}" for j in range(49, 41, -1)]
+    assert legend.get_title().get_text() == "grey: 41 smaller, 1 silent"
+    assert len({*colours[:8]}) == 8 and {*colours[8:]} == {"0.75"}
+
+
+def test_silent_latents_are_hatched_in_a_matrix():
+    panel = ("t", np.array([[0.2, 0.0, 0.9], [0.1, 0.3, 0.4]]), ("row", "column"), "what")
+    figure = plots.factor_matrices([panel], silent=np.array([False, True, False]))
+    (ax, _), (box,) = figure.axes, figure.axes[0].patches
+    assert box.get_hatch() and box.get_x() == 0.5 and [text.get_text() for text in ax.texts] == ["0.20", "0.90", "0.10", "0.40"]
+    assert "hatched" in figure.get_supxlabel()
+    assert not plots.factor_matrices([panel]).axes[0].patches
+    blank = ("t", np.where([True, False, True], panel[1], np.nan), *panel[2:])
+    assert plots.factor_matrices([blank]).axes[0].patches[0].get_x() == 0.5
+
+
 def test_latents_are_drawn_by_rank_and_those_that_say_nothing_have_no_name():
     kl = np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 1.0]])
     ax = Figure().subplots()
     plots.show_kl_per_latent(ax, [10, 20], kl, names=["first", "second", "third"])
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["second", "third", "others"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["second", "third"]
     assert [line.get_color() for line in ax.lines] == [*plots.COLOURS[:2], "0.75"]
     for line, j in zip(ax.lines, (1, 2, 0), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), kl[:, j])
@@ -67,6 +234,15 @@ def test_manifold_has_z0_to_the_right_and_z1_upward():
     top, *_, bottom = plots.manifold_rows(model, span=2, steps=5)
     np.testing.assert_allclose(top, [[-2, 2], [-1, 2], [0, 2], [1, 2], [2, 2]])
     np.testing.assert_allclose(bottom[:, 1], -2)
+
+
+def test_manifold_is_where_the_codes_are_and_has_ticks():
+    model = VAE(2, hidden=(), latent_dim=2, likelihood="gaussian", dtype="float64")
+    codes = np.stack([np.linspace(3, 5, 101), np.linspace(-1, 1, 101)], axis=1)
+    ax = plots.manifold(model, (1, 2), codes=codes).axes[0]
+    words = [[label.get_text() for label in labels if label.get_text()] for labels in (ax.get_xticklabels(), ax.get_yticklabels())]
+    assert words[0][0] == "3.0" and words[0][-1] == "5.0" and words[1][0] == "1.0" and words[1][-1] == "-1.0"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("z0", "z1") and len(words[0]) == 8
 
 
 def lightness_and_hue(colour, blindness):
@@ -94,3 +270,175 @@ def test_colours_can_be_told_apart(blindness):
 def test_neither_matplotlib_nor_numba_is_imported_before_it_is_needed():
     code = "import sys, vae_from_scratch.cli; print(*{'matplotlib', 'numba'} & {*sys.modules})"
     assert python("-c", code) == "\n"
+
+
+def test_plots_is_there_after_import_and_still_imports_nothing_before():
+    code = "import sys, vae_from_scratch as v; print('matplotlib' in sys.modules, v.plots.COLOURS[0], 'matplotlib' in sys.modules)"
+    assert python("-c", code) == f"False {plots.COLOURS[0]} True\n"
+    with pytest.raises(AttributeError, match="has no attribute 'plot'"):
+        __import__("vae_from_scratch").plot
+
+
+# ---- files -------------------------------------------------------------------------------------------
+
+
+def small():
+    return plots.samples(np.ones((2, 4)), (2, 2))
+
+
+STARTS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg", "PDF"])
+def test_a_file_holds_what_its_ending_says_and_the_same_bits_each_time(ending, tmp_path):
+    for name in ("a", "b"):
+        plots.save(small(), tmp_path / f"{name}.{ending}")
+    content = (tmp_path / f"a.{ending}").read_bytes()
+    assert content.startswith(STARTS[ending.lower()]) and content == (tmp_path / f"b.{ending}").read_bytes()
+    if ending == "svg":
+        assert xml.fromstring(content).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.png.gz", "folder.png"])
+def test_other_endings_are_refused_and_nothing_is_written(name, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    with refused(f".png .pdf .svg got {name}"):
+        plots.save(small(), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.pdf").write_text("old")
+    try:
+        (tmp_path / "a.pdf").symlink_to(tmp_path / "there" / "a.pdf")
+    except OSError:
+        pytest.skip("no links here")
+    plots.save(small(), tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").is_symlink() and (tmp_path / "there" / "a.pdf").read_bytes().startswith(STARTS["pdf"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name, kind", [("pipe", "png"), ("pipe.svg", "svg")])
+def test_a_pipe_is_written_through(name, kind, tmp_path):
+    os.mkfifo(tmp_path / name)
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / name).read_bytes()), daemon=True)
+    reader.start()
+    plots.save(small(), tmp_path / name)
+    reader.join(30)
+    assert got[0].startswith(STARTS[kind]) and (tmp_path / name).is_fifo()
+
+
+# ---- machines ----------------------------------------------------------------------------------------
+
+DRAW = """
+import sys, hashlib, numpy as np, vae_from_scratch as v
+codes = np.random.default_rng(0).normal(size=(60, 2))
+history = {"epoch": [1, 2], "loss": [3.0, 2.0]}
+panel = ("t", np.eye(2), ("row", "column"), "what")
+for figure in (
+    v.plots.samples(codes, (1, 2)), v.plots.latent_scatter(codes, codes[:, 0] > 0), v.plots.learning_curves(history),
+    v.plots.factor_matrices([panel]),
+):
+    print(hashlib.sha256(figure._repr_png_()).hexdigest())
+"""
+SETTINGS = """backend: tkagg
+font.size: 30
+figure.facecolor: black
+savefig.dpi: 20
+savefig.bbox: tight
+text.usetex: True
+axes.grid: True
+"""
+
+
+@pytest.fixture(scope="module")
+def hashes():
+    return python("-c", DRAW, MPLBACKEND="")
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no such backend", "tkagg"])
+def test_figures_do_not_depend_on_a_backend_that_was_left_over(backend, hashes):
+    assert python("-c", DRAW, MPLBACKEND=backend) == hashes
+
+
+def test_figures_do_not_depend_on_a_matplotlibrc(hashes, tmp_path):
+    (tmp_path / "matplotlibrc").write_text(SETTINGS)
+    assert python("-c", DRAW, MATPLOTLIBRC=tmp_path / "matplotlibrc") == hashes
+
+
+def test_the_settings_and_the_backend_of_the_user_are_left_as_they_were():
+    code = "import os, vae_from_scratch.plots, matplotlib as m; print(m.rcParams['backend'], os.environ['MPLBACKEND'])"
+    assert python("-c", code, MPLBACKEND="svg") == "svg svg\n"
+    with matplotlib.rc_context({"font.size": 31}):
+        small()._repr_png_()
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+def test_a_notebook_shows_a_figure():
+    assert small()._repr_png_().startswith(STARTS["png"])
+
+
+# ---- runs --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_numbers_are_printed_and_saved_before_anything_is_drawn(folder, monkeypatch, capsys):
+    def look(*arguments):
+        assert "ELBO" in capsys.readouterr().out
+        assert {"model.npz", "history.csv", "config.json"} <= {path.name for path in (folder / "r").iterdir()}
+        looked.append(arguments)
+
+    looked = []
+    monkeypatch.setattr(cli.train, "draw_figures", look)
+    run("train --epochs 1 --quiet --out r")
+    assert len(looked) == 1
+
+
+def test_a_figure_that_fails_is_a_note(folder, monkeypatch, capsys):
+    monkeypatch.setattr(plots, "latent_scatter", lambda *arguments, **settings: 1 / 0)
+    run("train --epochs 1 --quiet --out r")
+    printed, notes = capsys.readouterr()
+    assert "note: latents.png was not drawn: division by zero\n" in notes and "ELBO" in printed
+    drawn = ["learning_curves.png", "reconstructions.png", "samples.png", "traversals.png"]
+    assert sorted(path.name for path in (folder / "r" / "figures").iterdir()) == drawn
+    monkeypatch.setattr(plots, "image_range", lambda *arguments: 1 / 0)
+    run("train --epochs 1 --quiet --out s")
+    printed, notes = capsys.readouterr()
+    assert "note: figures were not drawn: division by zero\n" in notes and "figures:" not in printed
+
+
+def test_a_run_on_data_of_any_range_has_figures_of_that_range(folder, monkeypatch):
+    saved, save = {}, plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, path: (saved.update({path.stem: figure}), save(figure, path)))
+    np.save("mine.npy", (2 * datasets.digits()[:200] - 1).reshape(-1, 8, 8))
+    run("train --epochs 1 --quiet --out r --data mine.npy --likelihood gaussian --latent-dim 2")
+    for name in ("samples", "manifold", "traversals", "reconstructions"):
+        assert saved[name].axes[0].images[0].get_clim() == (-1, 1), name
+        assert saved[name].texts[-1].get_text().endswith("black is -1, white is 1")
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.update(last=figure))
+    for command in ("sample r --n 3 --out a.png", "traverse r --out a.png"):
+        run(command)
+        assert saved["last"].axes[0].images[0].get_clim() == (-1, 1), command
+
+
+def test_out_is_written_as_it_ends_and_refused_before_anything_is_computed(folder, monkeypatch, capsys):
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *arguments: None)
+    run("train --epochs 1 --quiet --out r --data blobs --latent-dim 3")
+    run("sample r --n 1 --out a.pdf")
+    run("traverse r --out a.svg")
+    run("score r --score mig --points 100 --repeats 1 --quiet")  # there is no r/figures yet
+    for path, kind in (("a.pdf", "pdf"), ("a.svg", "svg"), ("r/figures/scores.png", "png")):
+        assert (folder / path).read_bytes().startswith(STARTS[kind])
+    monkeypatch.setattr(VAE, "sample", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(cli.look, "evaluate", lambda *arguments, **settings: 1 / 0)
+    for command in ("sample", "traverse"):
+        for path, words in (("a.jpg", "ends in .png, .pdf or .svg, got a.jpg"), ("no/a.png", "there is no folder no")):
+            assert cli.main([command, "r", "--out", path]) == 2
+            assert words in capsys.readouterr().err

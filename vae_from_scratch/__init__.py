@@ -1,5 +1,8 @@
 """Autoencoder, VAE and beta-VAE in NumPy, every backward pass by hand.  Start with ops.py and derivations/."""
 
+import importlib
+import typing
+
 from . import datasets, disentanglement, evaluation, exact, gradcheck, objectives, ops
 from .autoencoder import Autoencoder
 from .beta_vae import BetaVAE
@@ -9,6 +12,16 @@ from .objectives import *  # noqa: F401, F403  each further objective, by the na
 from .optimizers import SGD, Adagrad, Adam
 from .training import fit
 from .vae import VAE
+
+if typing.TYPE_CHECKING:
+    from . import plots  # noqa: F401
+else:
+
+    def __getattr__(name):
+        if name == "plots":  # it imports Matplotlib: not before somebody asks for it
+            return importlib.import_module(".plots", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,6 +1,7 @@
 """vae-from-scratch evaluate, sample, traverse, score: what a run is worth, finished or stopped."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from ..engine import checkpoints, files, require
 from ..engine.streams import stream
 from ..evaluation import evaluate
 from .train import absolute, check_shape, open_data, read_config, report
+
+SOME = 200  # images, of which the most readable is traversed and the range is taken
 
 
 def open_run(folder, options):
@@ -57,12 +60,6 @@ def last_kl(path):
     return np.array([float(value) for name, value in rows[-1].items() if name.startswith("kl_")]) if rows else None
 
 
-def picture(folder, name):
-    """Where a picture of a run goes; one that was stopped has no figures yet."""
-    (Path(folder) / "figures").mkdir(exist_ok=True)
-    return Path(folder) / "figures" / f"{name}.png"
-
-
 def evaluate_run(options):
     model, config, _ = open_run(options.run, options)
     data = open_data(config, config["split"])
@@ -96,14 +93,26 @@ def evaluate_run(options):
 
 def sample_run(options):
     model, config, _ = open_run(options.run, options)
+    path = None if options.separate and not options.out else _figure_path(options, "sample")
     from .. import plots
 
     shape = config["image_shape"] or open_data(config, config["split"]).image_shape
     images = model.sample(options.n, stream("samples", config["seed"]))
     if options.separate:
         write_separate(images, shape, Path(options.separate))
-    if options.out or not options.separate:
-        _write_figure(plots.samples(images, shape), options.out or picture(options.run, "sample"))
+    if path is not None:
+        _write_figure(plots.samples(images, shape, value_range=known_range(config)), path)
+
+
+def known_range(config):
+    """The range of the run's data, of which some images tell; None where they are not at hand."""
+    from .. import plots
+
+    try:
+        data = open_data(config, config["split"])
+    except FileNotFoundError:
+        return None
+    return plots.image_range(data[np.arange(min(SOME, len(data)))])
 
 
 def write_separate(images, shape, folder):
@@ -121,29 +130,31 @@ def write_separate(images, shape, folder):
 
 def traverse_run(options):
     model, config, kl = open_run(options.run, options)
+    path = _figure_path(options, "traverse")
     if options.between:
         data = open_data(config, config["split"])
         for number in options.between:
             if not 0 <= number < len(data):
                 raise ValueError(f"--between takes rows from 0 to {len(data) - 1} of {data.name} {config['split']}, got {number}")
-        figure = between(model, data, *options.between)
-        return _write_figure(figure, options.out or picture(options.run, "traverse"))
+        return _write_figure(between(model, data, *options.between), path)
     if not model.variational:
         raise ValueError("an autoencoder's latents have no common scale to traverse; train a vae or beta-vae, or give --between I J")
+    from .. import plots
+
     try:
         data = open_data(config, config["split"])
     except FileNotFoundError as error:
         if kl is None or config["image_shape"] is None:
             raise
         print(f"note: from z = 0 instead of an image's code, with the KL of the last epoch: {error}")
-        mu, shape = np.zeros((1, model.latent_dim)), config["image_shape"]
-    else:
-        kl = evaluate(model, data, binarize=config["binarize"], seed=config["seed"]).kl_per_latent
-        mu, _ = model.encode(data[stream("traversals", config["seed"]).integers(len(data), size=1)])
-        shape = data.image_shape
-    from .. import plots
-
-    _write_figure(plots.traversals(model, mu[0], kl, shape), options.out or picture(options.run, "traverse"))
+        figure = plots.traversals(model, np.zeros(model.latent_dim), kl, config["image_shape"])
+        return _write_figure(figure, path)
+    kl = evaluate(model, data, binarize=config["binarize"], seed=config["seed"]).kl_per_latent
+    some = data[stream("traversals", config["seed"]).integers(len(data), size=SOME)]
+    x = some[plots.readable(model, some)]
+    mu, _ = model.encode(x[None])
+    shown = plots.image_range(some)
+    _write_figure(plots.traversals(model, mu[0], kl, data.image_shape, x=x, value_range=shown), path)
 
 
 def between(model, data, i, j, steps=11):
@@ -155,12 +166,14 @@ def between(model, data, i, j, steps=11):
     way = np.linspace(codes[0], codes[1], steps, dtype=codes.dtype)
     row = np.concatenate([ends[:1], model.decode(way), ends[1:]])
     labels = [f"image {i}", *(f"{t:.1f}" for t in np.linspace(0, 1, steps)), f"image {j}"]
-    return plots.image_grid([row], data.image_shape, column_labels=labels, title="E[x|z] on the straight line between two codes")
+    title = "E[x|z] on the straight line between two codes"
+    return plots.image_grid([row], data.image_shape, column_labels=labels, title=title, value_range=plots.image_range(ends))
 
 
 def score_run(options):
     model, config, _ = open_run(options.run, options)
     data = open_data(config, config["split"])
+    path, silent = _figure_path(options, "scores"), None
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
     names = options.score.split(",")
@@ -172,7 +185,8 @@ def score_run(options):
     rng = stream("parts of the KL", config["seed"])
     if model.variational:
         some = data[rng.integers(len(data), size=2000)]
-        parts = disentanglement.kl_parts(*model.encode(some), rng)
+        mu, logvar = model.encode(some)
+        parts, silent = disentanglement.kl_parts(mu, logvar, rng), mu.var(axis=0) <= evaluation.ACTIVE_VARIANCE
         print(
             f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
             f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
@@ -192,8 +206,8 @@ def score_run(options):
                 print(f"    {title}: {spread(drawn)}")
     from .. import plots
 
-    figure = plots.factor_matrices([disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()])
-    _write_figure(figure, picture(options.run, "scores"))
+    panels = [disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()]
+    _write_figure(plots.factor_matrices(panels, silent), path)
 
 
 def spread(drawn):
@@ -203,6 +217,20 @@ def spread(drawn):
     return f"{np.mean(scores):.3f} {error}"
 
 
+def _figure_path(options, name):
+    """Where a command's figure goes, refused before anything is computed if nothing can be written there."""
+    if out := getattr(options, "out", None):
+        from .. import plots
+
+        plots.check_path(out)
+        return out
+    return Path(options.run) / "figures" / f"{name}.png"
+
+
 def _write_figure(figure, path):
-    files.write(path, lambda file: figure.savefig(file, format="png", dpi=110))
-    print(f"wrote {path}")
+    from .. import plots
+
+    if Path(path).parent.name == "figures":  # of a run; one that was stopped has none yet
+        Path(path).parent.mkdir(exist_ok=True)
+    plots.save(figure, path)
+    print(f"wrote {path}", file=sys.stdout if Path(path).is_file() else sys.stderr)  # standard output may be the path

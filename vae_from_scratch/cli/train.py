@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,11 @@ def train_run(options):
         files.write_history(out / "history.csv", history)
         files.write_json(out / "config.json", config)
         result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
-        draw_figures(model, test, history, result, out / "figures", config["seed"])
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
     report(model, result, f"{data.name} {config['split']}")
-    print(f"figures: {out / 'figures'}")
+    draw_figures(model, test, history, result, out / "figures", config["seed"])
+    if (out / "figures").is_dir():
+        print(f"figures: {out / 'figures'}")
 
 
 def config_to_resume(options, given):
@@ -217,32 +219,53 @@ def check_empty(folder):
 
 
 def draw_figures(model, test, history, result, folder, seed):
-    """The figures of a run, on test images."""
-    from .. import plots  # Matplotlib is imported only when something is drawn
+    """The figures of a run, on test images.  One that cannot be drawn is a note: the run is saved by then."""
+    try:
+        from .. import plots  # Matplotlib is imported only when something is drawn
 
-    shape, few = test.image_shape, test[np.arange(min(10, len(test)))]
-    figures = {
-        "learning_curves": plots.learning_curves(history),
-        "reconstructions": plots.reconstructions(model, few, shape),
-    }
-    many = test[np.arange(min(5000, len(test)))]
-    labels = None if test.labels is None else test.labels[: len(many)]
-    if model.variational:
-        codes, _ = model.encode(many)
-        order = np.argsort(-result.kl_per_latent)
-        figures["samples"] = plots.samples(model.sample(100, stream("samples", seed)), shape)
-        figures["traversals"] = plots.traversals(model, codes[0], result.kl_per_latent, shape)
-    else:
-        codes = model.encode(many)
-        order = np.argsort(-codes.var(axis=0))
-    if model.latent_dim >= 2:
+        drawings = _drawings(plots, model, test, history, result, seed)
+        folder.mkdir(exist_ok=True)
+    except Exception as error:
+        return _not_drawn("figures were", error)
+    for name, draw in drawings.items():
+        try:
+            plots.save(draw(), folder / f"{name}.png")
+        except Exception as error:
+            _not_drawn(f"{name}.png was", error)
+    return None
+
+
+def _not_drawn(what, error):
+    print(f"note: {what} not drawn: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+
+
+def _drawings(plots, model, test, history, result, seed):
+    # name: what draws it
+    shape, many = test.image_shape, test[np.arange(min(5000, len(test)))]
+    labels, shown = None if test.labels is None else test.labels[: len(many)], {"value_range": plots.image_range(many)}
+    codes = model.encode(many)[0] if model.variational else model.encode(many)
+
+    def traversals():
+        chosen = plots.readable(model, many[:200])
+        return plots.traversals(model, codes[chosen], result.kl_per_latent, shape, x=many[chosen], **shown)
+
+    def latents():
+        order = np.argsort(-result.kl_per_latent if model.variational else -codes.var(axis=0))
         pair = (0, 1) if model.latent_dim == 2 else tuple(int(j) for j in order[:2])
-        figures["latents"] = plots.latent_scatter(codes, labels, pair, title="codes of the test images")
+        return plots.latent_scatter(codes, labels, pair, title="codes of the test images")
+
+    drawings = {
+        "learning_curves": lambda: plots.learning_curves(history),
+        "reconstructions": lambda: plots.reconstructions(model, many[:10], shape, **shown),
+    }
+    if model.variational:
+        drawings["samples"] = lambda: plots.samples(model.sample(100, stream("samples", seed)), shape, **shown)
+        drawings["traversals"] = traversals
+    if model.latent_dim >= 2:
+        drawings["latents"] = latents
     if model.latent_dim == 2 and model.variational:
-        figures["manifold"] = plots.manifold(model, shape)
-    folder.mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        files.write(folder / f"{name}.png", lambda file, figure=figure: figure.savefig(file, format="png", dpi=110))
+        drawings["manifold"] = lambda: plots.manifold(model, shape, codes=codes, **shown)
+    return drawings
 
 
 def report(model, result, where, samples=1):

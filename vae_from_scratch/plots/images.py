@@ -1,0 +1,201 @@
+"""Images side by side: reconstructions, samples, the latent plane, traversals.
+
+Each image has a whole number of screen pixels, so that the lines between images are all there, and the grey of an
+image is where its value stands in a range that the caption names.
+"""
+
+import numpy as np
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
+
+from .curves import SILENT
+from .style import Figure, style
+
+DPI = 100
+
+
+def image_range(*images):
+    """(low, high) of values in arrays: 0 to 1 if none is outside and they reach at least 0.1, else what is there."""
+    ends = [(values[finite].min(), values[finite].max()) for values in map(np.asarray, images) if (finite := np.isfinite(values)).any()]
+    if not ends:
+        return 0.0, 1.0
+    low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+    if low >= 0 and high <= 1 and (high >= 0.1 or high == 0):
+        return 0.0, 1.0
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _height_and_width(image_shape):
+    if len(image_shape) not in (2, 3) or (*image_shape, 1)[2] not in (1, 3):
+        raise ValueError(f"image_shape must be (rows, columns) or (rows, columns, 3), got {image_shape}")
+    return image_shape[:2]
+
+
+def show_grid(ax, rows, image_shape, value_range=None):
+    """Draw images side by side on an axes.
+
+    rows: a list of arrays (columns, D); image_shape: (height, width), or (height, width, 3) for colour; value_range:
+    what is black and what is white, image_range of what is drawn unless given.
+    """
+    height, width = _height_and_width(image_shape)
+    low, high = value_range or image_range(*rows)
+    count = max(len(row) for row in rows)
+    colour = image_shape[2:] == (3,)
+    canvas = np.full((len(rows) * (height + 1) + 1, count * (width + 1) + 1) + (3,) * colour, high, float)
+    for r, row in enumerate(rows):
+        across = len(row) * (width + 1) + 1
+        canvas[r * (height + 1) : (r + 1) * (height + 1) + 1, :across] = (low + high) / 2  # one grey pixel between images
+        for c, image in enumerate(row):
+            top, left = r * (height + 1) + 1, c * (width + 1) + 1
+            canvas[top : top + height, left : left + width] = np.reshape(image, (height, width) + (3,) * colour)
+    if colour:
+        canvas = np.clip((canvas - low) / (high - low), 0, 1)
+    shown = ax.imshow(canvas, cmap="gray", vmin=low, vmax=high, aspect="auto")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.set_axes_locator(lambda ax, renderer: _whole_pixels(ax, shown, canvas.shape, renderer))
+
+
+def _whole_pixels(ax, shown, canvas_shape, renderer):
+    # the place of ax when it is drawn: the largest in its box that gives each value a whole number of pixels
+    figure, box = ax.get_figure(root=True), ax.get_position(original=True)
+    size = figure.dpi * figure.get_size_inches()
+    (left, bottom), (width, height) = box.p0 * size, box.size * size
+    scale = min(width / canvas_shape[1], height / canvas_shape[0]) + 1e-6
+    free = renderer is not None and renderer.option_scale_image()  # PDF and SVG have no pixels
+    if not free and scale >= 1:
+        scale = int(scale)
+    shown.set_interpolation("none" if free or scale >= 1 else "auto")  # where values must share a pixel: their mean
+    across, down = scale * canvas_shape[1], scale * canvas_shape[0]
+    left, bottom = np.rint([left + (width - across) / 2, bottom + (height - down) / 2])
+    return Bbox.from_bounds(left / size[0], bottom / size[1], across / size[0], down / size[1])
+
+
+@style()
+def image_grid(
+    rows, image_shape, *, row_labels=(), column_labels=(), title="", cell=0.55, value_range=None, xlabel="", ylabel="", note=""
+):
+    """show_grid as a figure with words around it; each image is cell inches wide, or what whole pixels make of that."""
+    height, width = _height_and_width(image_shape)
+    value_range = value_range or image_range(*rows)
+    count = max(len(row) for row in rows)
+    side = cell * max(1.0, (10 / count) ** 0.5) * DPI
+    scale = max(1, round(side / max(height, width)))
+    across, down = (scale * (n * (side + 1) + 1) / DPI for n, side in ((count, width), (len(rows), height)))
+    shades = ("no colour", "full colour") if image_shape[2:] == (3,) else ("black", "white")
+    caption = ", ".join(f"{shade} is {value:.3g}" for shade, value in zip(shades, value_range))
+    lines = title.split("\n") if title else []
+    below = [*note.split("\n"), caption] if note else [caption]
+
+    left = 0.15 + max([_inches(label, 10) for label in row_labels], default=0) + 0.25 * bool(ylabel)
+    bottom = 0.12 + 0.16 * len(below) + 0.2 * any(column_labels) + 0.22 * bool(xlabel)
+    wanted = max([_inches(line, 10) for line in lines] + [_inches(line, 8) for line in below]) + 0.2
+    total = np.ceil(DPI * np.array([max(left + across + 0.15, wanted), bottom + down + 0.1 + 0.2 * len(lines)])) / DPI
+    left += max(0.0, (total[0] - left - across - 0.15) / 2)  # in the middle where words need more room
+    figure = Figure(figsize=tuple(total), dpi=DPI)
+    ax = figure.add_axes((left / total[0], bottom / total[1], across / total[0], down / total[1]))
+    show_grid(ax, rows, image_shape, value_range)
+    ax.set_yticks([r * (height + 1) + height / 2 for r in range(len(row_labels))], row_labels)
+    ax.set_xticks([c * (width + 1) + width / 2 for c in range(len(column_labels))], column_labels)
+    ax.tick_params(length=0, pad=2)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    middle = 0.5
+    figure.text(middle, 1 - 0.06 / total[1], title, ha="center", va="top", fontsize=10)
+    figure.text(middle, 0.06 / total[1], "\n".join(below), ha="center", va="bottom", fontsize=8, color="0.35")
+    return figure
+
+
+def _inches(text, size):
+    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+
+
+def reconstructions(model, x, image_shape, value_range=None):
+    """Originals above their reconstructions.  x (n, D), whose range is shown unless another is given."""
+    rows, labels = [x, model.reconstruct(x)], ("original", "reconstruction")
+    return image_grid(rows, image_shape, row_labels=labels, value_range=value_range or image_range(x))
+
+
+def samples(images, image_shape, columns=10, value_range=None):
+    """A square of samples: E[x|z] for z drawn from the prior.  images (n, D)."""
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    return image_grid(rows, image_shape, title="samples: E[x|z], z ~ N(0, I)", value_range=value_range)
+
+
+def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range=None):
+    """E[x|z] over a grid of two latents, z0 to the right and z1 upward.
+
+    span: each goes from -span to span.  Unless given, it is where the codes (n, 2) are, all but one in a hundred at
+    either end; 2.5 without codes.
+    """
+    if span is None:
+        span = 2.5 if codes is None else np.quantile(codes, (0.01, 0.99), axis=0).T
+    ranges = np.broadcast_to(_ends(span), (2, 2))
+    step = next(d for d in range(1, steps + 1) if d >= steps - 1 or (steps - 1) % d == 0 and (steps - 1) // d <= 7)
+    columns, rows = (
+        [f"{tick:.1f}".replace("-0.0", "0.0") if k % step == 0 else "" for k, tick in enumerate(np.linspace(*ends, steps))]
+        for ends in ranges
+    )
+    return image_grid(
+        manifold_rows(model, span, steps), image_shape, row_labels=rows[::-1], column_labels=columns, xlabel="z0", ylabel="z1",
+        title="the latent plane: E[x|z] at each place" + " where the codes are" * (codes is not None), cell=0.45, value_range=value_range,
+    )  # fmt: skip
+
+
+def _ends(span):
+    return np.array([-span, span]) if np.ndim(span) == 0 else np.asarray(span)
+
+
+def manifold_rows(model, span, steps):
+    """The rows of manifold, the largest z1 first: a list of arrays (steps, D).  span: a number, or two (low, high)."""
+    z0, z1 = (np.linspace(low, high, steps) for low, high in np.broadcast_to(_ends(span), (2, 2)))
+    return [model.decode(np.stack([z0, np.full(steps, up)], axis=1)) for up in z1[::-1]]
+
+
+def readable(model, x):
+    """The row of x (n, D) whose reconstruction leaves the least of its difference from the mean image unexplained."""
+    left = ((x - model.reconstruct(x)) ** 2).sum(axis=1)
+    return int(np.argmin(left / np.maximum(((x - x.mean(axis=0)) ** 2).sum(axis=1), 1e-12)))
+
+
+def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10, *, x=None, value_range=None):
+    """A row for each latent, the largest KL first: it goes from -span to span while the others stay as in z (Z,).
+
+    Of the latents that say nothing (below 0.01 nats), whose rows do not change, the first stands for all.
+    x (D,): the image that z was encoded from, shown above.
+    """
+    speaking = int((kl_per_latent > SILENT).sum())
+    order = np.argsort(-kl_per_latent, kind="stable")
+    latents = order[: min(most, speaking + 1)]
+    rows = traversal_rows(model, z, latents, span, steps)
+    labels = [f"z{j}: {kl_per_latent[j]:.2f} nats" for j in latents]
+    if x is not None:
+        rows = [np.stack([x, *model.decode(z[None])]), *rows]
+        labels = ["image, E[x|z]", *labels]
+    return image_grid(
+        rows,
+        image_shape,
+        row_labels=labels,
+        column_labels=[f"{tick:.1f}" if k % 5 == 0 else "" for k, tick in enumerate(np.linspace(-span, span, steps))],
+        title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image",
+        note=_left_out(kl_per_latent[order], speaking, len(latents)),
+        value_range=value_range,
+    )
+
+
+def _left_out(kl, speaking, shown):
+    # why the latents behind the first ones have no row; kl from the largest down
+    small, silent = max(0, speaking - shown), len(kl) - max(speaking, shown)
+    words = []
+    if small:
+        words.append(f"{small} with less KL ({kl[shown]:.2f} nats or less), for want of room")
+    if silent:
+        words.append(f"{silent}{' more' * (shown > speaking)} below {SILENT} nats: moving them changes nothing")
+    return "latents left out: " + "\nand ".join(words) if words else ""
+
+
+def traversal_rows(model, z, latents, span=3.0, steps=11):
+    """The rows of traversals for these latents: a list of arrays (steps, D)."""
+    codes = np.tile(z, (len(latents), steps, 1))
+    for row, j in zip(codes, latents):
+        row[:, j] = np.linspace(-span, span, steps)
+    return [model.decode(row) for row in codes]

@@ -1,0 +1,72 @@
+"""What all figures share: colours, a figure that shows itself in a notebook, and one look on every machine."""
+
+import contextlib
+import io
+import os
+import stat
+from pathlib import Path
+
+import matplotlib
+import matplotlib.figure
+
+from ..engine import files
+
+# Ten colours that stay apart for the colour-blind: Petroff 2021, arXiv 2107.02270, but for the second of its two greys
+COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #14142b #92dadd".split()
+TRAIN, VALID, GREY = COLOURS[0], COLOURS[2], "0.75"
+FORMATS = ("png", "pdf", "svg")
+
+
+@contextlib.contextmanager
+def style():
+    """Matplotlib's defaults, whatever a matplotlibrc, a notebook or another library has set; given back at the end."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["svg.hashsalt"] = "vae-from-scratch"  # or no two files would be the same
+        yield
+
+
+class Figure(matplotlib.figure.Figure):
+    """A Matplotlib figure that a notebook shows without a magic line, and whose files do not depend on settings."""
+
+    @style()
+    def savefig(self, *arguments, **settings):
+        super().savefig(*arguments, **settings)
+
+    def _repr_png_(self):
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
+def check_path(path):
+    """The format that a path's ending asks for; png where a pipe or a device has none.  ValueError for another."""
+    ending = (Path(path).suffix or Path(os.path.realpath(path)).suffix)[1:].lower()
+    if not ending and _passes_on(path):
+        return "png"
+    if ending not in FORMATS or Path(path).is_dir():
+        raise ValueError(f"a figure is written to a file whose name ends in .png, .pdf or .svg, got {path}")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {Path(path).parent}; make it first")
+    return ending
+
+
+def save(figure, path):
+    """Write a figure as its ending says; what was at path is replaced whole, a link, pipe or device written through."""
+    kind, content = check_path(path), io.BytesIO()
+    undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    figure.savefig(content, format=kind, dpi=figure.dpi, metadata=undated)
+    if _passes_on(path):
+        with open(path, "wb") as file:
+            file.write(content.getbuffer())
+    else:
+        files.write(os.path.realpath(path), lambda file: file.write(content.getbuffer()))
+
+
+def _passes_on(path):
+    # whether path is there, and neither a file to replace nor a folder
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
