@@ -366,6 +366,12 @@ def test_a_guessed_rectangle_is_said_and_a_given_one_is_kept(here, undrawn, caps
     assert "--image-shape must be rows,columns or rows,columns,3 whose product is 12, got 5,2" in capsys.readouterr().err
 
 
+def test_other_data_are_refused_by_their_width_not_by_the_shape_of_the_runs(trained, here, capsys):
+    np.save("flat.npy", np.random.default_rng(0).uniform(size=(150, 12)))
+    assert cli.main(["evaluate", str(trained[0] / "runs" / "001"), "--data", "flat.npy"]) == 2
+    assert "x must have shape (N, 64)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shape", ["5,2", "12", "0,12", "3,2,2", "2,2,3,1"])
 def test_a_shape_that_cannot_be_is_refused_before_anything_is_written(shape, here, capsys):
     np.save("flat.npy", np.random.default_rng(0).uniform(size=(150, 12)))

@@ -10,7 +10,7 @@ from .. import disentanglement, evaluation, exact
 from ..engine import checkpoints, files, require
 from ..engine.streams import stream
 from ..evaluation import evaluate
-from .train import absolute, check_shape, open_data, read_config, report
+from .train import absolute, check_shape, fits, open_data, read_config, report
 
 SOME = 200  # images, of which the most readable is traversed and the range is taken
 
@@ -46,8 +46,10 @@ def open_run(folder, options):
     config.update({name: value for name, value in vars(options).items() if name in config and value is not None})
     require.seed(config["seed"])
     config["data"] = absolute(config["data"])
-    if config["image_shape"] is not None:
+    if getattr(options, "image_shape", None) is not None:
         check_shape(config["image_shape"], model.data_dim)
+    elif not fits(config["image_shape"], model.data_dim):
+        config["image_shape"] = None
     return model, config, kl
 
 

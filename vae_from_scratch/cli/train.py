@@ -25,7 +25,7 @@ def train_run(options):
     else:
         config, resume = config_to_resume(options, given)
         folder = contextlib.nullcontext(Path(options.resume))
-    data, test = open_data(config, "train"), open_data(config, config["split"])
+    data, test = open_data(config, "train", strict=True), open_data(config, config["split"], strict=True)
     if config["image_shape"] is None and is_flat(config["data"], data.image_shape):
         shown = " x ".join(map(str, data.image_shape))
         print(f"note: {shown} is a guess at how {math.prod(data.image_shape)} values are shown; --image-shape H,W says it")
@@ -139,8 +139,11 @@ def absolute(data):
     return data if data in datasets.NAMES else str(Path(data).absolute())
 
 
-def open_data(config, split):
-    """A part of the data that a config names, with the backend and the image shape that it says."""
+def open_data(config, split, strict=False):
+    """A part of the data that a config names, with the backend and the image shape that it says.
+
+    A shape of other data is passed over unless strict.
+    """
     make = datasets.NAMES.get(config["data"])
     try:
         if make is not None and "backend" in inspect.signature(make).parameters:  # it is drawn
@@ -151,16 +154,22 @@ def open_data(config, split):
         if make is not None:
             raise
         raise FileNotFoundError(f"{config['data']} is not there; if it was moved, say where it is with --data") from error
-    if config["image_shape"] is not None:
-        check_shape(config["image_shape"], math.prod(data.image_shape))
-        data.image_shape = tuple(config["image_shape"])
+    shape = config["image_shape"]
+    if shape is not None and (strict or fits(shape, math.prod(data.image_shape))):
+        check_shape(shape, math.prod(data.image_shape))
+        data.image_shape = tuple(shape)
     return data
 
 
-def check_shape(shape, data_dim):
-    """ValueError unless this is (rows, columns) or (rows, columns, 3), of so many values."""
+def fits(shape, data_dim):
+    """Whether this is (rows, columns) or (rows, columns, 3), of so many values."""
     whole = isinstance(shape, (list, tuple)) and all(isinstance(side, int) and side >= 1 for side in shape)
-    if not whole or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) or math.prod(shape) != data_dim:
+    return whole and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) and math.prod(shape) == data_dim
+
+
+def check_shape(shape, data_dim):
+    """ValueError unless it fits."""
+    if not fits(shape, data_dim):
         shown = ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else shape
         raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 whose product is {data_dim}, got {shown}")
 
