@@ -323,7 +323,7 @@ def main(arguments=None):
         for beta in BETAS[::5] if quick else BETAS:
             if not rows.where(noise=kind, beta=beta, latent=LATENTS):
                 model = linear(digits.data_dim, LATENTS, sigma, beta)
-                learn_exactly(model, fours, lr=3e-2, steps=300 if quick else 2000)
+                learn_exactly(model, fours, lr=3e-2, steps=300 if quick else 8000)
                 across_beta(model, kind, fours, data, rows)
     save_figure(figure_of_betas(data, rows.rows), out / "beta.png")
 
