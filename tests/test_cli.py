@@ -379,6 +379,7 @@ def test_a_shape_that_cannot_be_is_refused_before_anything_is_written(shape, her
     assert f"whose product is 12, got {shape}" in capsys.readouterr().err and not (here / "r").exists()
 
 
+@pytest.mark.slow
 def test_the_numpy_backend_never_imports_numba(here):
     code = """
 import sys

@@ -668,6 +668,7 @@ def test_a_folder_of_nothing_but_damaged_pictures_is_refused(album):
         datasets.images(album)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_folder_of_photos(album, tmp_path, capsys):
     run(f"train --data {album} --hidden 4 --latent-dim 2 --batch-size 6 --epochs 2 --quiet --out {tmp_path / 'run'}")
     run(f"evaluate {tmp_path / 'run'}")

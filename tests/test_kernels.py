@@ -294,6 +294,7 @@ def blank(path):
     path.write_bytes(bytes(path.stat().st_size))  # what a computer leaves that loses its power
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("damage", [cut, blank, lambda path: path.write_bytes(b""), lambda path: (path.unlink(), path.mkdir())])
 def test_a_damaged_kernel_is_compiled_again_and_kept(ending, damage, kept, tmp_path):
@@ -306,6 +307,7 @@ def test_a_damaged_kernel_is_compiled_again_and_kept(ending, damage, kept, tmp_p
     assert compiles(tmp_path / "kept") == (number if (next((tmp_path / "kept").rglob(f"*.{ending}"))).is_dir() else 0)
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_kept_kernels_are_compiled_all_the_same(kept, tmp_path):
     nowhere = "import tempfile\ndef refuse(**_): raise PermissionError('read-only')\ntempfile.TemporaryFile = refuse\n"
     assert compiles(tmp_path, nowhere + TRAIN) == kept[1] and not list(tmp_path.rglob("*.nb?"))

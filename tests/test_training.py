@@ -331,6 +331,33 @@ def test_what_nothing_writes_holds_no_gradient_of_the_step_before():
     np.testing.assert_allclose(m.params["unused"], (1 - 0.1 / 1500) ** 15, rtol=1e-5)  # decay alone, once a step
 
 
+def test_what_a_callback_puts_in_place_sees_no_change_and_holds():
+    kept = []
+
+    def listen(model, examples):
+        plain = model.loss_and_grads
+
+        def logged(*arguments, **options):
+            terms, grads = plain(*arguments, **options)
+            kept.append(grads)
+            return terms, grads
+
+        model.loss_and_grads = logged
+
+    m = VAE(64, hidden=(8,), latent_dim=2)
+    fit(m, datasets.digits(), epochs=1, callback=listen, callback_at=[500], progress=False)
+    assert len({id(grads.vector) for grads in kept}) == len(kept) == 10
+
+    def freeze(model, examples):
+        before.append(model.params.copy())
+        model.encoder.backward = lambda *arguments, **options: None
+
+    m, before = VAE(64, hidden=(8,), latent_dim=2), []
+    fit(m, datasets.digits(), SGD(0.1), epochs=1, callback=freeze, callback_at=[500], progress=False)
+    assert np.array_equal(m.params["encoder_W1"], before[0]["encoder_W1"])
+    assert not np.array_equal(m.params["decoder_W1"], before[0]["decoder_W1"])
+
+
 def test_no_gradient_stays_in_memory_after_a_run():
     def vectors():
         return [thing for thing in gc.get_objects() if isinstance(thing, NamedVector)]

@@ -83,13 +83,12 @@ def fit(
     )  # fmt: skip
     some = FirstRows(x, min(GLIMPSE, n))
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
-    reuse = {name: {} for name in players}  # the last gradients' memory, unless user code may still hold them
+    reuse: dict = {}  # the last gradients' memory, unless user code may still hold them
     keeper = Keeper(run, checkpoint, checkpoint_seconds, settings, resume)
-    # the keeper looks for what is not finite, so NumPy need not warn
-    with keeper, keeper.bar(progress) as bar, np.errstate(all="ignore"):
+    with keeper, keeper.bar(progress) as bar, np.errstate(all="ignore"):  # the keeper looks for what is not finite
         upcoming = [at for at in upcoming if at > run.examples]
         while run.epoch <= keeper.epochs:
-            own = {name: ours(player, optimizers[name]) for name, player in players.items()}
+            own = functools.cache(lambda name: ours(players[name], optimizers[name]))
             order = run.rngs["order"].permutation(n)
             for first in range(run.position, n, batch_size):
                 batch = fetch(x, order[first : first + batch_size], binarize, run.rngs["binarize"])
@@ -99,17 +98,18 @@ def fit(
                     run.expect(look(some))
                 noise, taken = model.draw_noise(len(batch), run.rngs["noise"]), {}
                 for name, player in players.items():  # all gradients at the same parameters
-                    taken[name] = player.loss_and_grads(batch, *noise, **reuse[name])
+                    taken[name] = player.loss_and_grads(batch, *noise, **reuse.get(name, {}))
                 keeper.judge(batch, taken)  # raises if something is not finite
                 for name, (_, grads) in taken.items():
                     if weight_decay:
                         prior_gradient(players[name].params, grads, n)
                     optimizers[name].step(players[name].params, grads, run.states[name], model.ops)
-                    reuse[name] = {"out": grads} if own[name] else {}
+                    reuse[name] = {"out": grads} if own(name) else {}
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or two sets of gradients would exist in the next step
-                while callback is not None and upcoming and run.examples >= upcoming[0]:
-                    callback(model, upcoming.pop(0))
+                if run.call_back(callback, upcoming):  # it may have put a logger in place
+                    own.cache_clear()
+                    reuse.clear()
                 bar.update()
                 keeper.after_step()
             seen = look(some if x_valid is None else x_valid)

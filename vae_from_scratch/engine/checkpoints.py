@@ -61,6 +61,14 @@ class Run:
         self.position += examples
         self.sums += np.array(found, np.float64) * examples
 
+    def call_back(self, callback, upcoming):
+        """Call callback(model, examples) for each number that has been reached, taking it away; whether there was one."""
+        reached = [at for at in upcoming if at <= self.examples]
+        del upcoming[: len(reached)]
+        for at in reached:
+            callback(self.model, at)
+        return bool(reached)
+
     def next_epoch(self, seen):
         """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
         row = {"epoch": self.epoch, "steps": self.step, "examples": self.examples, "seconds": self.seconds}
