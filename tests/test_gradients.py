@@ -5,8 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import gradcheck, likelihoods, ops
+from vae_from_scratch.base import PenaltyGrads
+from vae_from_scratch.beta_vae import PenaltyVAE
+from vae_from_scratch.engine import gradient_table
 from vae_from_scratch.vae import VAE
 
 DTYPES = [
@@ -154,3 +156,38 @@ def test_a_check_that_fails_half_way_puts_the_parameters_back():
     with pytest.raises(RuntimeError):
         gradcheck.check_model(model, x, *noise)
     assert np.array_equal(model.params.vector, before)
+
+
+# ---- a penalty of everything that it may be a function of ----------------------------------------------
+
+
+class Everything(PenaltyVAE):
+    name = None
+
+    def penalty_forward(self, kl, mu, logvar, z):
+        return (kl * kl).mean() + (mu * logvar * z).sum() + (mu * mu * mu).sum() / len(mu)
+
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        dmu = dpenalty * (logvar * z + 3 * mu * mu / len(mu))
+        return PenaltyGrads(dpenalty * 2 * kl / len(kl), dmu, dpenalty * mu * z, dpenalty * mu * logvar)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("equation", ["PEN.1 PEN.2"])
+def test_a_penalty_reaches_the_encoder_by_every_way(equation, dtype):
+    """Through the KL, through mu and logvar, and through z, all at once."""
+    model, x, noise = gradient_table.small_case(Everything, dtype, "tanh", "bernoulli")
+    assert not failures(gradcheck.check_model(model, x, *noise))
+
+
+@pytest.mark.parametrize("way", ["dkl", "dmu", "dlogvar", "dz"])
+def test_a_penalty_that_forgets_one_way_is_found_out(way):
+    class Forgetful(Everything):
+        name = None
+
+        def penalty_backward(self, *arguments):
+            found = super().penalty_backward(*arguments)
+            return found._replace(**{way: 0 * getattr(found, way)})
+
+    model, x, noise = gradient_table.small_case(Forgetful, "float64", "tanh", "bernoulli")
+    assert failures(gradcheck.check_model(model, x, *noise))
