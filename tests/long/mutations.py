@@ -217,7 +217,7 @@ def main():
                     if checked and not deep and content_of(result) != expected:
                         outcome = "ACCEPTED WITH OTHER CONTENT"
                 except ValueError as error:
-                    plain = type(error) is ValueError and "\n" not in str(error) and str(target) in str(error)
+                    plain = type(error) in (ValueError, files.OtherVersion) and "\n" not in str(error) and str(target) in str(error)
                     outcome = "refused" if plain else f"UNCLEAR MESSAGE {error!r}"
                 except Exception as error:
                     outcome = f"RAISED {error!r}"
