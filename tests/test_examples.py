@@ -23,7 +23,10 @@ REPRODUCTIONS = [  # they share the runner
     "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
     "kingma_welling_2013", "own_photos",
 ]  # fmt: skip
-SLOW = ("benchmark", "beta_dsprites", "exact_answers", "kingma_welling_2013")  # two to six seconds each
+SLOW = (  # one to six seconds each
+    "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
+    "kingma_welling_2013",
+)  # fmt: skip
 HELPERS = ("latents", "runner")  # imported by examples, none itself
 
 

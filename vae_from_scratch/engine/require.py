@@ -287,9 +287,8 @@ def hyperparameter(model, name):
 
 def same_names(words, wanted, got):
     """A mapping with just these names."""
-    found = getattr(got, "keys", lambda: None)()
-    if found != wanted.keys():
-        shown = f"{got!r:.100}" if found is None else ", ".join(map(str, got)) or "nothing"
+    if not hasattr(got, "keys") or got.keys() != wanted.keys():
+        shown = ", ".join(map(str, got)) or "nothing" if hasattr(got, "keys") else f"{got!r:.100}"
         raise ValueError(f"{words} {', '.join(wanted) or 'nothing'}; got {shown}")
 
 
