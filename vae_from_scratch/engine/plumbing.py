@@ -1,6 +1,7 @@
 """What a model needs beside its mathematics: a config, a name in the table of models, parameters that stay put, copies."""
 
 import copy
+import inspect
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Plumbing:
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         register(MODELS, cls)
+        own = inspect.signature(cls.__init__)  # help would show __new__'s on Python 3.10
+        cls.__signature__ = own.replace(parameters=[*own.parameters.values()][1:])
 
     def __new__(cls, *_, **given):
         for name in given:

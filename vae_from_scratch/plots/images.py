@@ -68,6 +68,8 @@ def _whole_pixels(ax, shown, canvas_shape, renderer):
     shown.set_interpolation("none" if free or scale >= 1 else "auto")  # where values must share a pixel: their mean
     across, down = scale * canvas_shape[1], scale * canvas_shape[0]
     left, bottom = np.rint([left + (width - across) / 2, bottom + (height - down) / 2])
+    inside = 1e-6  # of a pixel, or a rounding error would make Matplotlib take one pixel more
+    left, bottom, across, down = left + inside, bottom + inside, across - 2 * inside, down - 2 * inside
     return Bbox.from_bounds(left / size[0], bottom / size[1], across / size[0], down / size[1])
 
 
