@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from helpers import refused, same, unsaid
+from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
     SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, save,
@@ -406,3 +406,8 @@ def test_a_folder_that_refuses_is_one_line(here, capsys, monkeypatch):
     error = capsys.readouterr().err.replace("\\", "/")
     assert error.count("\n") == 1 and not unsaid(error, "denied 'new/"), error
     assert sorted(here.rglob("*")) == before
+
+
+def test_readme_counts_what_is_refused_here():
+    number = len(CALLS) + len(COMMANDS)
+    assert f"| {number} of {number} refused in one line" in (ROOT / "README.md").read_text("utf-8")
