@@ -126,3 +126,6 @@ def from_config(spec):
         return spec
     name, options = require.named("likelihood", spec, LIKELIHOODS)
     return LIKELIHOODS[name](**options)
+
+
+# ==== the family, for a second reading: derivations/06 =====================================================

@@ -236,3 +236,16 @@ def capacity_forward(kl, gamma, capacity):
 def capacity_backward(dout, kl, gamma, capacity):
     """Eq. (CAP.2), with sign(0) = 0 at kl = C.  Returns dkl."""
     return dout * gamma * np.sign(kl - capacity)
+
+
+# ==== the family, for a second reading: pairs of objectives/ and of further likelihoods ====================
+
+# ---- autoencoders with a price: derivations/16 ---------------------------------------------------------
+
+# ---- several draws, free bits: derivations/17 ----------------------------------------------------------
+
+# ---- total correlation: derivations/18 -----------------------------------------------------------------
+
+# ---- an adversary, covariances: derivations/19 ---------------------------------------------------------
+
+# ---- further likelihoods: derivations/06 ---------------------------------------------------------------

@@ -16,6 +16,7 @@ class Plumbing:
     """For a model with the attributes of EncoderDecoder."""
 
     name: str | None = None  # in files and on the command line
+    rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
 
     def __init_subclass__(cls, **options):
