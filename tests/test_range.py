@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, base, ops
+from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, base, ops
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -13,6 +13,7 @@ LOGITS = np.array([-1e4, -100, -17, -1e-4, 0, 1e-4, 17, 100, 1e4]) * np.ones((N,
 LOGVARS = np.array([-80, -40, -1, -1e-4, 0, 1e-4, 1, 40, 80]) * np.ones((N, 1))
 TARGETS = (np.eye(D)[[0, 8, 4, 2]] + np.eye(D)[[0, 8, 4, 6]]) / 2  # three labels, and a half each
 ONES = np.ones(N)
+DRAWS = RNG.uniform(-1, 1, size=(N, D, 3))  # as many draws as there are logits
 
 CASES = {  # pair: calls (name of the function, arguments)
     "tanh": [("tanh_forward", LOGITS), ("tanh_backward", UNIT, np.tanh(LOGITS))],
@@ -35,6 +36,16 @@ CASES = {  # pair: calls (name of the function, arguments)
     "capacity": [
         ("capacity_forward", np.float64(1e4), 1000.0, 25.0),
         ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0),
+    ],
+    "log_weights": [
+        ("log_weights_forward", LOGITS, DRAWS, LOGVARS[:, :3], DRAWS[::-1]), ("log_weights_backward", UNIT, DRAWS),
+    ],
+    "iwae_bound": [
+        ("iwae_bound_forward", LOGITS), ("iwae_bound_backward", ONES, LOGITS), ("normalised_weights", LOGITS),
+        ("doubly_reparameterized", DRAWS, LOGITS, UNIT, LOGVARS[:, 3:6], DRAWS[::-1]),
+    ],
+    "free_bits": [
+        ("free_bits_forward", UNIT, LOGVARS, 0.5), ("free_bits_backward", np.float64(1), UNIT, LOGVARS, 0.5),
     ],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
@@ -62,7 +73,7 @@ def test_every_elementwise_pair_is_in_the_table():
 @pytest.mark.parametrize(
     "likelihood", ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid")], ids=str
 )
-@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, IWAE, FreeBitsVAE])
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):
     model = cls(8, hidden=(6,), latent_dim=2, likelihood=likelihood)
     terms, grads = model.loss_and_grads(x, *model.draw_noise(3, np.random.default_rng(0)))

@@ -243,6 +243,55 @@ def capacity_backward(dout, kl, gamma, capacity):
 # ---- autoencoders with a price: derivations/16 ---------------------------------------------------------
 
 # ---- several draws, free bits: derivations/17 ----------------------------------------------------------
+def log_weights_forward(recon_nll, z, logvar, eps):
+    """log_weight of K draws for each datum, Eq. (IWAE.2).  recon_nll (N, K), z and eps (N, K, Z), logvar (N, Z); returns (N, K)."""
+    return -recon_nll - ((z - eps) * (z + eps) - logvar[:, None]).sum(axis=-1) / 2
+
+
+def log_weights_backward(dlog_w, z):
+    """Eq. (IWAE.5): by every draw, with eps held fixed.  dlog_w (N, K).  Returns drecon_nll, dz, dlogvar."""
+    drecon_nll = -dlog_w
+    dz = -dlog_w[..., None] * z
+    dlogvar = np.ones_like(z[:, 0]) * dlog_w.sum(axis=1, keepdims=True) / 2  # one logvar feeds all K weights
+    return drecon_nll, dz, dlogvar
+
+
+def iwae_bound_forward(log_w):
+    """log (1/K) sum_k w_k of each datum, Eq. (IWAE.3) (Burda et al. 2015, Eq. 8).  log_w (N, K); returns (N,) in nats."""
+    return log_mean_exp(log_w)
+
+
+def iwae_bound_backward(dbound, log_w):
+    """Eq. (IWAE.4) (Burda et al. 2015, Eq. 13).  dbound (N,).  Returns dlog_w."""
+    return dbound[:, None] * normalised_weights(log_w)
+
+
+def normalised_weights(log_w):
+    """w_k / sum w over the last axis: the softmax of the log weights.  (..., K) -> (..., K)."""
+    w = np.exp(log_w - log_w.max(axis=-1, keepdims=True))  # <= 1: exp never overflows
+    return w / w.sum(axis=-1, keepdims=True)
+
+
+def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
+    """Eq. (DREG.3) (Tucker et al. 2019): the encoder's dz by which dmu and dlogvar have no score function in them.
+
+    dz, eps (N, K, Z), log_w, dlog_w (N, K), logvar (N, Z).  Returns dz (N, K, Z).
+    """
+    dz = dz + dlog_w[..., None] * eps * np.exp(-logvar / 2)[:, None]  # -log q(z|x) as a function of z alone
+    return normalised_weights(log_w)[..., None] * dz
+
+
+def free_bits_forward(mu, logvar, free_bits):
+    """sum_j max(free_bits, mean_n KL_nj) in nats, Eq. (FREE.1) (Kingma et al. 2016, Eq. 15).  mu, logvar (N, Z); returns a number."""
+    return np.maximum(batch_mean(gaussian_kl_per_latent(mu, logvar)), free_bits).sum()  # the mean first, then the maximum
+
+
+def free_bits_backward(dout, mu, logvar, free_bits):
+    """Eq. (FREE.2), with slope 0 at the kink.  Returns dmu, dlogvar."""
+    paid = batch_mean(gaussian_kl_per_latent(mu, logvar)) > free_bits
+    dmu, dlogvar = gaussian_kl_backward(dout * (np.ones_like(mu[:, 0]) / len(mu)), mu, logvar)
+    return dmu * paid, dlogvar * paid
+
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
 

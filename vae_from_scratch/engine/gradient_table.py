@@ -11,7 +11,7 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import CapacityVAE
+from ..objectives import IWAE, CapacityVAE, FreeBitsVAE
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -79,6 +79,8 @@ def _kl_off_capacity(rng):
     return {"kl": 3 + _away_from_zero(rng)["a"]}
 
 
+_draws = _normal(recon_nll=(3, 5), z=(3, 5, 7), logvar=(3, 7), eps=(3, 5, 7))
+
 PAIRS = [
     Pair("dense_backward", "DENSE.2 DENSE.3 DENSE.4", "x W b", _layer),
     Pair("dense_backward_params", "DENSE.3 DENSE.4", "W b", _layer),
@@ -106,6 +108,9 @@ PAIRS = [
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
+    Pair("log_weights_backward", "IWAE.5", "recon_nll z logvar", _draws),
+    Pair("iwae_bound_backward", "IWAE.4", "log_w", _normal(log_w=(3, 5))),
+    Pair("free_bits_backward", "FREE.2", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5)), {"free_bits": 0.4}, smooth=False),
 ]
 
 
@@ -210,3 +215,15 @@ def models(dtype="float64"):
         BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
     )
     yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)
+    for settings in ({"samples": 3}, {"samples": 1}):
+        case = small_case(IWAE, dtype, "tanh", "bernoulli", **settings)
+        yield Case(f"IWAE K={settings['samples']}, bernoulli, tanh", *case)
+    for likelihood_name, activation in (("gaussian learned", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+        case = small_case(IWAE, dtype, activation, LIKELIHOODS[likelihood_name], samples=3)
+        yield Case(f"IWAE K=3, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    for free_bits, side in ((0.1, "one of two paid"), (0.0, "all paid"), (5.0, "none paid")):  # the kink's sides
+        case = small_case(FreeBitsVAE, dtype, "tanh", "bernoulli", free_bits=free_bits)
+        yield Case(f"FreeBitsVAE {side}, bernoulli, tanh", *case)
+    for likelihood_name, activation in (("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+        case = small_case(FreeBitsVAE, dtype, activation, LIKELIHOODS[likelihood_name], free_bits=0.1)
+        yield Case(f"FreeBitsVAE one of two paid, {likelihood_name}, {activation}", *case, smooth=activation != "relu")

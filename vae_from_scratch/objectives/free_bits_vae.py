@@ -1,0 +1,41 @@
+"""Free bits (Kingma et al. 2016): the first nats of every latent cost nothing.  derivations/17-tighter-bounds.md."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..base import Likelihood, PenaltyGrads
+from ..beta_vae import PenaltyVAE
+
+
+class FreeBitsVAE(PenaltyVAE):
+    """loss = mean recon_nll + sum_j max(free_bits, mean kl_j) (Kingma et al. 2016, Eq. 15), free_bits in nats per latent.
+
+    free_bits >= 0; 0 is VAE.  terms.kl is the KL itself, so that minus the ELBO is recon_nll + kl, at most loss.
+    The other arguments: see EncoderDecoder.
+
+    >>> FreeBitsVAE(data_dim=64, hidden=(32,), latent_dim=2, free_bits=0.5).free_bits
+    0.5
+    """
+
+    name = "free-bits-vae"
+    hyperparameters = {"free_bits": 0}  # name: smallest legal value
+
+    def __init__(
+        self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",
+        likelihood: str | dict | Likelihood = "bernoulli", seed: int = 0, dtype: str = "float32", backend: str = "numba",
+        decoder_hidden: Sequence[int] | None = None, decoder_activation: str | None = None, init: str = "glorot",
+        *, free_bits: float = 0.25,
+    ):  # fmt: skip
+        networks = (decoder_hidden, decoder_activation, init)
+        super().__init__(data_dim, hidden, latent_dim, activation, likelihood, seed, dtype, backend, *networks)
+        self.set(free_bits=free_bits)
+
+    def penalty_forward(self, kl, mu, logvar, z):
+        """sum_j max(free_bits, mean kl_j), Eq. (FREE.1)."""
+        return self.ops.free_bits_forward(mu, logvar, self.free_bits)
+
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        """Eq. (FREE.2)."""
+        dmu, dlogvar = self.ops.free_bits_backward(dpenalty, mu, logvar, self.free_bits)
+        return PenaltyGrads(np.zeros_like(kl), dmu, dlogvar)  # by latent, so not through kl, their sum
