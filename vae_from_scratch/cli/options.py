@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, require
+from ..engine.registry import wholes
 from ..optimizers import OPTIMIZERS
 
 TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
@@ -49,12 +50,6 @@ def described(name):
     return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
 
 
-def kind(name):
-    """How the text of a hyperparameter is read: int where constructors say so, such as samples: int = 5."""
-    said = {inspect.signature(base.MODELS[model]).parameters[name].annotation for model in OWNERS[name]}
-    return int if said <= {int, "int"} else float
-
-
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
@@ -66,6 +61,7 @@ WORDS = {
 }
 HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.MODELS[model].hyperparameters))
 OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperparameters] for name in HYPERPARAMETERS}
+KINDS = {name: int if all(name in wholes(base.MODELS[model]) for model in OWNERS[name]) else float for name in HYPERPARAMETERS}
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
@@ -81,7 +77,7 @@ OPTIONS = [
     Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", LIKELIHOODS),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
-    *(Option(name, None, kind(name), described(name)) for name in HYPERPARAMETERS),
+    *(Option(name, None, KINDS[name], described(name)) for name in HYPERPARAMETERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),

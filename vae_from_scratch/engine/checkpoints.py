@@ -119,7 +119,6 @@ class Run:
         ValueError, and nothing is changed, if it was made with other settings or is not what save writes.
         """
         path, about, arrays = files.read_checkpoint(folder)
-        bounds = self.model.hyperparameters
         try:
             then, rngs = dict(about["settings"]), {name: np.random.default_rng() for name in self.rngs}
             for name, rng in rngs.items():
@@ -127,7 +126,7 @@ class Run:
             require.whole("epochs", then["epochs"])
             epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
             earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
-            of_model = {name: require.number(name, value, bounds[name]) for name, value in about["of_model"].items()}
+            of_model = {name: require.setting(self.model, name, value) for name, value in about["of_model"].items()}
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
             wrong = [
                 name
@@ -142,7 +141,7 @@ class Run:
             raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
         _compare(path, then, settings, epoch - 1)
         between_steps = position == self.n or (position < self.n and position % self.batch_size == 0)
-        if not between_steps or set(of_model) != set(bounds):
+        if not between_steps or set(of_model) != set(self.model.hyperparameters):
             raise ValueError(f"{path} is not a checkpoint of fit: it stands at {position} of {self.n} with {of_model}")
         arrays = files.fitting(path, self.arrays(), arrays)
         _unflatten(self._tree(), arrays)

@@ -55,8 +55,7 @@ class Plumbing:
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
         for name in values:
             require.hyperparameter(self, name)
-        new = {name: require.number(name, value, least=self.hyperparameters[name]) for name, value in values.items()}
-        vars(self).update(new)
+        vars(self).update({name: require.setting(self, name, value) for name, value in values.items()})
 
     @property
     def params(self):

@@ -1,5 +1,6 @@
 """Models, likelihoods and scores enter themselves by name when their class is defined, a user's own as well."""
 
+import functools
 import inspect
 import sys
 
@@ -59,6 +60,13 @@ def arguments(cls):
         if len(plain) == len(parameters):  # nothing is handed on
             break
     return names
+
+
+@functools.cache
+def wholes(cls):
+    """The names of the constructor's arguments that are whole numbers, such as samples: int = 5."""
+    inits = [inspect.signature(vars(owner)["__init__"]) for owner in cls.__mro__ if "__init__" in vars(owner)]
+    return {name for init in inits for name, argument in init.parameters.items() if argument.annotation in (int, "int")}
 
 
 def kept(thing, **aliases):

@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 
+from .registry import wholes
+
 BINARIZE = ("none", "threshold", "dynamic")
 DTYPES = ("float32", "float64", "longdouble")  # longdouble: for gradient checks in extended precision
 
@@ -276,6 +278,14 @@ def own_params(likelihood, dtype, *networks):
                 f"{name} is {value!r:.60}"
             )
     return dict.fromkeys(found)
+
+
+def setting(model, name, value):
+    """The value of a hyperparameter: within its bound, and an int where the constructor says so."""
+    least = model.hyperparameters[name]
+    if name in wholes(type(model)):
+        return whole(name, value, least=-(2**63) if least is None else least)
+    return number(name, value, least=least)
 
 
 def hyperparameter(model, name):

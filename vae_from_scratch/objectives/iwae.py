@@ -50,12 +50,6 @@ class IWAE(VAE):  # encode is inherited
         self.set(samples=samples)
         self.doubly = require.flag("doubly", doubly)
 
-    def set(self, **values):
-        """Change samples, a whole number, during training too (what fit's schedule does)."""
-        whole = {name: require.whole(name, value) for name, value in values.items() if name == "samples"}
-        super().set(**values)
-        vars(self).update(whole)
-
     def noise_shapes(self, n):
         """eps ~ N(0, I), (n, K, Z)."""
         return ((n, self.samples, self.latent_dim),)
