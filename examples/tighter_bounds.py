@@ -41,7 +41,7 @@ def draw(bounds, noise):
     """Left: the bound of each model against the draws in it.  Right: signal to noise of the gradients of one model."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, colour in zip(MODELS, (plots.COLOURS[3], *plots.COLOURS[:3])):
+    for name, colour in zip(MODELS, (plots.COLOURS[i] for i in (3, 4, 2, 1))):
         rows = bounds.where(model=name)
         left.plot([row["samples"] for row in rows], [row["bound"] for row in rows], "o-", color=colour, label=name)
     left.set(xscale="log", xlabel="draws in the bound", ylabel="nats per image", title="bound on log p(x), test digits")

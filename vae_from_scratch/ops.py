@@ -262,7 +262,7 @@ def iwae_bound_forward(log_w):
 
 
 def iwae_bound_backward(dbound, log_w):
-    """Eq. (IWAE.4) (Burda et al. 2015, Eq. 13).  dbound (N,).  Returns dlog_w."""
+    """Eq. (IWAE.4) (Burda et al. 2015, section 3).  dbound (N,).  Returns dlog_w."""
     return dbound[:, None] * normalised_weights(log_w)
 
 
@@ -282,7 +282,7 @@ def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
 
 
 def free_bits_forward(mu, logvar, free_bits):
-    """sum_j max(free_bits, mean_n KL_nj) in nats, Eq. (FREE.1) (Kingma et al. 2016, Eq. 15).  mu, logvar (N, Z); returns a number."""
+    """sum_j max(free_bits, mean_n KL_nj) in nats, Eq. (FREE.1) (Kingma et al. 2016).  mu, logvar (N, Z); returns a number."""
     return np.maximum(batch_mean(gaussian_kl_per_latent(mu, logvar)), free_bits).sum()  # the mean first, then the maximum
 
 

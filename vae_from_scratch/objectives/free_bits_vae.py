@@ -9,7 +9,7 @@ from ..beta_vae import PenaltyVAE
 
 
 class FreeBitsVAE(PenaltyVAE):
-    """loss = mean recon_nll + sum_j max(free_bits, mean kl_j) (Kingma et al. 2016, Eq. 15), free_bits in nats per latent.
+    """loss = mean recon_nll + sum_j max(free_bits, mean kl_j) (Kingma et al. 2016), free_bits in nats per latent.
 
     free_bits >= 0; 0 is VAE.  terms.kl is the KL itself, so that minus the ELBO is recon_nll + kl, at most loss.
     The other arguments: see EncoderDecoder.
