@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
-    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, save,
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, datasets, evaluation, exact, fit, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -93,6 +93,11 @@ CALLS = {
     "beta nan": (lambda: BetaVAE(7, beta=float("nan")), "beta 0 nan"),
     "gamma": (lambda: CapacityVAE(7, gamma="x"), "gamma number|float 'x'"),
     "capacity": (lambda: CapacityVAE(7, capacity=-2), "capacity 0 -2"),
+    "samples": (lambda: IWAE(7, samples=0), "samples at least 1 0"),
+    "samples half": (lambda: IWAE(7).set(samples=1.5), "samples whole|integer 1.5"),
+    "samples of a VAE": (lambda: VAE(7, samples=3), "VAE samples IWAE"),
+    "doubly": (lambda: IWAE(7, doubly="yes"), "doubly True False 'yes'"),
+    "free_bits": (lambda: FreeBitsVAE(7, free_bits=-1), "free_bits 0 -1"),
     "lr zero": (lambda: Adam(lr=0), "lr 0"),
     "momentum one": (lambda: SGD(momentum=1), "momentum 0 1"),
     "beta2 one": (lambda: Adam(beta2=1.0), "beta2 1"),
@@ -319,6 +324,10 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --beta -1": "beta -1.0 0",
     "train --model vae --beta 3": "--beta 3.0 --model beta-vae",
     "train --capacity 3": "--capacity 3.0 --model capacity-vae",
+    "train --samples 3": "--samples 3 --model iwae",
+    "train --model iwae --samples 0": "samples at least 1 0",
+    "train --model iwae --samples 1.5": "--samples int '1.5'",
+    "train --model free-bits-vae --free-bits -1": "free_bits 0 -1.0",
     "train --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
     "train --likelihood gaussian --sigma wide": "--sigma wide",
     "train --likelihood squared-error": "--likelihood squared-error density --model beta-vae autoencoder gaussian --sigma",

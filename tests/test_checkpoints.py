@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, cli, fit, load, training
+from vae_from_scratch import IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, cli, fit, load, training
 from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
@@ -54,6 +54,8 @@ CASES = {  # name: (model, optimizer from a learning rate, further arguments of 
         lambda lr: SGD(lr, momentum=0.9),
         {"x_valid": X[:9]},
     ),
+    "iwae scheduled": (lambda: IWAE(7, (6,), 3), Adam, {"schedule": lambda step: {"samples": 1 + step // 4}}),
+    "free bits": (lambda: FreeBitsVAE(7, (6,), 3, free_bits=0.05), Adam, {}),
     "autoencoder": (lambda: Autoencoder(7, (6,), 3, likelihood="squared-error"), Adam, {}),
     "learned variance": (lambda: VAE(7, (6,), 3, likelihood=Gaussian("learned")), Adam, {"binarize": "threshold"}),
 }

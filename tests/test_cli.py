@@ -194,6 +194,16 @@ def test_every_option_reaches_the_model(undrawn):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("line, own", [("iwae --samples 2", {"samples": 2}), ("free-bits-vae --free-bits 2", {"free_bits": 2.0})])
+def test_a_bound_of_several_draws_and_free_bits_are_trained_resumed_and_evaluated(line, own, undrawn, capsys):
+    run(f"{TRAIN} --out r --model {line}")
+    run("train --resume r --epochs 3 --quiet")
+    run("evaluate r --importance-samples 2 --quiet")
+    model = load("r/model.npz")
+    assert own.items() <= model.config.items() and type(model.config[min(own)]) is type(own[min(own)])
+    assert "trained for 45 steps" in (said := capsys.readouterr().out) and "log p(x) >=" in said
+
+
 def test_same_command_same_bits(trained, undrawn):
     run(f"{TRAIN} --out again")
     assert same(load(trained[0] / "runs" / "001" / "model.npz"), load("again/model.npz"))

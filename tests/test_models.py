@@ -9,12 +9,14 @@ import pytest
 
 from vae_from_scratch import (
     SGD,
+    IWAE,
     VAE,
     Adam,
     Autoencoder,
     Bernoulli,
     BetaVAE,
     CapacityVAE,
+    FreeBitsVAE,
     Gaussian,
     datasets,
     fit,
@@ -30,7 +32,7 @@ def x():
     return np.random.default_rng(0).uniform(size=(9, 7)).astype(np.float32)
 
 
-@pytest.mark.parametrize("model_class", [VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("model_class", [VAE, BetaVAE, CapacityVAE, FreeBitsVAE])
 @pytest.mark.parametrize(
     "likelihood", ["bernoulli", "gaussian", Bernoulli(), Gaussian(sigma="learned"), Gaussian("per-pixel", "sigmoid")]
 )
@@ -49,6 +51,23 @@ def test_public_face_of_the_vaes(model_class, likelihood, dtype, x):
     assert mu.shape == logvar.shape == (9, 3) and mu.dtype == dtype
     np.testing.assert_array_equal(model.reconstruct(x), model.decode(mu))
     assert model.reconstruct(x).shape == (9, 7) and model.sample(4, rng).shape == (4, 7)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", Gaussian("per-pixel", "sigmoid")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_public_face_of_an_iwae(likelihood, dtype, x):
+    """As that of a VAE but for the noise; the terms are means over the draws."""
+    model, rng = IWAE(**SMALL, likelihood=likelihood, dtype=dtype, samples=4), np.random.default_rng(0)
+    (eps,) = model.draw_noise(9, rng)
+    terms, grads = model.loss_and_grads(x, eps)
+    assert eps.shape == (9, 4, 3) and {each.dtype for each in (eps, *terms, *grads.values())} == {np.dtype(dtype)}
+    assert terms.recon_nll_each.shape == terms.kl_each.shape == (9,) and terms.recon_nll == terms.recon_nll_each.sum() / 9
+    of_each = [VAE(**SMALL, likelihood=likelihood, dtype=dtype).loss(x, eps[:, k]) for k in range(4)]
+    assert terms.recon_nll == pytest.approx(np.mean([vae.recon_nll for vae in of_each]), rel=1e-5)
+    assert terms.kl == of_each[0].kl and model.sample(4, rng).shape == (4, 7)
+    np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x)[0]))
+    fit(model, x, batch_size=4, epochs=2, schedule=lambda step: {"samples": 1 + step}, progress=False)
+    assert model.config["samples"] == 6 and not model.config["doubly"]
 
 
 def test_public_face_of_the_autoencoder(x):
@@ -199,7 +218,7 @@ def test_a_float32_model_stays_float32_on_float64_input(x):
     )
 
 
-@pytest.mark.parametrize("model_class", [Autoencoder, VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("model_class", [Autoencoder, VAE, BetaVAE, CapacityVAE, IWAE, FreeBitsVAE])
 def test_models_can_be_copied_and_trained_apart(model_class, x):
     model = model_class(**SMALL)
     twin, again = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
@@ -282,7 +301,7 @@ def test_editing_a_config_changes_no_model():
 
 
 def test_help_shows_every_argument_of_a_constructor():
-    for model_class, own in ((VAE, []), (BetaVAE, ["beta"]), (CapacityVAE, ["gamma", "capacity"])):
+    for model_class, own in ((VAE, []), (BetaVAE, ["beta"]), (CapacityVAE, ["gamma", "capacity"]), (IWAE, ["samples", "doubly"])):
         names = list(inspect.signature(model_class).parameters)
         assert names[:5] == ["data_dim", "hidden", "latent_dim", "activation", "likelihood"] and names[11:] == own
 

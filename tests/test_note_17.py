@@ -119,12 +119,15 @@ def test_which_q_the_bound_asks_for():
     drawn, printed = figure(17), numbers(r"standard deviation ([\d.]+), and .*? is ([\d.]+) nats below .*? only ([\d.]+) below")
     z = np.linspace(-4, 4, 8001)
     log_p = np.log(np.exp(drawn.log_joint(z)).sum() * (z[1] - z[0]))
-    (mean, std), elbo = drawn.best_q(1, draws=8_000)
-    assert mean == 1 and agrees(printed[0], std) and agrees(printed[1], log_p - elbo, 0.005)
-    (mean, std), bound = drawn.best_q(50, draws=2000)
-    assert mean < 0.6 and std > 0.8 and agrees(printed[2], log_p - bound, 0.015)
-    q = np.exp(log_normal(z, mean, std**2)) * (z[1] - z[0])
-    assert (q * (drawn.log_joint(z) - log_normal(z, mean, std**2))).sum() < elbo - 5  # its own ELBO
+    mean, std = drawn.best_q(1)
+    assert mean == 1 and agrees(printed[0], std)
+    eps = np.random.default_rng(0).standard_normal((4000, 50))
+    narrow, wide = (drawn.bound(mean, std, eps.reshape(-1, 1)), drawn.bound(0, 1.0, eps))
+    assert agrees(printed[1], log_p - narrow, 0.005) and agrees(printed[2], log_p - wide, 0.015)
+    assert drawn.bound(0, 1.0, eps.reshape(-1, 1)) < narrow - 5  # the ELBO of the wide one
+    for K, better in ((2, False), (5, True), (50, True)):
+        few = eps[:, :K]
+        assert (drawn.bound(0, 1.0, few) > max(drawn.bound(1, s, few) for s in (0.12, 0.14, 0.2))) == better
 
 
 # ---- the noise of the gradients ----------------------------------------------------------------------

@@ -196,6 +196,22 @@ def test_latents_that_blobs_use(rows):
         assert cells == [str(row["above_tenth_nat"]) for row in mine]
 
 
+def test_several_draws(rows):
+    for name, elbo, *bounds in table("## Several draws"):
+        mine = [rows("tighter_bounds", model=name, samples=K)[0] for K in (5, 50, 2000)]
+        assert [elbo, *bounds] == [f"{value:.2f}" for value in (mine[0]["elbo"], *(row["bound"] for row in mine))]
+    text = " ".join(README.split())
+    for gradient, words in (
+        ("decoder", r"ratio rises from ([\d.]+) to ([\d.]+)"), ("encoder", r"encoder's falls from ([\d.]+) to ([\d.]+)"),
+        ("encoder, doubly", r"but from ([\d.]+) it falls to ([\d.]+)"),
+    ):  # fmt: skip
+        first, last = (rows("tighter_bounds_noise", gradient=gradient, samples=K)[0]["snr"] for K in (1, 100))
+        assert all(agrees(*each) for each in zip(re.search(words, text).groups(), (first, last), strict=True))
+    doubly, once = (rows("tighter_bounds_noise", gradient=g, samples=50)[0]["snr"] for g in ("encoder, doubly", "encoder"))
+    note = (EXAMPLES.parent / "derivations" / "17-tighter-bounds.md").read_text("utf-8")
+    assert agrees(re.search(r"still ([\d.]+) times the other", note)[1], doubly / once)
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]

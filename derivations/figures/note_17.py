@@ -26,15 +26,18 @@ def log_joint(z):
     return log_normal(1, z * z, HUMPS) + log_normal(z, 0, 1)
 
 
+def bound(mean, std, eps):
+    """L_K of q = N(mean, std^2) and two humps, from the noise of many times K draws."""
+    log_w = log_joint(mean + std * eps) + (np.log(2 * np.pi) + 2 * np.log(std) + eps**2) / 2
+    top = log_w.max(axis=1)
+    return (top + np.log(np.exp(log_w - top[:, None]).mean(axis=1))).mean()
+
+
 def best_q(K, draws=4000, seed=0):
-    """The mean and standard deviation of the Gaussian q with the highest L_K, by a grid, and that L_K."""
-    eps, best = np.random.default_rng(seed).standard_normal((draws, K)), (-np.inf, 0, 0)
-    for mean in np.arange(0, 1.21, 0.2):
-        for std in np.arange(0.1, 1.41, 0.02):
-            log_w = log_joint(mean + std * eps) + (np.log(2 * np.pi) + 2 * np.log(std) + eps**2) / 2
-            top = log_w.max(axis=1)
-            best = max(best, ((top + np.log(np.exp(log_w - top[:, None]).mean(axis=1))).mean(), mean, std))
-    return best[1:], best[0]
+    """The mean and standard deviation of the Gaussian q with the highest L_K, on a grid."""
+    eps = np.random.default_rng(seed).standard_normal((draws, K))
+    grid = [(mean, std) for mean in np.arange(0, 1.21, 0.2) for std in np.arange(0.1, 1.41, 0.02)]
+    return max(grid, key=lambda q: bound(*q, eps))
 
 
 def gradients(K, draws, seed=0):
@@ -62,7 +65,7 @@ def three():
     posterior = np.exp(log_joint(z))
     left.fill_between(z, posterior / posterior.sum() / (z[1] - z[0]), color="0.88", label="posterior")
     for K, colour, line in ((1, BLUE, "-"), (5, GREEN, "--"), (50, ORANGE, "-")):
-        (mean, std), _ = best_q(K)
+        mean, std = best_q(K)
         left.plot(z, np.exp(log_normal(z, mean, std**2)), line, color=colour, linewidth=1.8, label=f"best $q$, $K = {K}$")
     left.set(xlabel="$z$", ylabel="density", ylim=(0, 3.6), xlim=(-3, 3))
     left.set_title("which $q$ the bound asks for", fontsize=11)
