@@ -197,6 +197,7 @@ def test_every_option_reaches_the_model(undrawn):
 @pytest.mark.parametrize("line, own", [("iwae --samples 2", {"samples": 2}), ("free-bits-vae --free-bits 2", {"free_bits": 2.0})])
 def test_a_bound_of_several_draws_and_free_bits_are_trained_resumed_and_evaluated(line, own, undrawn, capsys):
     run(f"{TRAIN} --out r --model {line}")
+    shutil.rmtree("r/figures")
     run("train --resume r --epochs 3 --quiet")
     run("evaluate r --importance-samples 2 --quiet")
     model = load("r/model.npz")

@@ -25,7 +25,7 @@ REPRODUCTIONS = [  # they share the runner
 ]  # fmt: skip
 SLOW = (  # one to six seconds each
     "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
-    "kingma_welling_2013",
+    "kingma_welling_2013", "tighter_bounds",
 )  # fmt: skip
 HELPERS = ("latents", "runner")  # imported by examples, none itself
 
