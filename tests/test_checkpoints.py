@@ -12,7 +12,9 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, cli, fit, load, training
+from vae_from_scratch import (
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, cli, fit, load, training,
+)  # fmt: skip
 from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
