@@ -26,10 +26,10 @@ class SavedDraws(NamedTuple):
 class IWAE(VAE):  # encode is inherited
     """loss = -mean log (1/K) sum_k w_k, w_k = p(x, z_k) / q(z_k|x), of K = samples draws (Burda et al. 2015, Eq. 8).
 
-    terms.recon_nll (its mean over the draws) and terms.kl (in closed form) are a VAE's: their sum is minus the ELBO, which
-    loss, as a bound from K draws, is below in the mean.  K = 1 is the VAE with its KL sampled.
-    doubly: the encoder by the doubly reparameterized gradient (Tucker et al. 2019): that of the loss in the mean only,
-    with less noise, so that gradcheck rejects it.  The other arguments: see EncoderDecoder.
+    terms.recon_nll (the plain mean over the draws) and terms.kl (in closed form) are those of a VAE: their sum is minus
+    the ELBO, and loss is lower than that in the mean.  K = 1 is the VAE with its KL sampled.  samples >= 1.
+    doubly: give the encoder the doubly reparameterized gradient (Tucker et al. 2019).  It is the gradient of the loss only
+    in the mean over eps, with less noise, so gradcheck rejects it.  The other arguments: see EncoderDecoder.
 
     >>> IWAE(data_dim=64, hidden=(32,), latent_dim=2, samples=5).noise_shapes(100)
     ((100, 5, 2),)
