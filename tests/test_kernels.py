@@ -22,11 +22,7 @@ except ImportError as error:
     pytest.skip(f"Numba cannot compile here: {error}", allow_module_level=True)
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}  # of the array's scale
-TWINS = [
-    name
-    for name, value in vars(kernels).items()
-    if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"
-]
+TWINS = [name for _, name in kernels.twins.twins]
 SIZES = {"as in the table": None, "one example": 1, "many": 37}
 CASES = {  # the rows of the table, and those with twins of their own at other sizes
     f"{row.name}, {size}": (row, n)

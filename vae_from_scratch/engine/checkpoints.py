@@ -160,10 +160,10 @@ class Run:
 def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
     """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold.
 
-    Of a run that is not kept in a folder, epochs alone.
+    Of a run that is not kept in a folder, what it has of its own alone.
     """
     if folder is None:
-        return {"epochs": others["epochs"]}
+        return {name: others[name] for name in ("epochs", "threads")}
     config = {name: value for name, value in model.config.items() if schedule is None or name not in model.hyperparameters}
     plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
     rules = {}
@@ -202,7 +202,8 @@ def progress(path):
 
 
 def _compare(path, then, now, done):
-    now["epochs"] = now["epochs"] or then["epochs"]
+    then.setdefault("threads", 1)
+    now["epochs"], now["threads"] = now["epochs"] or then["epochs"], now["threads"] or then["threads"]
     if now["epochs"] < done:
         raise ValueError(
             f"epochs is {now['epochs']}, but the run of {path} has done {done}; end it with {done}, or go on with more"
@@ -293,13 +294,18 @@ class Keeper:
         return self.settings["epochs"]
 
     @property
+    def threads(self):
+        return self.settings["threads"]
+
+    @property
     def steps(self):
         """Of the whole run."""
         return self.epochs * self.run.steps_per_epoch
 
     def bar(self, progress):
         """The progress bar of what is left to do."""
-        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress)
+        how = {"desc": f"{self.threads} threads"} if self.threads > 1 else {}
+        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress, **how)
 
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
