@@ -22,7 +22,7 @@ class Dataset:
     values: n rows or n images in an array, or in what has values[indices], as a memory map or an array of h5py or zarr.
     They stay as and where they are, and are divided by scale when asked for.
     Attributes: name; image_shape (rows, columns), or (rows, columns, 3) in colour, with D their product; labels (n,) or
-    None; binary, whether all values are 0 or 1.
+    None; binary, whether all values are 0 or 1; source, where they are from, in words.
     """
 
     def __init__(
@@ -34,10 +34,11 @@ class Dataset:
         scale: float | np.floating = 1,
         labels: np.ndarray | None = None,
         binary: bool = False,
+        source: str = "",
     ) -> None:
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
-        self.scale, self.labels, self.binary = np.float32(scale), labels, binary
+        self.scale, self.labels, self.binary, self.source = np.float32(scale), labels, binary, str(source)
 
     def __len__(self) -> int:
         return len(self.values) if hasattr(self.values, "__len__") else self.values.shape[0]  # as of zarr
@@ -78,6 +79,7 @@ class Dataset:
             scale=self.scale,
             labels=None if self.labels is None else self.labels[rows],
             binary=self.binary,
+            source=self.source,
         )
 
 

@@ -76,7 +76,7 @@ def images(
     values = values[: len(kept)]
     return Dataset(
         folder.resolve().name, values, values.shape[1:], scale=255, labels=labels if any(labels) else None,
-        binary=all_binary(values, 255),
+        binary=all_binary(values, 255), source=str(folder),
     )  # fmt: skip
 
 

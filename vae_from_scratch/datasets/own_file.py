@@ -59,7 +59,8 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
     if len(shape) == 1:  # shown as a picture, as nearly square as it goes
         height = max(r for r in range(1, math.isqrt(shape[0]) + 1) if shape[0] % r == 0)
         shape = (height, shape[0] // height)
-    return Dataset(Path(path).stem, images, shape, scale=scale, labels=labels, binary=all_binary(images, scale))
+    binary = all_binary(images, scale)
+    return Dataset(Path(path).stem, images, shape, scale=scale, labels=labels, binary=binary, source=str(path))
 
 
 def _choose(path, dtypes):
