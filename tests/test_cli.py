@@ -182,7 +182,7 @@ def test_every_option_reaches_the_model(undrawn):
     line = (
         "--model beta-vae --hidden 9,8 --activation relu --decoder-hidden 7,6,5 --decoder-activation softplus "
         "--latent-dim 4 --likelihood gaussian --sigma per-pixel --mean sigmoid --beta 0.5 --batch-size 64 "
-        "--optimizer adagrad --lr 0.01 --weight-decay --init normal --binarize threshold --seed 3 --dtype float64 "
+        "--optimizer adagrad --lr 0.01 --weight-decay --gradient-norms --init normal --binarize threshold --seed 3 --dtype float64 "
         "--backend numpy"
     )
     run(f"{TRAIN} --out r {line}")

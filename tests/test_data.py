@@ -16,7 +16,7 @@ import pytest
 from helpers import refused, run, timeless
 from PIL import Image
 
-from vae_from_scratch import VAE, datasets, evaluation, fit
+from vae_from_scratch import VAE, cli, datasets, evaluation, fit
 from vae_from_scratch.engine import files
 from vae_from_scratch.datasets.dataset import find, folders
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -675,3 +675,15 @@ def test_a_run_on_a_folder_of_photos(album, tmp_path, capsys):
     run(f"sample {tmp_path / 'run'} --n 4")
     assert "18 examples of 4096 values" in capsys.readouterr().out
     assert {"latents.png", "reconstructions.png", "samples.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+
+
+def test_a_run_takes_photos_in_the_size_that_it_is_told(album, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    line = f"train --data {album} --hidden 4 --latent-dim 2 --batch-size 6 --epochs 1 --quiet --backend numpy --out {tmp_path}"
+    run(f"{line}/colour --image-shape 6 5 3")
+    run(f"{line}/grey --image-shape 6,5")
+    assert ("18 examples of 90 values" in (said := capsys.readouterr().out)) and "18 examples of 30 values" in said
+    run(f"evaluate {tmp_path / 'colour'}")  # as the run remembers it
+    assert cli.main(f"{line}/none --image-shape 6,5,2".split()) == 2
+    assert "rows,columns or rows,columns,3 to resize photos to, got 6,5,2" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

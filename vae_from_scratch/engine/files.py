@@ -361,10 +361,12 @@ def has_checkpoint(folder):
 
 
 def write_history(path, history):
-    """fit's history as CSV: one row per epoch, kl_per_latent spread over columns kl_0, kl_1, ..."""
-    columns = {name: values for name, values in history.items() if name != "kl_per_latent"}
+    """fit's history as CSV: one row per epoch, kl_per_latent spread over columns kl_0, kl_1, ..., norms over gradient_encoder_1, ..."""
+    columns = {name: values for name, values in history.items() if name not in ("kl_per_latent", "gradient_norms")}
     if "kl_per_latent" in history:
         columns.update({f"kl_{j}": values for j, values in enumerate(np.transpose(history["kl_per_latent"]))})
+    for layer in history.get("gradient_norms", [{}])[0]:
+        columns[f"gradient_{layer}"] = [norms[layer] for norms in history["gradient_norms"]]
     rows = [list(columns)]
     for row in zip(*columns.values()):
         rows.append([f"{value:.7g}" if isinstance(value, float) else str(value) for value in row])
