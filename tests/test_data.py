@@ -454,6 +454,20 @@ def test_files_are_found_in_the_named_folder_then_in_the_cache(tmp_path, monkeyp
         assert find("f/a") == path
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "VAE_FROM_SCRATCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert folders() == [] and len(datasets.load("digits")) == 1500
+    with refused("mnist/train-images-idx3-ubyte.gz home set VAE_FROM_SCRATCH_DATA", errors=FileNotFoundError):
+        datasets.mnist()
+    monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", str(tmp_path))
+    assert folders() == [tmp_path]
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -107,7 +107,7 @@ def fit(
                     reuse[name] = {"out": grads} if own(name) else {}
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or two sets of gradients would exist in the next step
-                if run.call_back(callback, upcoming):  # it may have put a logger in place
+                if run.call_back(callback, upcoming, lambda: look(some)):  # it may have put a logger in place
                     own.cache_clear()
                     reuse.clear()
                 bar.update()

@@ -1,5 +1,6 @@
 """What every data set here is: rows handed out as floats in [0, 1], and where its files are found."""
 
+import contextlib
 import functools
 import math
 import os
@@ -102,13 +103,17 @@ def all_binary(values: np.ndarray, one: int = 1) -> bool:
 
 
 def folders() -> list[Path]:
-    """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder."""
+    """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder.
+
+    A user without a home has no cache folder, unless the environment names one.
+    """
     named = os.environ.get("VAE_FROM_SCRATCH_DATA")
-    if os.name == "nt":
-        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return ([Path(named)] if named else []) + [cache / "vae_from_scratch"]
+    variable, *below = ("LOCALAPPDATA", "AppData", "Local") if os.name == "nt" else ("XDG_CACHE_HOME", ".cache")
+    found = [Path(named)] if named else []
+    with contextlib.suppress(RuntimeError):  # no home
+        cache = Path(os.environ.get(variable) or Path.home().joinpath(*below))
+        found.append(cache / "vae_from_scratch")
+    return found
 
 
 def find(name: str, url: str | None = None, checksum: str | None = None, also: Iterable[str] = ()) -> Path:
@@ -122,9 +127,11 @@ def find(name: str, url: str | None = None, checksum: str | None = None, also: I
             if path.is_file():
                 return path
     places = " or ".join(str(folder) for folder in folders())
-    advice = f"put {name} below {places}, or set VAE_FROM_SCRATCH_DATA to the folder that holds it"
-    if url is None:
-        raise FileNotFoundError(f"{name} was not found, and it has no public download: {advice}")
+    advice = f"put {name} below {places}, or set" * bool(places) or "there is no home folder to look in: set"
+    advice += " VAE_FROM_SCRATCH_DATA to the folder that holds it"
+    if url is None or not places:
+        lacks = ", and it has no public download" * (url is None)
+        raise FileNotFoundError(f"{name} was not found{lacks}: {advice}")
     try:
         files.download(url, folders()[-1] / name, checksum)
     except OSError as error:

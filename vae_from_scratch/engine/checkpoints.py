@@ -69,13 +69,23 @@ class Run:
         squares = [sum(square_norm(taken[player][1][name]) for name in names) for player, names in self.layers.values()]
         self.norms += np.sqrt(squares) * examples
 
-    def call_back(self, callback, upcoming):
-        """Call callback(model, examples) for each number that has been reached, taking it away; whether there was one."""
+    def call_back(self, callback, upcoming, look):
+        """Call callback(model, examples) for each number that has been reached, taking it away; whether there was one.
+
+        Where that changes a hyperparameter, the loss has another scale: look() says what the limit is counted from now.
+        """
+        before = self.hyperparameters()
         reached = [at for at in upcoming if at <= self.examples]
         del upcoming[: len(reached)]
         for at in reached:
             callback(self.model, at)
+        if self.hyperparameters() != before:
+            self.expect(look())
         return bool(reached)
+
+    def hyperparameters(self):
+        """The model's, by name, as they are now."""
+        return {name: getattr(self.model, name) for name in self.model.hyperparameters}
 
     def next_epoch(self, seen):
         """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
@@ -119,7 +129,7 @@ class Run:
         """Write a checkpoint to folder."""
         states = {name: rng.bit_generator.state for name, rng in self.rngs.items()} | {"order": self.order_state}
         about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "limit")}
-        about |= {"rngs": states, "of_model": {name: getattr(self.model, name) for name in self.model.hyperparameters}}
+        about |= {"rngs": states, "of_model": self.hyperparameters()}
         about["model"] = files.description(self.model)
         kept = {name: [list(norms.values()) for norms in self.history[name]] for name in ("gradient_norms",) if name in self.history}
         arrays = self.arrays() | _flatten({"history": self.history | kept})
@@ -177,7 +187,7 @@ class Run:
 
 def layers_of(players):
     """{"encoder_1": ("model", ["encoder_W1", "encoder_b1"]), ...}: which arrays are one layer; any other is its own."""
-    layers: dict = {}
+    layers = {}
     for player, of in players.items():
         for name in of.params:
             layer = re.sub(r"_[Wb](\d+)$", r"_\1", name)

@@ -83,6 +83,9 @@ class Plumbing:
         require.noise(noise, self.noise_shapes(len(x)), len(x))
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 
+    def __copy__(self):  # parameters that two models share would be trained twice
+        return copy.deepcopy(self)
+
     def __getstate__(self):  # for copy.deepcopy and pickle: a module cannot be copied, and need not be
         return {name: value for name, value in vars(self).items() if name != "ops"}
 
