@@ -17,6 +17,7 @@ X = RNG.uniform(size=(24, 7))
 MODELS = {
     "a likelihood": lambda **more: VAE(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
     "an activation": lambda **more: VAE(7, (6,), 3, activation="elu", **more),
+    "a layer": lambda **more: user_file.NormVAE(7, (6, 5), 3, **more),
     "a penalty of the batch": lambda **more: user_file.TotalCorrelationVAE(7, (6,), 3, gamma=1.5, **more),
     "two draws of z": lambda **more: user_file.TwoDraws(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
     "a second network": lambda **more: user_file.CriticVAE(7, (6,), 3, **more),

@@ -17,5 +17,5 @@ def digits(split: str = "train") -> Dataset:
     require.choice("split", split, SPLITS)
     arrays = files.read_npz(Path(__file__).with_name("digits.npz"))
     rows = slice(None, -TEST) if split == "train" else slice(-TEST, None)
-    source = "bundled (Alpaydin and Kaynak 1998, UCI Machine Learning Repository)"
+    source = "bundled: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository"
     return Dataset("digits", arrays["images"][rows], (8, 8), scale=16, labels=arrays["labels"][rows], source=source)
