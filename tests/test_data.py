@@ -229,6 +229,21 @@ def test_a_file_of_binary_values_takes_at_most_twice_its_size(dtype, order, tmp_
     assert data.binary and peak <= 2 * size, peak / size
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_run_on_a_file_takes_at_most_twice_its_size(ending, tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 2, (60_000, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "f.npy", images) if ending == "npy" else np.savez(tmp_path / "f.npz", images=images)
+    size, line = images.nbytes, f"--epochs 1 --hidden 4 --latent-dim 2 --batch-size 500 --quiet --out {tmp_path / 'r'}"
+    del images
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    tracemalloc.start()
+    run(f"train --data {tmp_path / 'f'}.{ending} {line}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 2 * size, peak / size
+
+
 A, B = (np.random.default_rng(seed).integers(0, 256, (20, 6), dtype=np.uint8) for seed in (0, 1))
 ONES, OBJECTS = np.arange(20), np.array([{"never": "loaded"}] * 20, dtype=object)
 ARCHIVES = {  # what is in an .npz file: its images and labels (train, then test)

@@ -1,7 +1,7 @@
 """What a user may write in a file of their own: tests/test_user_file.py trains, checks, saves and resumes all of it.
 
-A likelihood (Cauchy), an activation (ELU), a layer (layer normalisation), three objectives: a penalty on the total correlation of a batch, two
-draws of z for each example, and a second network that plays along; and a score.
+A likelihood (Cauchy), an activation (ELU), a layer (layer normalisation), three objectives: a penalty on the total
+correlation of a batch, two draws of z for each example, and a second network that plays along; and a score.
 """
 
 from typing import NamedTuple
