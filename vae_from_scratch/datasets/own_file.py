@@ -65,13 +65,15 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
 
 def _keep(images, rows):
     # images[rows], rows rising; in place where that is possible, so that a split takes no memory beside the file's
-    if not (images.flags.owndata and images.flags.c_contiguous and images.flags.writeable):
+    owner = images if images.base is None else images.base
+    owned = isinstance(owner, np.ndarray) and owner.flags.owndata and owner.nbytes == images.nbytes
+    if not (owned and owner.dtype == images.dtype and images.flags.c_contiguous and images.flags.writeable):
         return images[rows]
     for start in range(0, len(rows), 1000):
         part = rows[start : start + 1000]
         images[start : start + len(part)] = images[part]
-    images.resize((len(rows), *images.shape[1:]), refcheck=False)
-    return images
+    owner.resize((len(rows) * images[0].size,), refcheck=False)  # nobody else has it, and images is given up
+    return owner.reshape(len(rows), *images.shape[1:])
 
 
 def _choose(path, dtypes):
