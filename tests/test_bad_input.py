@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
-    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, save,
+    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, load, plots, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -411,3 +411,53 @@ def test_a_folder_that_refuses_is_one_line(here, capsys, monkeypatch):
 def test_readme_counts_what_is_refused_here():
     number = len(CALLS) + len(COMMANDS)
     assert f"| {number} of {number} refused in one line" in (ROOT / "README.md").read_text("utf-8")
+
+
+FIRST_DAYS = {  # what is done: (call, words of the one line)
+    "load: a number": (lambda: load(3), "path file 3"),
+    "from_file: a number": (lambda: datasets.from_file(3), "path file 3"),
+    "images: nothing": (lambda: datasets.images(""), "folder ''"),
+    "load: no name": (lambda: datasets.load(""), "data ''"),
+    "a shape that is not the images'": (lambda: datasets.Dataset("own", X, (2, 2)), "image_shape (2, 2) 4 7"),
+    "labels too few": (lambda: datasets.Dataset("own", X, (1, 7), labels=np.arange(3)), "labels 9 3"),
+    "a figure of another shape": (lambda: plots.samples(X, (4, 4)), "image_shape (4, 4) 7"),
+    "codes of one latent": (lambda: plots.latent_scatter(X[:, :1]), "codes (9, 1) 0 1"),
+    "labels for other codes": (lambda: plots.latent_scatter(X, np.arange(3)), "labels 9 3"),
+    "the plane of three latents": (lambda: plots.manifold(VAE(7, (4,), 3), (1, 7)), "3 two traversals"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_DAYS)
+def test_a_first_day_mistake(name):
+    call, words = FIRST_DAYS[name]
+    with refused(words):
+        call()
+
+
+def test_a_list_of_rows_is_a_data_set():
+    data = datasets.Dataset("own", X.tolist(), (1, 7), labels=np.array(list("abcabcabc")))
+    assert len(data) == 9 and data[[0, 2]].shape == (2, 7) and len(data.subset([1]).labels) == 1
+    fit(model(), data, batch_size=3, epochs=1, progress=False)
+
+
+def test_names_with_spaces_umlauts_and_capitals(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vae_from_scratch.cli.train.draw_figures", lambda *_: None)
+    (tmp_path / "Größe 1").mkdir()
+    np.save("x.npy", np.random.default_rng(0).uniform(size=(40, 12)))
+    os.rename("x.npy", "Größe 1/Übung eins.NPY")
+    line = ["--batch-size", "4", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--quiet", "--backend", "numpy"]
+    assert main(["train", "--data", "Größe 1/Übung eins.NPY", "--out", "läufe/der erste", *line]) == 0
+    assert main(["evaluate", "läufe/der erste"]) == 0 and "Übung eins" in capsys.readouterr().out
+    assert main(["sample", "läufe/der erste", "--n", "1", "--out", "Größe 1/bild ü.svg"]) == 0
+    for wrong, words in ((["evaluate", "läufe/der erste/model.npz"], "is a file läufe/der erste"), (["train", "--data", ""], "data ''")):
+        capsys.readouterr()
+        assert main(wrong) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and not unsaid(said, words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_on_images_that_are_all_the_same_says_nothing_of_legends():
+    history = {"epoch": [1, 2], "kl_per_latent": [np.zeros(3), np.zeros(3)], **{name: [1.0, 1.0] for name in ("loss", "recon_nll", "kl")}}
+    assert plots.learning_curves(history)  # warnings are errors here

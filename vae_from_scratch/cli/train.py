@@ -138,7 +138,7 @@ def _dependent(config, name, default, applies, condition):
 
 def absolute(data):
     """A data set's name, or the whole path of a file: the run can then be looked at from anywhere."""
-    return data if data in datasets.NAMES else str(Path(data).absolute())
+    return data if require.path("data", data) in datasets.NAMES else str(Path(data).absolute())
 
 
 def open_data(config, split, strict=False):
@@ -194,7 +194,7 @@ def check_shape(shape, data_dim):
 
 def is_flat(data, image_shape):
     """Whether a data file has its examples as rows of numbers, so that nobody knows the rectangle they came from."""
-    if not Path(data).is_file() or Path(data).suffix not in (".npy", ".npz"):
+    if not Path(data).is_file() or Path(data).suffix.lower() not in (".npy", ".npz"):
         return False
     return any(shape[1:] == (math.prod(image_shape),) for shape in files.shapes(data))
 

@@ -37,9 +37,15 @@ class Dataset:
         binary: bool = False,
         source: str = "",
     ) -> None:
+        values = np.asarray(values) if isinstance(values, (list, tuple)) else values
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
         self.scale, self.labels, self.binary, self.source = np.float32(scale), labels, binary, str(source)
+        sides = getattr(values, "shape", ())[1:]
+        if sides and math.prod(sides) != self.data_dim:
+            raise ValueError(f"image_shape is {self.image_shape}, so {self.data_dim} values each; the examples have {math.prod(sides)}")
+        if labels is not None and values is not None and len(labels) != len(self):
+            raise ValueError(f"labels must be one for each of {len(self)} examples, got {len(labels)}")
 
     def __len__(self) -> int:
         return len(self.values) if hasattr(self.values, "__len__") else self.values.shape[0]  # as of zarr

@@ -42,7 +42,7 @@ def images(
     height, width = (require.whole("each number in size", number) for number in size)
     require.flag("gray", gray)
     require.choice("split", split, SPLITS)
-    folder = Path(folder)
+    folder = Path(require.path("folder", folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds PNG or JPEG files")
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]

@@ -37,7 +37,7 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
         If there is no such file, or not one array that is images.
     """
     require.choice("split", split, SPLITS)
-    if Path(path).suffix == ".npz":
+    if Path(require.path("path", path)).suffix.lower() == ".npz":
         names = _choose(path, files.npz_dtypes(path))
         arrays = files.read_npz(path, only={name for pair in names.values() for name in pair})
     else:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .. import base
-from . import locks
+from . import locks, require
 from .registry import whence
 
 FORMAT, CHECKPOINT_FORMAT = 1, 2
@@ -194,7 +194,7 @@ def load(path: str | os.PathLike) -> base.EncoderDecoder:
 
     Raises ValueError if the file is neither, FileNotFoundError if there is none.
     """
-    return read_model(path, path)
+    return read_model(require.path("path", path), path)
 
 
 def read_model(source, path):
@@ -466,7 +466,7 @@ def read_npz(path, only=None, unpacked=UNPACKED):
 def shapes(path):
     """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
     with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
-        if Path(path).suffix == ".npy":
+        if Path(path).suffix.lower() == ".npy":
             return [_header(file)[0]]
         with zipfile.ZipFile(file) as archive:
             found = []

@@ -25,18 +25,26 @@ def plus_minus(mean, error):
     return number(mean) if np.isnan(error) else f"{number(mean)} +- {number(error)}"
 
 
+def count(n):
+    return f"{n:,} example{'s' * (n != 1)}"
+
+
+def other_samples(error):
+    return "unknown from one draw" if np.isnan(error) else f"+- {number(error)}"
+
+
 def evaluation(result):
-    count = f"{result.n:,} example{'s' * (result.n != 1)}"
+    heading = f"Evaluation of {count(result.n)}, in nats per example"
     rows = {"loss": number(result.loss), "reconstruction": number(result.recon_nll)}
     if result.elbo is None:
         rows["reconstruction"] = plus_minus(result.recon_nll, result.standard_error)
-        return f"Evaluation of {count}, in nats per example", rows
+        return heading, rows
     rows = {"ELBO": plus_minus(result.elbo, result.standard_error), **rows, "KL": number(result.kl)}
     kl = result.kl_per_latent
     rows["active units"] = f"{result.active_units} of {len(kl)}"
     most = np.argsort(-kl, kind="stable")[:5]
     rows["most active"] = ", ".join(f"z{j} {kl[j]:.2f}" for j in most) + ", ..." * (len(kl) > len(most))
-    return f"Evaluation of {count}, in nats per example", rows
+    return heading, rows
 
 
 def terms(value):
@@ -46,17 +54,17 @@ def terms(value):
 
 
 def estimate(value):
-    rows = {"mean": plus_minus(value.mean, value.standard_error), "other samples": f"+- {number(value.sampling_error)}"}
-    return f"Estimate over {len(value.each):,} examples, in nats per example", rows
+    rows = {"mean": plus_minus(value.mean, value.standard_error), "other samples": other_samples(value.sampling_error)}
+    return f"Estimate over {count(len(value.each))}, in nats per example", rows
 
 
 def log_likelihood(result):
     bound, effective = result.bound, result.effective_samples
     rows = {"log p(x) at least": plus_minus(bound.mean, bound.standard_error)}
-    rows["other samples"] = f"+- {number(bound.sampling_error)}"
+    rows["other samples"] = other_samples(bound.sampling_error)
     rows["ELBO"] = plus_minus(result.elbo.mean, result.elbo.standard_error)
     rows["effective samples"] = f"{np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
-    return f"LogLikelihood of {len(effective):,} examples, in nats per example", rows
+    return f"LogLikelihood of {count(len(effective))}, in nats per example", rows
 
 
 def dataset(data):
@@ -67,7 +75,7 @@ def dataset(data):
     if data.labels is not None:
         rows["labels"] = labels(data.labels)
     shape = " x ".join(map(str, data.image_shape))
-    return f"{type(data).__name__} {data.name}: {len(data):,} examples of {data.data_dim:,} values, {shape}", rows
+    return f"{type(data).__name__} {data.name}: {count(len(data))} of {data.data_dim:,} values, {shape}", rows
 
 
 def value_range(data):

@@ -87,6 +87,13 @@ def named(name, spec, allowed):
     return choice(name, options.pop("name", None), allowed), options
 
 
+def path(name, value):
+    """The name of a file or folder."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{name} must be the name of a file or folder, got {value!r:.100}")
+    return value
+
+
 def flag(name, value):
     """True or False."""
     if not isinstance(value, bool):

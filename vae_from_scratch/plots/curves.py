@@ -74,8 +74,9 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
         words.append(f"at the start up to {first:.3g}")
     ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.4 * top + 1e-3))
     if named or words:
+        shown = () if named else ([], [])  # or Matplotlib would miss them
         ax.legend(
-            frameon=False, loc="upper right", ncols=1 if names else 4, fontsize="small", title="; ".join(words) or None,
+            *shown, frameon=False, loc="upper right", ncols=1 if names else 4, fontsize="small", title="; ".join(words) or None,
             title_fontsize="small", handlelength=1.2, columnspacing=1,
         )  # fmt: skip
 
