@@ -11,11 +11,11 @@ NOISE = np.zeros((20, 2))
 
 
 def vae():
-    return VAE(6, (3,), 2, dtype="float64")
+    return VAE(6, (3,), 2, dtype="float64", backend="numpy")
 
 
 def no_model():
-    return evaluation.evaluate(Autoencoder(6, (3,), 2), X)
+    return evaluation.evaluate(Autoencoder(6, (3,), 2, backend="numpy"), X)
 
 
 THINGS = {  # what is printed: (it, words that must be there)

@@ -1,6 +1,5 @@
 """Promise: whatever a user's day brings has a test that keeps its answer: the table of situations, and where each stands."""
 
-import ast
 import re
 import runpy
 import sys
@@ -109,8 +108,7 @@ def test_every_situation_names_tests_that_exist():
         for file, test, case in named(tests):
             path = TESTS / f"test_{file}.py"
             source = known.setdefault(path, path.read_text("utf-8"))
-            defined = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
-            assert test in defined, f"{path.name} has no {test}"
+            assert f"\ndef {test}(" in source, f"{path.name} has no {test}"
             assert f'"{case}":' in source or not case, f"{path.name} has no case {case!r}"
 
 
