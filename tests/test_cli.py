@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -182,7 +183,7 @@ def test_every_option_reaches_the_model(undrawn):
     line = (
         "--model beta-vae --hidden 9,8 --activation relu --decoder-hidden 7,6,5 --decoder-activation softplus "
         "--latent-dim 4 --likelihood gaussian --sigma per-pixel --mean sigmoid --beta 0.5 --batch-size 64 "
-        "--optimizer adagrad --lr 0.01 --weight-decay --init normal --binarize threshold --seed 3 --dtype float64 "
+        "--optimizer adagrad --lr 0.01 --weight-decay --gradient-norms --init normal --binarize threshold --seed 3 --dtype float64 "
         "--backend numpy"
     )
     run(f"{TRAIN} --out r {line}")
@@ -482,3 +483,27 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0 and capsys.readouterr().out == f"vae-from-scratch {__version__}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+@pytest.mark.parametrize("flushed", [False, True])
+def test_nobody_reading_on_ends_a_command_in_silence(flushed, monkeypatch, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", lambda options: print("a line", flush=flushed))
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert cli.main(["gradcheck"]) == 141
+        monkeypatch.undo()  # and closing the pipe says nothing either
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", lambda options: print("a line"))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(["gradcheck"]) == 2
+        monkeypatch.undo()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left" in said

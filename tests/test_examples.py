@@ -16,7 +16,7 @@ from vae_from_scratch import base, fit, gradcheck
 from vae_from_scratch.engine import gradient_table
 
 SMALL = {  # example: what makes it small
-    "beta_latent_space": ["--data", "digits", "--epochs", "1"],
+    "beta_latent_space": ["--quick"],
     "benchmark": ["--quick"],
 }
 REPRODUCTIONS = [  # they share the runner

@@ -248,14 +248,23 @@ sys.meta_path.insert(0, Broken())
 """
 
 
+CANNOT_COMPILE = """
+from numba.core import dispatcher, errors
+def fail(*_):
+    raise {}
+dispatcher.Dispatcher.compile = fail
+"""
+
+
 @pytest.mark.parametrize(
     "code, disabled",
     [
         ("import sys; sys.modules['numba'] = None\n" + TRAIN, "0"),
         (TRAIN, "1"),
         *((BROKEN.format(error) + TRAIN, "0") for error in ("OSError('libllvm:\\n not found')", "RuntimeError", "AttributeError('x')")),
+        (CANNOT_COMPILE.format("errors.TypingError('first line\\nand more')") + TRAIN, "0"),
     ],
-    ids=["missing", "disabled", "library broken", "RuntimeError", "AttributeError"],
+    ids=["missing", "disabled", "library broken", "RuntimeError", "AttributeError", "no first compile"],
 )
 def test_without_numba_it_says_so_once_and_works(code, disabled, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)

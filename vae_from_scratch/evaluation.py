@@ -90,8 +90,8 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     return Evaluation(
         n=n,
         loss=total / n,
-        recon_nll=recon.mean(),
-        kl=kl.mean(),
+        recon_nll=float(recon.mean()),
+        kl=float(kl.mean()),
         standard_error=elbo_b.standard_error,
         elbo=elbo_b.mean if mus else None,
         kl_per_latent=kl_per_latent if mus else None,

@@ -21,7 +21,7 @@ def fit(
     model, x, optimizer=None, batch_size: int = 100, epochs: int | None = 10, seed: int = 0, x_valid=None,
     binarize: str = "none", schedule: Callable | None = None, progress: bool = True, *, weight_decay: bool = False,
     callback: Callable | None = None, callback_at: Sequence[int] = (), checkpoint=None,
-    checkpoint_seconds: float | None = None, resume: bool = False, threads: int | None = None,
+    checkpoint_seconds: float | None = None, resume: bool = False, gradient_norms: bool = False, threads: int | None = None,
 ) -> dict:  # fmt: skip
     """Minimise model.loss over x by mini-batches; changes model.params in place.
 
@@ -42,10 +42,10 @@ def fit(
     checkpoint, checkpoint_seconds : folder, float
         Keep there all that is needed to go on, checkpoint.npz and the one before it: at the start and the end, as often
         as this (60 unless given; 0: after every step), and at Ctrl-C, which then raises KeyboardInterrupt.
-    resume : bool
-        Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
-        and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust: what
-        the functions lr and schedule do, and the rows of x beyond a hundred of them.
+    resume : whether to go on from the checkpoint, as if the run had never stopped: call fit again with a model built in
+        the same way and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust:
+        what the functions lr and schedule do, and the rows of x beyond a hundred of them.
+    gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
     threads : parts of each batch, computed side by side; as many as pay unless given.  The same number gives the same bits.
 
     Returns
@@ -77,7 +77,7 @@ def fit(
     optimizers, batch_size, epochs = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, *how)
     players, n = model.players, len(x)
 
-    run = Run(model, optimizers, n, batch_size, seed, schedule is not None, x_valid is not None)
+    run = Run(model, optimizers, n, batch_size, seed, schedule is not None, x_valid is not None, gradient_norms)
     settings = settings_of(
         model, optimizers, x, x_valid, schedule, checkpoint,
         batch_size=batch_size, seed=seed, binarize=binarize, weight_decay=bool(weight_decay), epochs=epochs,
@@ -106,7 +106,7 @@ def fit(
                     optimizers[name].step(players[name].params, grads, run.states[name], crew.rules(model.ops))
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or two sets of gradients would exist in the next step
-                if run.call_back(callback, upcoming):  # it may have put a logger in place
+                if run.call_back(callback, upcoming, lambda: look(some)):  # it may have put a logger in place
                     crew.look_again()
                 bar.update()
                 keeper.after_step()

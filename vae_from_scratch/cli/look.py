@@ -22,6 +22,8 @@ def open_run(folder, options):
     """
     folder = Path(folder)
     final = folder / "model.npz"
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; name the folder that train has left, such as {folder.parent}")
     if not final.is_file() and not files.has_checkpoint(folder):
         raise FileNotFoundError(f"{folder} holds no model.npz and no checkpoint; name a folder that vae-from-scratch train has left")
     config = read_config(folder)

@@ -60,8 +60,19 @@ HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.M
 OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperparameters] for name in HYPERPARAMETERS}
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
-    Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
-    Option("image_shape", None, widths, "how an example is shown: rows,columns or rows,columns,3 (as the data say)"),
+    Option(
+        "data",
+        "digits",
+        str,
+        f"a data set ({', '.join(datasets.NAMES)}), an .npy or .npz file of your images, or a folder of PNG and JPEG photos",
+    ),
+    Option(
+        "image_shape",
+        None,
+        widths,
+        "how an example is shown: rows,columns or rows,columns,3 (as the data say); to what photos are resized, the 3 for "
+        "colour (64,64)",
+    ),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
     Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
@@ -79,6 +90,7 @@ OPTIONS = [
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),
     Option("lr", 0.002, float, "learning rate"),
     Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
+    Option("gradient_norms", False, bool, "keep the norm of every layer's gradient in history.csv, and draw them"),
     Option("init", "glorot", str, "how weights start", mlp.INITS),
     Option(
         "binarize",
@@ -128,6 +140,7 @@ def build_parser():
         "  vae-from-scratch train --latent-dim 2 --beta 1\n"
         "  vae-from-scratch train --model vae --data mnist --hidden 500 --latent-dim 20 --epochs 10\n"
         "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned\n"
+        "  vae-from-scratch train --data photos --image-shape 32,32,3 --likelihood gaussian\n"
         "  vae-from-scratch train --resume runs/001",
     )
     for option in OPTIONS:
