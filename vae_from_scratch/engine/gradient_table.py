@@ -71,6 +71,17 @@ def _logits(rng):
     return {"logits": _away_from_zero(rng)["a"], "x": rng.uniform(size=(3, 5))}
 
 
+def _logits_on_both_sides_of_two(rng):
+    # where the two forms of the continuous Bernoulli's mean meet
+    return {"logits": rng.choice([-1, 1], (3, 5)) * rng.choice([1.5, 1.99, 2.01, 3, 8], (3, 5)), "x": rng.uniform(size=(3, 5))}
+
+
+def _off_the_mean(shape, rng):
+    # x_mean away from the kink at x
+    x = rng.normal(size=(3, 5))
+    return {"x_mean": x + _away_from_zero(rng)["a"], "log_scale": rng.normal(size=shape), "x": x}
+
+
 def _classes(rng):
     return {"logits": rng.normal(size=(3, 5)), "targets": rng.dirichlet(np.ones(5), size=3)}
 
@@ -103,6 +114,12 @@ PAIRS = [
         )
         for shape in ((), (5,), (3, 5))
     ),
+    *(
+        Pair("laplace_nll_backward", "LAPLACE.2 LAPLACE.3", "x_mean log_scale", functools.partial(_off_the_mean, shape), smooth=False)
+        for shape in ((), (5,), (3, 5))
+    ),
+    Pair("continuous_bernoulli_nll_backward", "CB.3", "logits", _logits),
+    Pair("continuous_bernoulli_nll_backward", "CB.3", "logits", _logits_on_both_sides_of_two),
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
