@@ -138,6 +138,13 @@ LIKELIHOODS = {
     "gaussian per-pixel sigmoid": likelihoods.Gaussian(sigma="per-pixel", mean="sigmoid"),
     "squared-error": likelihoods.SquaredError(),
 }
+FURTHER = [  # likelihoods with one model and one activation each: what is new in them is a pair above
+    (likelihoods.Laplace(scale=0.7), "tanh"),
+    (likelihoods.Laplace(scale="learned"), "softplus"),
+    (likelihoods.Laplace(scale="per-pixel", mean="sigmoid"), "tanh"),
+    (likelihoods.ContinuousBernoulli(), "tanh"),
+    (likelihoods.ContinuousBernoulli(), "relu"),
+]
 
 
 class Case(NamedTuple):
@@ -160,7 +167,7 @@ class Case(NamedTuple):
 
 
 class _NearestKink:
-    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes."""
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes, and x - x_mean of a Laplace."""
 
     def __init__(self):
         self.distance = np.inf
@@ -172,6 +179,10 @@ class _NearestKink:
         if activation == "relu":
             self.distance = min(self.distance, np.abs(ops.dense_forward(x, W, b)).min())
         return ops.dense_act_forward(x, W, b, activation)
+
+    def laplace_nll_forward(self, x_mean, log_scale, x):
+        self.distance = min(self.distance, np.abs(x - x_mean).min())
+        return ops.laplace_nll_forward(x_mean, log_scale, x)
 
 
 def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3), **settings):
@@ -227,3 +238,7 @@ def models(dtype="float64"):
         BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
     )
     yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)
+    for likelihood, activation in FURTHER:
+        kinks = activation == "relu" or isinstance(likelihood, likelihoods.Laplace)
+        words = " ".join(str(value) for value in likelihood.config.values() if value != "linear")
+        yield Case(f"VAE, {words}, {activation}", *small_case(VAE, dtype, activation, likelihood), smooth=not kinks)
