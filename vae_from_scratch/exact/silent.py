@@ -110,7 +110,7 @@ def silent_variance(likelihood, mean, variance):
 
 
 def silent_logits(mean):
-    """The logits (D,) whose continuous Bernoulli has this mean (D,): K'(logit) = mean, solved by halving, Eq. (COL.2)."""
+    """The logits (D,) whose continuous Bernoulli has this mean (D,): K'(logit) = mean, solved by halving."""
     inside = (mean > 0) & (mean < 1)
     wanted = np.where(inside, mean, 0.5)
     low, high = -1 / wanted, 1 / (1 - wanted)  # a negative logit has a mean below -1 / logit
