@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import descend, figure, joined, linear_model, note, printed_by, refused, table
+from helpers import descend, joined, linear_model, note, printed_by, refused
 
 from vae_from_scratch import SGD, VAE, ContinuousBernoulli, Gaussian, Laplace, base, exact, fit, ops, optimizers
 from vae_from_scratch.exact.silent import silent_logits, silent_variance

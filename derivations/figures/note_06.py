@@ -26,7 +26,8 @@ def grey_pixels():
         least = np.clip(grey, 1e-9, 1 - 1e-9)
         loss.plot(grey, -least * np.log(least) - (1 - least) * np.log(1 - least), "o", color=colour, clip_on=False, zorder=5)
     loss.plot(probs, entropy, color="0.6", linewidth=4, alpha=0.6, zorder=0, label="entropy H(p)")
-    loss.set(xlabel="probability p", ylabel="loss of one pixel (nats)", title="Grey level x; dots: the least loss, H(x)", xlim=(0, 1), ylim=(0, 2.5))
+    loss.set(xlabel="probability p", ylabel="loss of one pixel (nats)", xlim=(0, 1), ylim=(0, 2.5))
+    loss.set_title("Grey level x; dots: the least loss, H(x)")
     loss.legend(fontsize=10, loc="upper center")
 
     integral.axhline(1, color="0.4", linestyle="--", label="a density")
