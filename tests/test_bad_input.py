@@ -9,6 +9,7 @@ from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
     SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, load, plots, save,
+    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, Laplace, datasets, evaluation, exact, fit, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -83,6 +84,8 @@ CALLS = {
     "sigma zero": (lambda: Gaussian(sigma=0), "sigma 0"),
     "sigma name": (lambda: Gaussian(sigma="big"), "sigma learned per-pixel 'big'"),
     "mean name": (lambda: Gaussian(mean="tanh"), "mean linear sigmoid 'tanh'"),
+    "scale zero": (lambda: Laplace(scale=0), "scale 0"),
+    "scale name": (lambda: Laplace(scale="big"), "scale learned per-pixel 'big'"),
     "dtype": (lambda: model(dtype="float16"), "dtype float32 float64 'float16'"),
     "backend": (lambda: model(backend="cuda"), "backend numba numpy 'cuda'"),
     "init": (lambda: model(init="zeros"), "init glorot normal 'zeros'"),
@@ -341,6 +344,10 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --dtype float16": "--dtype 'float16' float32 float64",
     "train --checkpoint-seconds -2": "checkpoint_seconds -2.0 0",
     "train --likelihood gaussian --sigma -1": "sigma -1.0 0",
+    "train --likelihood laplace --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
+    "train --scale 0.5": "--scale 0.5 --likelihood laplace",
+    "train --mean sigmoid": "--mean sigmoid --likelihood gaussian laplace",
+    "train --data wide.npy --likelihood continuous-bernoulli": "7 [0, 1] / 255",
     "train --resume": "--resume one",
     "train --resume nowhere": "nowhere config.json vae-from-scratch train",
     "train --resume full": "full config.json",

@@ -195,6 +195,22 @@ def test_every_option_reaches_the_model(undrawn):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("laplace --scale per-pixel --mean sigmoid", {"name": "laplace", "scale": "per-pixel", "mean": "sigmoid"}),
+        ("laplace", {"name": "laplace", "scale": "learned", "mean": "linear"}),
+        ("continuous-bernoulli", {"name": "continuous-bernoulli"}),
+    ],
+)
+def test_a_likelihoods_own_options_reach_it_and_grey_pixels_stay_grey(line, expected, undrawn, capsys):
+    run(f"{TRAIN} --out r --likelihood {line}")
+    assert load("r/model.npz").config["likelihood"] == expected
+    assert cli.train.read_config(Path("r"))["binarize"] == "none"
+    run("evaluate r")
+    assert "ELBO" in capsys.readouterr().out
+
+
 def test_same_command_same_bits(trained, undrawn):
     run(f"{TRAIN} --out again")
     assert same(load(trained[0] / "runs" / "001" / "model.npz"), load("again/model.npz"))

@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, load, save
+from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, Laplace, load, save
 from vae_from_scratch.engine import files, locks
 
 MODELS = [
@@ -29,6 +29,8 @@ MODELS = [
     ),
     BetaVAE(7, hidden=(5,), latent_dim=2, beta=2.5, decoder_hidden=(3, 3), decoder_activation="relu"),
     CapacityVAE(7, hidden=(5,), latent_dim=2, likelihood=Gaussian("per-pixel"), gamma=10, capacity=3),
+    VAE(7, hidden=(5,), latent_dim=2, likelihood=Laplace("learned", "sigmoid")),
+    VAE(7, hidden=(5,), latent_dim=2, likelihood="continuous-bernoulli"),
 ]
 
 

@@ -44,11 +44,13 @@ twins = Twins(globals())
 F32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+QUARTER, THREE, FIVE, SEVEN, NINE, ELEVEN = (np.float32(value) for value in (0.25, 3, 5, 7, 9, 11))
 C6, C5, C4, C3 = np.float32(1 / 720), np.float32(1 / 120), np.float32(1 / 24), np.float32(1 / 6)
 nogil = True  # the kernels let other threads run beside them: engine/parts.py
 LIMIT = np.float32(87)  # where exp is still finite and not yet denormal
 FAR = 1 << 28  # a coordinate; a difference of two, times another, is below 2^60
 BLOCK = 512  # factors 1 + e <= 2 of one product: 2^512 is a float64
+SHARES = 64  # factors of one product, above 1e-290 for logits up to 3e4
 
 
 class Kept(FunctionCache):
@@ -429,6 +431,81 @@ def bernoulli_nll_backward(dnll, logits, x):
         if bernoulli_dlogits(dnll_row, np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits):
             return dlogits
     return ops.bernoulli_nll_backward(dnll, logits, x)
+
+
+# ---- the continuous Bernoulli's loss: what it adds to the Bernoulli's is the logarithm of a share ---------
+
+
+@fast
+def share(l):
+    """(1 - e^-a) / a at a = |l|, whose logarithm is CB.2's last term; 1 at 0."""
+    a = abs(l)
+    q, s = exp_parts(-a)
+    return -expm1_parts(q, s) / a if a != ZERO else ONE
+
+
+@fast
+def continuous_bernoulli_rows(logits, x, nll):
+    if logits.shape != x.shape:
+        return False
+    for i in range(nll.size):
+        total = 0.0
+        for start in range(0, logits.shape[1], SHARES):
+            l_part, x_part = logits[i, start : start + SHARES], x[i, start : start + SHARES]
+            linear, product = ZERO, 1.0
+            for j in range(l_part.size):
+                linear += bernoulli_linear(l_part[j], x_part[j])
+                product *= np.float64(share(l_part[j]))  # one log for the block, as in Eq. (FAST.2) ...
+            if product > 1e-290 or product != product:
+                total += np.float64(linear) + np.log(product)
+            else:  # ... unless logits beyond 1e4 make the product underflow
+                total += np.float64(linear)
+                for j in range(l_part.size):
+                    total += np.log(np.float64(share(l_part[j])))
+        nll[i] = total
+    return True
+
+
+@fast
+def continuous_bernoulli_dlogits(dnll, logits, x, dlogits):
+    if not (logits.shape == x.shape and dnll.size == x.shape[0]):
+        return False
+    for i in range(dnll.size):
+        l_row, x_row, d_row = logits[i], x[i], dlogits[i]
+        for j in range(l_row.size):
+            l = l_row[j]
+            a = abs(l)
+            near, far = min(a, TWO), max(a, TWO)
+            q, s = exp_parts(-far)
+            e = s * q + s
+            x2 = QUARTER * near * near
+            f = ONE / (THREE + x2 / (FIVE + x2 / (SEVEN + x2 / (NINE + x2 / ELEVEN))))  # cut off at 11: 6e-10
+            m = HALF - QUARTER * near * f if a <= TWO else ONE / far - e / (ONE - e)
+            d_row[j] = dnll[i] * (((ONE - m if l > ZERO else m) if l == l else l) - x_row[j])
+    return True
+
+
+@twins.of(ops, continuous_bernoulli_nll_forward=0x2baa115a)
+def continuous_bernoulli_nll_forward(logits, x):
+    if type(logits) is type(x) is ndarray and logits.dtype == x.dtype == F32 and logits.ndim == x.ndim == 2:
+        nll = np.empty(len(logits), F32)
+        if continuous_bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll):
+            return nll
+    return ops.continuous_bernoulli_nll_forward(logits, x)
+
+
+@twins.of(ops, continuous_bernoulli_nll_backward=0x1e5569be, continuous_bernoulli_mean=0xb26afa15, _langevin=0x3c4539d3)
+def continuous_bernoulli_nll_backward(dnll, logits, x):
+    if (
+        type(dnll) is type(logits) is type(x) is ndarray
+        and dnll.dtype == logits.dtype == x.dtype == F32
+        and dnll.ndim == 1
+        and logits.ndim == x.ndim == 2
+    ):
+        dlogits, dnll_row = np.empty(logits.shape, F32), np.ascontiguousarray(dnll)
+        if continuous_bernoulli_dlogits(dnll_row, np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits):
+            return dlogits
+    return ops.continuous_bernoulli_nll_backward(dnll, logits, x)
 
 
 # ---- reparameterization and KL: small arrays, where the saving is NumPy's calls -------------------------

@@ -32,7 +32,7 @@ def widths(text):
 
 
 def sigma(text):
-    """A number, or one of the names that Gaussian takes."""
+    """A number, or one of the names that Gaussian and Laplace take."""
     return text if text in ("learned", "per-pixel") else float(text)
 
 
@@ -49,6 +49,10 @@ def described(name):
     return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
 
 
+LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not given
+    "gaussian": {"sigma": "learned", "mean": "linear"},
+    "laplace": {"scale": "learned", "mean": "linear"},
+}
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
@@ -81,9 +85,15 @@ OPTIONS = [
     Option(
         "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
     ),
-    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", LIKELIHOODS),
+    Option(
+        "likelihood", "bernoulli", str,
+        "p(x|z): bernoulli for black and white, continuous-bernoulli for grey pixels in [0, 1], gaussian or laplace for real numbers; "
+        "squared-error is for the autoencoder",
+        LIKELIHOODS,
+    ),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
-    Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
+    Option("scale", None, sigma, "noise of the laplace likelihood, b: a number, learned, or per-pixel (learned if not given)"),
+    Option("mean", None, str, "mean of the gaussian or laplace likelihood (linear if not given)", ("linear", "sigmoid")),
     *(Option(name, None, float, described(name)) for name in HYPERPARAMETERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),

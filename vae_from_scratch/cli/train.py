@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import OPTIONS, OWNERS, defaults
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, defaults
 
 
 def train_run(options):
@@ -33,7 +33,10 @@ def train_run(options):
     model = build(config, math.prod(data.image_shape))
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
-        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
+        print(
+            "note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values; "
+            "--likelihood continuous-bernoulli is (derivations/06)"
+        )
     with folder as out:
         print(
             f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
@@ -110,9 +113,10 @@ def read_config(folder):
 
 def resolve(config):
     """config with every default that depends on another option filled in; refuses options that would do nothing."""
-    model, gaussian = config["model"], config["likelihood"] == "gaussian"
-    for name, value in {"sigma": "learned", "mean": "linear"}.items():
-        config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
+    model, ours = config["model"], LIKELIHOOD_OPTIONS.get(config["likelihood"], {})
+    for name in sorted({name for values in LIKELIHOOD_OPTIONS.values() for name in values}):
+        owners = [likelihood for likelihood, values in LIKELIHOOD_OPTIONS.items() if name in values]
+        config[name] = _dependent(config, name, ours.get(name), name in ours, f"--likelihood {' or '.join(owners)}")
     own = defaults(model)
     for name, owners in OWNERS.items():
         config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
@@ -202,8 +206,7 @@ def is_flat(data, image_shape):
 def build(config, data_dim):
     """The model that a config describes."""
     likelihood = {"name": config["likelihood"]}
-    if config["likelihood"] == "gaussian":
-        likelihood.update(sigma=config["sigma"], mean=config["mean"])
+    likelihood |= {name: config[name] for name in LIKELIHOOD_OPTIONS.get(config["likelihood"], {})}
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     model = base.MODELS[config["model"]]
     return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters]})

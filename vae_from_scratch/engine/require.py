@@ -225,7 +225,7 @@ def values(name, part, unit_interval, first=None, where=""):
         raise ValueError(f"{name} holds NaN or infinity{row}; remove such rows")
     if unit_interval and part.size and (part.min() < 0 or part.max() > 1):
         raise ValueError(
-            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood needs [0, 1]; "
+            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood, continuous or not, needs [0, 1]; "
             "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
         )
 
