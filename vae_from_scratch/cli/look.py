@@ -186,6 +186,8 @@ def score_run(options):
         print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
         each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
         print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+        if remark := getattr(drawn[-1], "remark", ""):
+            print(f"    {remark}")
     rng = stream("parts of the KL", config["seed"])
     if model.variational:
         some = data[rng.integers(len(data), size=2000)]
@@ -207,7 +209,8 @@ def score_run(options):
             print(name)
             scale = own if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
             for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
-                print(f"    {title}: {spread(drawn)}")
+                remark = getattr(drawn[-1], "remark", "")
+                print(f"    {title}: {spread(drawn)}" + (remark and f"; {remark}"))
     from .. import plots
 
     panels = [disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()]

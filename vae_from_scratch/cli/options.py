@@ -213,7 +213,7 @@ def build_parser():
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--data", help="instead of the run's own data")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
-    words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
+    words = "for the classifiers and regressions of the scores to learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)
