@@ -6,6 +6,7 @@ Run: python examples/beta_latent_space.py            (MNIST, found or downloaded
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -39,9 +40,13 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="mnist", help="mnist, fashion-mnist, kmnist or digits")
     parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--out", default="beta_latent_space.png", help="the figure to write")
+    parser.add_argument("--quick", action="store_true", help="one epoch on the bundled digits: shows that it runs")
+    parser.add_argument("--out", help="the figure to write (default: runs/beta_latent_space.png)")
     options = parser.parse_args(arguments)
-    figure, table = train_and_draw(options.data, options.epochs)
+    if options.out is None:
+        Path("runs").mkdir(exist_ok=True)
+        options.out = "runs/beta_latent_space.png"
+    figure, table = train_and_draw(*(("digits", 1) if options.quick else (options.data, options.epochs)))
     for beta, recon_nll, kl in table:
         print(f"beta {beta}: reconstruction {recon_nll:.2f}, KL {kl:.2f} nats per test example")
     figure.savefig(options.out, dpi=90)

@@ -24,6 +24,8 @@ TWINS = {  # twin: what it is a twin of, and its arguments; a letter is an axis
     "dense_act_backward_params": (ops, dict(dh="NO", x="NI", h="NO", activation=_, out=("IO", "O"))),
     "bernoulli_nll_forward": (ops, dict(logits="ND", x="ND")),
     "bernoulli_nll_backward": (ops, dict(dnll="N", logits="ND", x="ND")),
+    "continuous_bernoulli_nll_forward": (ops, dict(logits="ND", x="ND")),
+    "continuous_bernoulli_nll_backward": (ops, dict(dnll="N", logits="ND", x="ND")),
     "reparameterize_forward": (ops, dict(mu="NZ", logvar="NZ", eps="NZ")),
     "reparameterize_backward": (ops, dict(dz="NZ", logvar="NZ", eps="NZ")),
     "gaussian_kl_forward": (ops, dict(mu="NZ", logvar="NZ")),

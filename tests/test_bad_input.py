@@ -8,7 +8,8 @@ import pytest
 from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
-    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, datasets, evaluation, exact, fit, save,
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, datasets, evaluation, exact,
+    fit, load, plots, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -83,6 +84,8 @@ CALLS = {
     "sigma zero": (lambda: Gaussian(sigma=0), "sigma 0"),
     "sigma name": (lambda: Gaussian(sigma="big"), "sigma learned per-pixel 'big'"),
     "mean name": (lambda: Gaussian(mean="tanh"), "mean linear sigmoid 'tanh'"),
+    "scale zero": (lambda: Laplace(scale=0), "scale 0"),
+    "scale name": (lambda: Laplace(scale="big"), "scale learned per-pixel 'big'"),
     "dtype": (lambda: model(dtype="float16"), "dtype float32 float64 'float16'"),
     "backend": (lambda: model(backend="cuda"), "backend numba numpy 'cuda'"),
     "init": (lambda: model(init="zeros"), "init glorot normal 'zeros'"),
@@ -112,12 +115,12 @@ CALLS = {
     "rng a seed": (lambda: model().draw_noise(3, 0), "rng numpy.random.Generator numpy.random.default_rng(0) 0"),
     "sample none": (lambda: model().sample(0, RNG), "n 0 1"),
     "unknown setting": (lambda: model().set(beta=1.0), "VAE 'beta' none"),
-    "fit: NaN": (lambda: fit(model(), with_value(np.nan)), "x NaN 0 8"),
-    "fit: NaN far down": (lambda: fit(model(), FarDown(np.nan)), "x NaN 4000 4999"),
+    "fit: NaN": (lambda: fit(model(), with_value(np.nan)), "x NaN row 3"),
+    "fit: NaN far down": (lambda: fit(model(), FarDown(np.nan)), "x NaN row 4321"),
     "fit: above one far down": (lambda: fit(model(), FarDown(7.0)), "x 0 7 Bernoulli [0, 1]"),
     "fit: lr below zero": (lambda: fit(model(), X, Adam(lr=lambda step: -step), batch_size=3), "lr(1) 0 -1"),
     "fit: weight_decay": (lambda: fit(model(), X, weight_decay=1e-4, batch_size=3), "weight_decay True False 0.0001"),
-    "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x infinity 0 8"),
+    "fit: infinity": (lambda: fit(model(likelihood="gaussian"), with_value(np.inf)), "x infinity row 3"),
     "fit: above one": (lambda: fit(model(), with_value(1.5)), "x 1.5 Bernoulli [0, 1] / 255 Gaussian"),
     "fit: below zero": (lambda: fit(model(), with_value(-0.5)), "x -0.5 Bernoulli [0, 1]"),
     "fit: binarize wants [0, 1]": (
@@ -132,7 +135,7 @@ CALLS = {
     "fit: masked": (lambda: fit(model(), np.ma.masked_less(X, 0.5)), "x masked x.filled(0.0)"),
     "fit: ragged": (lambda: fit(model(), [[0.5] * 7, [0.5] * 6]), "x list"),
     "encode: bytes as floats": (lambda: model().encode(200 * X), "x Bernoulli [0, 1] / 255"),
-    "encode: NaN": (lambda: model().encode(with_value(np.nan)), "x NaN"),
+    "encode: NaN": (lambda: model().encode(with_value(np.nan)), "x NaN row 3"),
     "loss: NaN": (lambda: model().loss(with_value(np.nan), np.zeros((9, 2))), "x NaN"),
     "loss_and_grads: bytes as floats": (lambda: model().loss_and_grads(200 * X, np.zeros((9, 2))), "x [0, 1] / 255"),
     "decode: NaN": (lambda: model().decode(np.full((3, 2), np.nan)), "z NaN"),
@@ -151,7 +154,7 @@ CALLS = {
     "fit: a class": (lambda: fit(VAE, X, batch_size=3), "model VAE(...) <class"),
     "fit: an optimizer's class": (lambda: fit(model(), X, Adam, batch_size=3), "optimizer Adam(...) <class"),
     "evaluate: no model": (lambda: evaluation.evaluate(None, X), "model VAE(...) None"),
-    "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x infinity 0 8"),
+    "fit: minus infinity": (lambda: fit(model(likelihood="gaussian"), with_value(-np.inf)), "x infinity row 3"),
     "fit: x_valid infinity": (lambda: fit(model(), X, batch_size=3, x_valid=with_value(np.inf)), "x_valid infinity"),
     "fit: x_valid empty": (lambda: fit(model(), X, batch_size=3, x_valid=X[:0]), "x_valid empty|examples"),
     "fit: x_valid width": (lambda: fit(model(), X, batch_size=3, x_valid=X[:, :3]), "x_valid (N, 7) 3)"),
@@ -205,7 +208,7 @@ CALLS = {
     "fit: nowhere to resume": (lambda: fit(model(), X, batch_size=3, resume=True), "resume checkpoint="),
     "fit: nothing kept of bad data": (
         lambda: fit(model(), with_value(np.nan), batch_size=3, checkpoint="c"),
-        "x NaN 0 8",
+        "x NaN row 3",
     ),
     "save: no model": (lambda: save({"a": 1}, "m.npz"), "model Autoencoder VAE BetaVAE {'a'"),
     "encode: integers": (lambda: model().encode(np.full((2, 7), 255)), "x int64 floats|float / 255"),
@@ -218,7 +221,7 @@ CALLS = {
     "evaluate: binarize": (lambda: evaluation.evaluate(model(), X, binarize="no"), "binarize none dynamic 'no'"),
     "blobs: size": (lambda: datasets.blobs(size=0), "size 0 1"),
     "evaluate: empty": (lambda: evaluation.evaluate(model(), X[:0]), "x empty|examples"),
-    "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x NaN 0 8"),
+    "evaluate: NaN": (lambda: evaluation.evaluate(model(), with_value(np.nan)), "x NaN row 3"),
     "evaluate: samples": (lambda: evaluation.evaluate(model(), X, samples=0), "samples 0 1"),
     "evaluate: samples of an autoencoder": (
         lambda: evaluation.evaluate(Autoencoder(7, (4,), 2), X, samples=2),
@@ -350,6 +353,10 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --dtype float16": "--dtype 'float16' float32 float64",
     "train --checkpoint-seconds -2": "checkpoint_seconds -2.0 0",
     "train --likelihood gaussian --sigma -1": "sigma -1.0 0",
+    "train --likelihood laplace --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
+    "train --scale 0.5": "--scale 0.5 --likelihood laplace",
+    "train --mean sigmoid": "--mean sigmoid --likelihood gaussian laplace",
+    "train --data wide.npy --likelihood continuous-bernoulli": "7 [0, 1] / 255",
     "train --resume": "--resume one",
     "train --resume nowhere": "nowhere config.json vae-from-scratch train",
     "train --resume full": "full config.json",
@@ -420,3 +427,53 @@ def test_a_folder_that_refuses_is_one_line(here, capsys, monkeypatch):
 def test_readme_counts_what_is_refused_here():
     number = len(CALLS) + len(COMMANDS)
     assert f"| {number} of {number} refused in one line" in (ROOT / "README.md").read_text("utf-8")
+
+
+FIRST_DAYS = {  # what is done: (call, words of the one line)
+    "load: a number": (lambda: load(3), "path file 3"),
+    "from_file: a number": (lambda: datasets.from_file(3), "path file 3"),
+    "images: nothing": (lambda: datasets.images(""), "folder ''"),
+    "load: no name": (lambda: datasets.load(""), "data ''"),
+    "a shape that is not the images'": (lambda: datasets.Dataset("own", X, (2, 2)), "image_shape (2, 2) 4 7"),
+    "labels too few": (lambda: datasets.Dataset("own", X, (1, 7), labels=np.arange(3)), "labels 9 3"),
+    "a figure of another shape": (lambda: plots.samples(X, (4, 4)), "image_shape (4, 4) 7"),
+    "codes of one latent": (lambda: plots.latent_scatter(X[:, :1]), "codes (9, 1) 0 1"),
+    "labels for other codes": (lambda: plots.latent_scatter(X, np.arange(3)), "labels 9 3"),
+    "the plane of three latents": (lambda: plots.manifold(VAE(7, (4,), 3), (1, 7)), "3 two traversals"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_DAYS)
+def test_a_first_day_mistake(name):
+    call, words = FIRST_DAYS[name]
+    with refused(words):
+        call()
+
+
+def test_a_list_of_rows_is_a_data_set():
+    data = datasets.Dataset("own", X.tolist(), (1, 7), labels=np.array(list("abcabcabc")))
+    assert len(data) == 9 and data[[0, 2]].shape == (2, 7) and len(data.subset([1]).labels) == 1
+    fit(model(), data, batch_size=3, epochs=1, progress=False)
+
+
+def test_names_with_spaces_umlauts_and_capitals(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vae_from_scratch.cli.train.draw_figures", lambda *_: None)
+    (tmp_path / "Größe 1").mkdir()
+    np.save("x.npy", np.random.default_rng(0).uniform(size=(40, 12)))
+    os.rename("x.npy", "Größe 1/Übung eins.NPY")
+    line = ["--batch-size", "4", "--epochs", "1", "--hidden", "4", "--latent-dim", "2", "--quiet", "--backend", "numpy"]
+    assert main(["train", "--data", "Größe 1/Übung eins.NPY", "--out", "läufe/der erste", *line]) == 0
+    assert main(["evaluate", "läufe/der erste"]) == 0 and "Übung eins" in capsys.readouterr().out
+    assert main(["sample", "läufe/der erste", "--n", "1", "--out", "Größe 1/bild ü.svg"]) == 0
+    for wrong, words in ((["evaluate", "läufe/der erste/model.npz"], "is a file läufe/der erste"), (["train", "--data", ""], "data ''")):
+        capsys.readouterr()
+        assert main(wrong) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and not unsaid(said, words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_on_images_that_are_all_the_same_says_nothing_of_legends():
+    history = {"epoch": [1, 2], "kl_per_latent": [np.zeros(3), np.zeros(3)], **{name: [1.0, 1.0] for name in ("loss", "recon_nll", "kl")}}
+    assert plots.learning_curves(history)  # warnings are errors here

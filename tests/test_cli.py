@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -182,7 +183,7 @@ def test_every_option_reaches_the_model(undrawn):
     line = (
         "--model beta-vae --hidden 9,8 --activation relu --decoder-hidden 7,6,5 --decoder-activation softplus "
         "--latent-dim 4 --likelihood gaussian --sigma per-pixel --mean sigmoid --beta 0.5 --batch-size 64 "
-        "--optimizer adagrad --lr 0.01 --weight-decay --init normal --binarize threshold --seed 3 --dtype float64 "
+        "--optimizer adagrad --lr 0.01 --weight-decay --gradient-norms --init normal --binarize threshold --seed 3 --dtype float64 "
         "--backend numpy"
     )
     run(f"{TRAIN} --out r {line}")
@@ -203,6 +204,22 @@ def test_a_bound_of_several_draws_and_free_bits_are_trained_resumed_and_evaluate
     model = load("r/model.npz")
     assert own.items() <= model.config.items() and type(model.config[min(own)]) is type(own[min(own)])
     assert "trained for 45 steps" in (said := capsys.readouterr().out) and "log p(x) >=" in said
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("laplace --scale per-pixel --mean sigmoid", {"name": "laplace", "scale": "per-pixel", "mean": "sigmoid"}),
+        ("laplace", {"name": "laplace", "scale": "learned", "mean": "linear"}),
+        ("continuous-bernoulli", {"name": "continuous-bernoulli"}),
+    ],
+)
+def test_a_likelihoods_own_options_reach_it_and_grey_pixels_stay_grey(line, expected, undrawn, capsys):
+    run(f"{TRAIN} --out r --likelihood {line}")
+    assert load("r/model.npz").config["likelihood"] == expected
+    assert cli.train.read_config(Path("r"))["binarize"] == "none"
+    run("evaluate r")
+    assert "ELBO" in capsys.readouterr().out
 
 
 def test_same_command_same_bits(trained, undrawn):
@@ -493,3 +510,27 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0 and capsys.readouterr().out == f"vae-from-scratch {__version__}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+@pytest.mark.parametrize("flushed", [False, True])
+def test_nobody_reading_on_ends_a_command_in_silence(flushed, monkeypatch, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", lambda options: print("a line", flush=flushed))
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert cli.main(["gradcheck"]) == 141
+        monkeypatch.undo()  # and closing the pipe says nothing either
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", lambda options: print("a line"))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(["gradcheck"]) == 2
+        monkeypatch.undo()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left" in said

@@ -16,7 +16,7 @@ import pytest
 from helpers import refused, run, timeless
 from PIL import Image
 
-from vae_from_scratch import VAE, datasets, evaluation, fit
+from vae_from_scratch import VAE, cli, datasets, evaluation, fit
 from vae_from_scratch.engine import files
 from vae_from_scratch.datasets.dataset import find, folders
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -227,6 +227,21 @@ def test_a_file_of_binary_values_takes_at_most_twice_its_size(dtype, order, tmp_
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert data.binary and peak <= 2 * size, peak / size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_run_on_a_file_takes_at_most_twice_its_size(ending, tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 2, (60_000, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "f.npy", images) if ending == "npy" else np.savez(tmp_path / "f.npz", images=images)
+    size, line = images.nbytes, f"--epochs 1 --hidden 4 --latent-dim 2 --batch-size 500 --quiet --out {tmp_path / 'r'}"
+    del images
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    tracemalloc.start()
+    run(f"train --data {tmp_path / 'f'}.{ending} {line}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 2 * size, peak / size
 
 
 A, B = (np.random.default_rng(seed).integers(0, 256, (20, 6), dtype=np.uint8) for seed in (0, 1))
@@ -454,6 +469,20 @@ def test_files_are_found_in_the_named_folder_then_in_the_cache(tmp_path, monkeyp
         assert find("f/a") == path
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "VAE_FROM_SCRATCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert folders() == [] and len(datasets.load("digits")) == 1500
+    with refused("mnist/train-images-idx3-ubyte.gz home set VAE_FROM_SCRATCH_DATA", errors=FileNotFoundError):
+        datasets.mnist()
+    monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", str(tmp_path))
+    assert folders() == [tmp_path]
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -675,3 +704,15 @@ def test_a_run_on_a_folder_of_photos(album, tmp_path, capsys):
     run(f"sample {tmp_path / 'run'} --n 4")
     assert "18 examples of 4096 values" in capsys.readouterr().out
     assert {"latents.png", "reconstructions.png", "samples.png"} <= {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+
+
+def test_a_run_takes_photos_in_the_size_that_it_is_told(album, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    line = f"train --data {album} --hidden 4 --latent-dim 2 --batch-size 6 --epochs 1 --quiet --backend numpy --out {tmp_path}"
+    run(f"{line}/colour --image-shape 6 5 3")
+    run(f"{line}/grey --image-shape 6,5")
+    assert ("18 examples of 90 values" in (said := capsys.readouterr().out)) and "18 examples of 30 values" in said
+    run(f"evaluate {tmp_path / 'colour'}")  # as the run remembers it
+    assert cli.main(f"{line}/none --image-shape 6,5,2".split()) == 2
+    assert "rows,columns or rows,columns,3 to resize photos to, got 6,5,2" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

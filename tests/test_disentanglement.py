@@ -12,7 +12,7 @@ from vae_from_scratch import VAE, Autoencoder, cli, datasets, ops, plots
 from vae_from_scratch import disentanglement as d
 from vae_from_scratch.cli import main
 from vae_from_scratch.datasets.factors import FactorDataset
-from vae_from_scratch.disentanglement import beta_vae, codes, mixtures
+from vae_from_scratch.disentanglement import beta_vae, codes, dci, explicitness, mixtures, modularity, sap
 
 NAMES, SIZES = ("shape", "size", "place"), (3, 4, 5)
 SCORES = ("beta-vae", "factor-vae", "mig")  # those of this package; another test defines one of its own
@@ -167,6 +167,215 @@ def test_a_single_latent_has_nobody_to_rival_it():
     assert result.gaps == pytest.approx([0, 0, 1])
 
 
+# ---- DCI: the lasso and what is read from its weights --------------------------------------------------
+
+
+def correlated(n=300, latents=6, factors=3):
+    x = rng(1).normal(size=(n, latents)) @ rng(2).normal(size=(latents, latents))
+    y = x @ rng(3).normal(size=(latents, factors)) + rng(4).normal(size=(n, factors))
+    return codes.standardise(x, n), codes.standardise(y, n)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.02, 0.3])
+def test_the_lasso_is_where_its_conditions_say(alpha):
+    x, y = correlated()
+    W = dci.lasso(x, y, alpha)
+    pull = x.T @ (y - x @ W) / len(x)  # = alpha sign w where there is a weight, within alpha elsewhere
+    assert pull[W != 0] == pytest.approx(alpha * np.sign(W[W != 0]), abs=1e-10)
+    assert (np.abs(pull) <= alpha + 1e-10).all() and (W != 0).any()
+    assert dci.violation(W, pull, alpha).max() < 1e-10 < dci.violation(1.01 * W, pull, 1.1 * alpha).max()
+    if alpha == 0.3:
+        assert (W == 0).any()
+
+    def loss(W):
+        return ((y - x @ W) ** 2).sum() / (2 * len(x)) + alpha * np.abs(W).sum()
+
+    assert all(loss(W) < loss(W + 1e-3 * rng(seed).normal(size=W.shape)) for seed in range(20))
+
+
+def test_orthogonal_columns_are_brought_nearer_to_0_by_alpha():
+    x = np.linalg.qr(rng().normal(size=(50, 4)))[0] * np.sqrt(50)
+    y = rng(1).normal(size=(50, 3))
+    c = x.T @ y / 50
+    assert dci.lasso(x, y, 0.1) == pytest.approx(np.where(np.abs(c) > 0.1, c - 0.1 * np.sign(c), 0), abs=1e-12)
+
+
+def test_rows_are_latents_and_columns_are_factors():
+    assert dci.concentration(np.array([[1, 1, 0.0, 0.0], [0, 0, 0, 3.0], [0, 0, 0, 0], [2, 2, 2, 2]])) == pytest.approx(
+        [0.5, 1, 0, 0]
+    )
+    assert dci.concentration(np.array([[2.0], [0.0]])).tolist() == [1, 0]  # one column has it all
+    data = dataset(lambda f: np.stack([f[:, 0] + 0.5 * f[:, 1] + f[:, 2], 0 * f[:, 0]], axis=1))
+    shared = d.dci_score(itself, data, rng(), points=2000, test_points=100, **QUIET)
+    assert shared.score < 0.3 and shared.completeness == 1  # one latent has all factors: bad for D, good for C
+    two = dataset(lambda f: np.stack([f[:, 2] // 3, f[:, 2] % 3, f[:, 0], f[:, 1]], axis=1))
+    spread = d.dci_score(itself, two, rng(), points=2000, test_points=100, alpha=0.05, **QUIET)
+    assert spread.score > 0.99 and spread.complete[2] < 0.7 and spread.complete[:2] == pytest.approx([1, 1])
+    assert spread.importance.shape == (3, 4) and list(spread.latents[:2]) == [2, 3] and spread.latents[2] in (0, 1)
+
+
+def test_latents_without_a_weight_count_for_nothing():
+    data = dataset(lambda f: np.stack([f[:, 2], np.ones(len(f)), f[:, 0] + 4 * f[:, 1]], axis=1))
+    found = d.dci_score(itself, data, rng(), points=2000, test_points=100, alpha=0.1, **QUIET)
+    assert found.disentanglement[1] == 0 and found.disentanglement[0] == 1
+    weight = found.importance.sum(axis=0)
+    assert weight[1] == 0 and found.score == pytest.approx(weight @ found.disentanglement / weight.sum())
+    constant = d.dci_score(lambda x: 0 * x + 0.1, data, rng(), points=200, test_points=100, **QUIET)
+    assert constant.score == constant.completeness == 0 and constant.nrmse == pytest.approx(np.ones(3), abs=0.03)
+
+
+def test_informativeness_is_of_test_points():
+    x, y = np.zeros((130, 2)), rng(1).normal(size=(130, 2))
+    x[:100], x[100:] = y[:100], -y[100:]  # what was learned is wrong for the others
+    values = np.digitize(y, [-0.5, 0.5])
+    table = FactorDataset("t", lambda f: f, ("a", "b"), (3, 3), (1, 2))
+    found = d.dci_score(lambda f: f - 1, table, rng(), points=1000, test_points=10, **QUIET)
+    assert found.nrmse == pytest.approx([0.02, 0.02], abs=0.005) and found.unsettled < 1e-12
+    W = dci.lasso(codes.standardise(x, 100)[:100], codes.standardise(values, 100)[:100])
+    assert (np.diag(W) > 0.8).all()
+
+
+def test_scale_order_and_sign_change_nothing():
+    data, few = dataset(), {"points": 500, "test_points": 250, **QUIET}
+    for score in (d.dci_score, d.explicitness_score):
+        plain, other = (score(lambda x: x[:, order] * scale + move, data, rng(), **few) for order, scale, move in MOVES)
+        assert other.score == pytest.approx(plain.score, abs=1e-6)
+        assert list(np.array([1, 2, 0])[plain.latents]) == list(other.latents)
+    for score in (d.sap_score, d.modularity_score):
+        plain, other = (
+            score(lambda x: x[:, order] * scale + move, data, rng(), points=500, **QUIET) for order, scale, move in MOVES
+        )
+        assert other.score == pytest.approx(plain.score, abs=1e-6)
+
+
+MOVES = (([0, 1, 2], 4.0, 0.0), ([2, 0, 1], np.array([-2.0, 64.0, 8.0]), 3.0))
+
+
+# ---- SAP ---------------------------------------------------------------------------------------------
+
+
+def test_sap_is_the_gap_to_the_second():
+    data = dataset(lambda f: np.stack([f[:, 2], f[:, 2] + f[:, 1], f[:, 0], f[:, 2] + 4 * f[:, 1]], axis=1))
+    found = d.sap_score(itself, data, rng(), points=5000, **QUIET)
+    variance = (np.array(SIZES) ** 2 - 1) / 12  # of size and place: 15/12, 24/12
+    by_hand = np.array([1, variance[2] / variance[1:].sum(), 0, variance[2] / (variance[2] + 16 * variance[1])])
+    assert found.predicts[2] == pytest.approx(by_hand, abs=0.03)
+    assert found.gaps[2] == pytest.approx(1 - by_hand[1], abs=0.03) and found.gaps[0] == pytest.approx(1, abs=0.01)
+    assert found.score == pytest.approx(found.gaps.mean()) and found.latents.tolist() == [2, 3, 0]
+
+
+def brute(z, labels, classes):
+    """balanced_accuracy by trying every pair of thresholds, three classes."""
+    cuts = np.append(np.unique(z) - 0.5, z.max() + 0.5)
+    order = np.argsort([z[labels == c].mean() for c in range(classes)])
+    found = 0
+    for low in cuts:
+        for high in cuts[cuts >= low]:
+            said = order[(z > low).astype(int) + (z > high)]
+            found = max(found, np.mean([(said[labels == c] == c).mean() for c in range(classes)]))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholds_are_the_best(seed):
+    z, labels = rng(seed).integers(12, size=60).astype(float), rng(seed + 50).integers(3, size=60)
+    z[labels == 1] += 4
+    assert sap.balanced_accuracy(z, labels, 3) == pytest.approx(brute(z, labels, 3), abs=1e-12)
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    labels = np.repeat([0, 1], [90, 10])
+    assert sap.balanced_accuracy(np.ones(100), labels, 2) == 0.5  # not 0.9
+    z = np.repeat([0.0, 1.0, 2.0], [45, 45 + 5, 5])  # half of the frequent ties with half of the rare
+    assert sap.balanced_accuracy(z, labels, 2) == pytest.approx(0.75)
+    assert sap.balanced_accuracy(np.arange(100.0), labels, 4) == 1  # classes that do not occur are no matter
+
+
+def test_the_svm_is_where_its_gradient_is_0():
+    z, labels = rng().normal(size=80), rng(1).integers(4, size=80)
+    z += labels
+    wb = sap.svm(z, labels, 4)
+
+    def loss(w, b, c):
+        t = np.where(labels == c, 1, -1)
+        cost = np.where(labels == c, sap.C * 80 / (4 * (labels == c).sum()), sap.C)
+        return (w * w + b * b) / 2 + (cost * np.maximum(0, 1 - t * (w * z + b)) ** 2).sum()
+
+    for c in range(4):
+        w, b = wb[:, c]
+        assert abs(loss(w + 1e-5, b, c) - loss(w - 1e-5, b, c)) / 2e-5 < 1e-8
+        assert abs(loss(w, b + 1e-5, c) - loss(w, b - 1e-5, c)) / 2e-5 < 1e-8
+    assert sap.svm(z, labels % 2, 2)[:, 0] == pytest.approx(-sap.svm(z, labels % 2, 2)[:, 1])  # one plane for two
+
+
+def test_the_accuracy_of_the_svm_is_of_test_points():
+    data = dataset(sizes=(2, 2, 2))
+    assert d.sap_svm(lambda x: 40 * x, data, rng(), points=400, test_points=200, **QUIET).predicts.max() == 1
+    one = d.sap_svm(lambda x: 0 * x, data, rng(), points=400, test_points=200, **QUIET)
+    assert one.score == 0 and one.predicts == pytest.approx(0.5, abs=0.1)
+
+
+# ---- modularity and explicitness -----------------------------------------------------------------------
+
+
+def test_modularity_squares_and_divides_by_the_other_factors():
+    information = np.array([[2.0, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 3]])
+    assert modularity.modularity(information) == pytest.approx([1 - 1 / 8, 0, 0, 1])
+
+
+def test_modularity_is_the_mean_over_active_latents():
+    data = dataset(lambda f: np.stack([f[:, 2], f[:, 0] + 3 * f[:, 1], 0.01 * f[:, 1]], axis=1))
+    found = d.modularity_score(itself, data, rng(), points=4000, **QUIET)
+    H = np.log(SIZES)
+    assert found.active.tolist() == [True, True, False]
+    assert found.modularity[:2] == pytest.approx([1, 1 - H[0] ** 2 / (2 * H[1] ** 2)], abs=0.01)
+    assert found.score == pytest.approx(found.modularity[:2].mean()) and found.latents.tolist() == [1, 1, 0]
+    assert d.modularity_score(lambda x: 0 * x + 0.1, data, rng(), least_variance=0, points=100, **QUIET).score == 0
+
+
+def test_the_area_counts_pairs_and_halves_ties():
+    scores, positive = np.array([1.0, 2, 2, 3, 3, 3, 0]), np.array([0, 1, 0, 1, 0, 1, 0], bool)
+    by_hand = np.mean([(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]])
+    assert explicitness.area(scores, positive) == pytest.approx(by_hand) and by_hand not in (0.5, 1)
+    assert explicitness.area(np.zeros(9), np.arange(9) < 3) == 0.5
+    assert np.isnan(explicitness.area(scores, positive & False))
+
+
+@pytest.mark.parametrize("kind", explicitness.KINDS)
+def test_the_classifier_of_explicitness_has_converged(kind):
+    x, labels = rng(1).normal(size=(90, 3)), rng(2).integers(4, size=90)
+    x[:, 0] += labels
+    W, b = explicitness.classifier(x, labels, 4, kind, C=2.0)
+
+    def loss(W, b):
+        logits, targets = x @ W + b, np.eye(4)[labels]
+        if kind == "softmax":
+            return 2 * (np.log(np.exp(logits).sum(axis=1)) - (logits * targets).sum(axis=1)).sum() + (W**2).sum() / 2
+        return 2 * (np.logaddexp(0, logits) - logits * targets).sum() + (W**2).sum() / 2 + (b**2).sum() / 2
+
+    for j, c in np.ndindex(4, 4):
+        move = 1e-4 * (np.arange(16).reshape(4, 4) == 4 * j + c)
+        slope = (loss(W + move[:3], b + move[3]) - loss(W - move[:3], b - move[3])) / 2e-4
+        assert abs(slope) < 1e-4  # of sums over 90 points
+
+
+def test_explicitness_divides_what_each_value_says_by_their_sum():
+    data = dataset(sizes=(9, 9, 9))
+    ovr = d.explicitness_score(itself, data, rng(), kind="ovr", points=900, test_points=300, **QUIET).score
+    softmax = d.explicitness_score(itself, data, rng(), points=900, test_points=300, **QUIET).score
+    assert 0.9 < ovr < softmax <= 1  # as they come, one against the rest: 0.78
+
+
+def test_explicitness_of_nothing():
+    few = {"points": 400, "test_points": 200, **QUIET}
+    constant = d.explicitness_score(lambda x: 0 * x + 0.1, dataset(), rng(), **few)
+    assert constant.score == 0.5 and (constant.panel[0] == 0).all()
+    two = d.explicitness_score(lambda x: x[:, :2], dataset(), rng(), **few)
+    assert two.per_factor[:2] == pytest.approx([1, 1]) and two.per_factor[2] == pytest.approx(0.5, abs=0.06)
+    rare = d.explicitness_score(itself, dataset(sizes=(2, 2, 60)), rng(), points=60, test_points=30, **QUIET)
+    assert np.isnan(rare.areas[2]).any() and np.isfinite(rare.score)  # values that no test image has
+
+
 # ---- the parts of the KL -----------------------------------------------------------------------------
 
 
@@ -292,19 +501,23 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for title in ("beta-VAE score (row, column)", "FactorVAE score", "MIG, 20-bin", "MIG, samples of q(z|x)"):
         assert title in printed
-    assert len(re.findall(r"[01]\.\d{3} \+- 0\.\d{3} over 2 draws, chance 0\.\d{3}", printed)) == 3
+    for title in ("DCI disentanglement", "DCI completeness", "SAP, R^2 (", "SAP, linear SVM", "Modularity", "Explicitness"):
+        assert title in printed
+    assert len(re.findall(r"-?[01]\.\d{3} \+- 0\.\d{3} over 2 draws, chance 0\.\d{3}", printed)) == 9
+    assert len(re.findall(r"^    NRMSE \d\.\d{3}", printed, re.M)) == 2  # beside D and beside C
     assert "from one draw" in printed and re.search(r"row -?\d\.\d{3} \(z\d\), column", printed)
     line = next(line for line in printed.splitlines() if line.startswith("KL "))
     numbers = re.match(r"KL (\S+) nats .*information (\S+) .*correlation (\S+) .*dimension-wise KL (\S+)", line)
     kl, information, correlation, dimension_wise = map(float, numbers.groups())
     assert information + correlation + dimension_wise == pytest.approx(kl, abs=0.02)
     assert (tmp_path / "run" / "figures" / "scores.png").exists()
-    run("score run --score mig --points 100 --repeats 1 --baselines --quiet")
+    run("score run --score mig,dci --points 100 --repeats 1 --baselines --quiet")
     printed = capsys.readouterr().out
+    assert re.search(r"^    DCI completeness, lasso: \d\.\d{3} from one draw; NRMSE \d", printed, re.M)
     assert all(f"\n{name}\n    MIG, 20-bin" in printed for name in ("untrained network", "PCA, 3 components", "pixels"))
     before = sorted(tmp_path.rglob("*"))
     for line, words in {
-        "score run --score dci": "score beta-vae factor-vae mig 'dci'",
+        "score run --score irs": "score beta-vae dci factor-vae mig 'irs'",
         "score run --points 5": "points 100 5",
         "score run --repeats 0": "repeats 1 0",
         "score run --seed -1": "seed 0 -1",
@@ -346,7 +559,19 @@ BAD = {  # what is done: (call, telling words)
     "few images": (lambda: d.mig_histogram(itself, dataset(), rng(), points=7), "points 100 7"),
     "one bin": (lambda: d.mig_histogram(itself, dataset(), rng(), bins=1), "bins 2 1"),
     "variance": (lambda: d.factor_vae_score(itself, dataset(), rng(), least_variance=-1), "least_variance 0 -1"),
-    "unknown score": (lambda: d.all_scores(itself, dataset(), ["sap"]), "score beta-vae factor-vae mig 'sap'"),
+    "unknown score": (lambda: d.all_scores(itself, dataset(), ["irs"]), "score beta-vae factor-vae mig 'irs'"),
+    "no price": (lambda: d.dci_score(itself, dataset(), rng(), alpha=0), "alpha > 0 0"),
+    "few to regress": (lambda: d.dci_score(itself, dataset(), rng(), points=2), "points 10 2"),
+    "none to judge on": (lambda: d.dci_score(itself, dataset(), rng(), test_points=0), "test_points 10 0"),
+    "NaN in DCI": (lambda: d.dci_score(lambda x: x * np.nan, dataset(), rng(), **QUIET), "encode NaN"),
+    "unknown class": (lambda: d.sap_score(itself, dataset(), rng(), classes=["hue"], **QUIET), "classes 'hue' shape"),
+    "few for R^2": (lambda: d.sap_score(itself, dataset(), rng(), points=50), "points 100 50"),
+    "no test of the SVM": (lambda: d.sap_svm(itself, dataset(), rng(), test_points=1), "test_points 10 1"),
+    "one bin of modularity": (lambda: d.modularity_score(itself, dataset(), rng(), bins=1), "bins 2 1"),
+    "negative variance": (lambda: d.modularity_score(itself, dataset(), rng(), least_variance=-1), "least_variance 0 -1"),
+    "unknown classifier": (lambda: d.explicitness_score(itself, dataset(), rng(), kind="svm"), "kind softmax ovr 'svm'"),
+    "no data": (lambda: d.explicitness_score(itself, dataset(), rng(), C=0), "C > 0 0"),
+    "no factors to explicate": (lambda: d.explicitness_score(itself, datasets.digits(), rng()), "'digits' factors"),
     "shapes differ": (lambda: d.kl_parts(np.ones((3, 2)), np.ones((3, 1)), rng()), "mu logvar (3, 2) (3, 1)"),
     "NaN in logvar": (lambda: d.kl_parts(np.ones((3, 2)), np.full((3, 2), np.nan), rng()), "logvar NaN"),
     "pca of too few": (lambda: d.baselines.pca(dataset(), rng(), latents=10, images=5), "images 11 5"),

@@ -147,3 +147,19 @@ def test_beta_zero_and_a_far_off_start_do_not_stop_a_run():
     fit(BetaVAE(7, (6,), 3, beta=0), X, batch_size=1, epochs=3, progress=False)
     far = np.where(np.arange(40)[:, None] % 10, 0, 10 * X)
     fit(VAE(7, (6,), 3, likelihood=Gaussian(0.1)), far, batch_size=1, epochs=3, progress=False)
+
+
+def test_a_callback_that_changes_a_hyperparameter_changes_the_limit():
+    def heavier(model, examples):
+        model.set(beta=1e9)
+
+    def ruin(model, examples):
+        model.params["decoder_b2"] = 1e13
+
+    settings = {"batch_size": 10, "epochs": 3, "progress": False}
+    model = BetaVAE(7, (6,), 3)
+    history = fit(model, X, SGD(1e-12), **settings, callback=heavier, callback_at=[40])
+    assert history["loss"][1] > 1000 * history["loss"][0] and len(history["epoch"]) == 3
+    with diverges("step 7 thousand|1000 recon_nll"):  # and the new one is one
+        both = [heavier, ruin]
+        fit(BetaVAE(7, (6,), 3, beta=0), X, SGD(1e-12), **settings, callback=lambda *of: both.pop(0)(*of), callback_at=[40, 60])

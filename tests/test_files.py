@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, load, save
+from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, load, save
 from vae_from_scratch.engine import files, locks
 
 MODELS = [
@@ -31,6 +31,8 @@ MODELS = [
     CapacityVAE(7, hidden=(5,), latent_dim=2, likelihood=Gaussian("per-pixel"), gamma=10, capacity=3),
     IWAE(7, hidden=(5,), latent_dim=2, samples=3, doubly=True),
     FreeBitsVAE(7, hidden=(5,), latent_dim=2, free_bits=0.5),
+    VAE(7, hidden=(5,), latent_dim=2, likelihood=Laplace("learned", "sigmoid")),
+    VAE(7, hidden=(5,), latent_dim=2, likelihood="continuous-bernoulli"),
 ]
 
 

@@ -22,11 +22,7 @@ except ImportError as error:
     pytest.skip(f"Numba cannot compile here: {error}", allow_module_level=True)
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}  # of the array's scale
-TWINS = [
-    name
-    for name, value in vars(kernels).items()
-    if inspect.isfunction(value) and value.__module__ == kernels.__name__ and name[0] != "_"
-]
+TWINS = [name for _, name in kernels.twins.twins]
 SIZES = {"as in the table": None, "one example": 1, "many": 37}
 CASES = {  # the rows of the table, and those with twins of their own at other sizes
     f"{row.name}, {size}": (row, n)
@@ -252,14 +248,23 @@ sys.meta_path.insert(0, Broken())
 """
 
 
+CANNOT_COMPILE = """
+from numba.core import dispatcher, errors
+def fail(*_):
+    raise {}
+dispatcher.Dispatcher.compile = fail
+"""
+
+
 @pytest.mark.parametrize(
     "code, disabled",
     [
         ("import sys; sys.modules['numba'] = None\n" + TRAIN, "0"),
         (TRAIN, "1"),
         *((BROKEN.format(error) + TRAIN, "0") for error in ("OSError('libllvm:\\n not found')", "RuntimeError", "AttributeError('x')")),
+        (CANNOT_COMPILE.format("errors.TypingError('first line\\nand more')") + TRAIN, "0"),
     ],
-    ids=["missing", "disabled", "library broken", "RuntimeError", "AttributeError"],
+    ids=["missing", "disabled", "library broken", "RuntimeError", "AttributeError", "no first compile"],
 )
 def test_without_numba_it_says_so_once_and_works(code, disabled, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", disabled)

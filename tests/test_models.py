@@ -230,6 +230,15 @@ def test_models_can_be_copied_and_trained_apart(model_class, x):
     assert twin.params.vector.max() == 7.0 and model.params["encoder_b1"].max() < 7.0
 
 
+@pytest.mark.parametrize("model_class", [Autoencoder, BetaVAE])
+def test_a_shallow_copy_is_a_whole_one(model_class, x):
+    model = model_class(**SMALL)
+    twin, before = copy.copy(model), model.params.vector.copy()
+    assert type(twin) is model_class and not np.shares_memory(twin.params.vector, before)
+    fit(twin, x, batch_size=3, epochs=1, progress=False)
+    assert np.array_equal(model.params.vector, before) and not np.array_equal(twin.params.vector, before)
+
+
 # ---- parameters are one vector with named views ---------------------------------------------------------
 
 WAYS = {

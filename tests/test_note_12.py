@@ -8,7 +8,7 @@ import pytest
 from helpers import agrees, figure, joined, log_normal, note, printed_by
 
 from vae_from_scratch import VAE, BetaVAE, Gaussian, evaluation, ops
-from vae_from_scratch.exact.silent import silent_variance
+from vae_from_scratch.exact.silent import silent_logits, silent_variance
 
 NOTE = note(12)
 LOG_P, POSTERIOR, WIDE, NARROW = log_normal(1, 0, 1.25), (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
@@ -202,25 +202,26 @@ def change_of_loss(model, x, a0, u, delta, beta):
 
 
 @pytest.mark.parametrize("equation", ["COL.1 COL.2"])
-@pytest.mark.parametrize("likelihood", ["bernoulli", Gaussian(sigma=0.6), Gaussian(sigma="learned")], ids=str)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", Gaussian(sigma=0.6), Gaussian(sigma="learned")], ids=str)
 def test_a_small_use_of_z_pays_by_the_form_of_the_note(equation, likelihood):
     rng, beta = np.random.default_rng(0), 1.3
     hidden = rng.normal(size=(40, 1))
-    x = (hidden + 0.7 * rng.normal(size=(40, 5)) > 0).astype(float)
+    x = hidden + 0.7 * rng.normal(size=(40, 5))
+    x = 1 / (1 + np.exp(-2 * x)) if likelihood == "continuous-bernoulli" else (x > 0).astype(float)
     model = VAE(5, (), 1, likelihood=likelihood, dtype="float64", backend="numpy")
     mean, S = x.mean(axis=0), np.cov(x.T, bias=True)
     V = silent_variance(model.likelihood, mean, np.diag(S))
     binary = likelihood == "bernoulli"
-    if likelihood != "bernoulli" and likelihood.sigma == "learned":
+    if isinstance(likelihood, Gaussian) and likelihood.sigma == "learned":
         model.params["x_logvar"][...] = np.log(V[0])
         assert V == pytest.approx(np.full(5, np.trace(S) / 5))
     if binary:
         assert V == pytest.approx(np.diag(S)) and np.trace(S - np.diag(V)) == pytest.approx(0, abs=1e-14)
-    a0 = np.log(mean / (1 - mean)) if binary else mean
+    a0 = np.log(mean / (1 - mean)) if binary else silent_logits(mean) if likelihood == "continuous-bernoulli" else mean
     values, vectors = np.linalg.eigh(S - beta * np.diag(V))
     assert values[0] < -0.01 and values[-1] > 0.01  # both signs are seen
     for value, direction in zip(values, vectors.T, strict=True):
-        u, delta = direction if binary else V * direction, 1e-3
+        u, delta = V * direction if isinstance(likelihood, Gaussian) else direction, 1e-3
         found = change_of_loss(model, x, a0, u, delta, beta)
         assert found == pytest.approx(-(delta**2) * value / (2 * beta), rel=1e-3, abs=1e-12)
 

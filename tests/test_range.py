@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, base, ops
+from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, base, ops
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -29,6 +29,10 @@ CASES = {  # pair: calls (name of the function, arguments)
     ],
     "bernoulli_nll": [("bernoulli_nll_forward", LOGITS, X), ("bernoulli_nll_backward", ONES, LOGITS, X)],
     "gaussian_nll": [("gaussian_nll_forward", UNIT, LOGVARS, X), ("gaussian_nll_backward", ONES, UNIT, LOGVARS, X)],
+    "laplace_nll": [("laplace_nll_forward", UNIT, LOGVARS, X), ("laplace_nll_backward", ONES, UNIT, LOGVARS, X)],
+    "continuous_bernoulli_nll": [
+        ("continuous_bernoulli_nll_forward", LOGITS, X), ("continuous_bernoulli_nll_backward", ONES, LOGITS, X),
+    ],
     "squared_error": [("squared_error_forward", LOGITS, X), ("squared_error_backward", ONES, LOGITS, X)],
     "softmax_cross_entropy": [
         ("softmax_cross_entropy_forward", LOGITS, TARGETS), ("softmax_cross_entropy_backward", ONES, LOGITS, TARGETS),
@@ -71,7 +75,9 @@ def test_every_elementwise_pair_is_in_the_table():
 
 @pytest.mark.parametrize("x", [np.zeros((3, 8)), np.ones((3, 8))], ids=["all zero", "all one"])
 @pytest.mark.parametrize(
-    "likelihood", ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid")], ids=str
+    "likelihood",
+    ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid"), "continuous-bernoulli", Laplace("per-pixel")],
+    ids=str,
 )
 @pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, IWAE, FreeBitsVAE])
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):

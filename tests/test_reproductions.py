@@ -239,6 +239,29 @@ def agree(cells, values):
         assert agrees(text, value), (text, value)
 
 
+def test_grey_digits(rows, example):
+    names = {
+        "continuous Bernoulli": "continuous Bernoulli", "Laplace, one scale for each pixel": "Laplace, per pixel",
+        "Gaussian, one variance for each pixel": "Gaussian, per pixel", "Laplace, one learned scale": "Laplace",
+        "Gaussian, one learned variance": "Gaussian",
+        "the Bernoulli's network, read as a continuous Bernoulli": "Bernoulli, read as continuous", "Bernoulli": "Bernoulli",
+    }  # fmt: skip
+    cells = table("## Grey digits")
+    assert [name for name, *_ in cells] == [*names]
+    for name, log_p, error, kl, rms in cells:
+        (row,) = rows("grey_digits", model=names[name])
+        assert agrees(log_p.split(":")[0], row["log_p"]) and agrees(kl, row["kl"]) and agrees(rms, row["rms_error"])
+        assert agrees(error, row["standard_error"]) if row["density"] == "True" else "no density" in log_p
+    assert f"64 log 17 = {64 * np.log(17):.2f}" in README and all(row["log_p"] < 64 * np.log(17) for row in rows("grey_digits"))
+    found = {row["model"]: row["log_p"] for row in rows("grey_digits")}
+    assert f"{found['continuous Bernoulli'] - found['Bernoulli, read as continuous']:.0f} nats below" in README
+    spread, rng = example("grey_digits").spread, np.random.default_rng(0)
+    spread("train", 4, rng)  # drawn first there, too
+    x = spread("test", 1, rng).astype(float)
+    floor = -(x * np.log(x) + (1 - x) * np.log1p(-x)).sum(axis=1).mean()
+    assert f"of {-found['Bernoulli']:.1f} nats {floor:.1f} are entropy" in README
+
+
 def test_the_front_page_shows_no_other_numbers():
     front = (EXAMPLES.parent / "README.md").read_text("utf-8")
     section = front.split("\n## Published numbers, and ours beside them\n", 1)[1].split("\n## ", 1)[0]

@@ -10,6 +10,7 @@ import pytest
 import user_file
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, Gaussian, cli, datasets, fit, gradcheck, load, save
+from vae_from_scratch.datasets.dataset import every_tenth
 from vae_from_scratch.evaluation import evaluate, log_likelihood
 
 RNG = np.random.default_rng(0)
@@ -17,6 +18,7 @@ X = RNG.uniform(size=(24, 7))
 MODELS = {
     "a likelihood": lambda **more: VAE(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
     "an activation": lambda **more: VAE(7, (6,), 3, activation="elu", **more),
+    "a layer": lambda **more: user_file.NormVAE(7, (6, 5), 3, **more),
     "a penalty of the batch": lambda **more: user_file.TotalCorrelationVAE(7, (6,), 3, gamma=1.5, **more),
     "two draws of z": lambda **more: user_file.TwoDraws(7, (6,), 3, likelihood=user_file.Cauchy(), **more),
     "a second network": lambda **more: user_file.CriticVAE(7, (6,), 3, **more),
@@ -132,6 +134,20 @@ def test_a_score_of_ones_own_is_drawn_and_shown(tmp_path, monkeypatch, capsys):
     assert cli.main("score r --score correlation --repeats 2 --points 200 --quiet".split()) == 0
     printed = capsys.readouterr().out
     assert "largest correlation" in printed and "row" in printed and (tmp_path / "r/figures/scores.png").exists()
+
+
+def test_a_data_set_of_ones_own_trains_from_python_and_from_the_command_line(tmp_path, monkeypatch):
+    def stripes(split="train"):
+        bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
+        images = np.concatenate([np.repeat(bits, 8, axis=1), np.tile(bits, 8)]).astype(np.uint8)
+        return every_tenth(datasets.Dataset("stripes", images, (8, 8), binary=True, source="drawn"), split)
+
+    assert len(fit(VAE(64, (6,), 3), stripes(), epochs=2, progress=False)["loss"]) == 2
+    assert "stripes: 461 examples of 64 values, 8 x 8\n  from: drawn" in repr(stripes())
+    monkeypatch.setitem(datasets.NAMES, "stripes", stripes)
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    assert cli.main(f"train --data stripes --epochs 1 --hidden 6 --out {tmp_path / 'r'} --quiet".split()) == 0
+    assert cli.main(["evaluate", str(tmp_path / "r")]) == 0
 
 
 def test_arguments_of_every_parent_are_kept(tmp_path):

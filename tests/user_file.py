@@ -1,7 +1,7 @@
 """What a user may write in a file of their own: tests/test_user_file.py trains, checks, saves and resumes all of it.
 
-A likelihood (Cauchy), an activation (ELU), three objectives: a penalty on the total correlation of a batch, two
-draws of z for each example, and a second network that plays along; and a score.
+A likelihood (Cauchy), an activation (ELU), a layer (layer normalisation), three objectives: a penalty on the total
+correlation of a batch, two draws of z for each example, and a second network that plays along; and a score.
 """
 
 from typing import NamedTuple
@@ -63,6 +63,65 @@ def elu_backward(dh, h):
 
 
 ops.ACTIVATIONS["elu"] = (elu_forward, elu_backward)
+
+
+# ---- a layer with parameters of its own, and a network and a model that use it ---------------------------
+
+
+def layer_norm_forward(h, gain):
+    """y = gain * u, u = (h - mean) / std over the units of each row.  h (N, H), gain (H,); returns y (N, H)."""
+    return gain * normalised(h)[0]
+
+
+def layer_norm_backward(dy, h, gain):
+    """Returns dh, dgain."""
+    u, std = normalised(h)
+    du = dy * gain
+    dh = (du - du.mean(axis=1, keepdims=True) - u * (du * u).mean(axis=1, keepdims=True)) / std
+    return dh, (dy * u).sum(axis=0)
+
+
+def normalised(h):
+    """u, and the std it was divided by, (N, 1)."""
+    centred = h - h.mean(axis=1, keepdims=True)
+    std = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + h.dtype.type(1e-3))
+    return centred / std, std
+
+
+class NormMLP(MLP):
+    """An MLP whose hidden layers are normalised after their activation: saved is [x, h_1, y_1, h_2, y_2, ..., output]."""
+
+    def __init__(self, name, widths, activation):
+        super().__init__(name, widths, activation)
+        self.gains = [f"{name}_gain{l}" for l in range(1, len(widths) - 1)]
+
+    def initial_params(self, rng, init, dtype):
+        gains = {gain: np.ones(width, dtype) for gain, width in zip(self.gains, self.widths[1:])}
+        return {**super().initial_params(rng, init, dtype), **gains}
+
+    def forward(self, ops, params, x):
+        saved = [x]
+        for l, (W, b) in enumerate(self.names):
+            saved.append(ops.dense_act_forward(saved[-1], params[W], params[b], self.activations[l]))
+            if l < len(self.gains):
+                saved.append(layer_norm_forward(saved[-1], params[self.gains[l]]))
+        return saved
+
+    def backward(self, ops, params, dy, saved, grads, need_dx=True):
+        for l in reversed(range(len(self.names))):
+            (W, b), activation, h = self.names[l], self.activations[l], saved[2 * l + 1]
+            if l < len(self.gains):
+                dy, grads[self.gains[l]] = layer_norm_backward(dy, h, params[self.gains[l]])
+            dy, _, _ = ops.dense_act_backward(dy, saved[2 * l], params[W], h, activation, out=(grads[W], grads[b]))
+        return dy
+
+
+class NormVAE(VAE):
+    """The VAE with a normalised encoder, put in place before its parameters are drawn."""
+
+    def initial_params(self, rng):
+        self.encoder = NormMLP("encoder", self.encoder.widths, self.activation)
+        return super().initial_params(rng)
 
 
 # ---- a penalty of the whole batch ------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import typing
 from . import datasets, disentanglement, evaluation, exact, gradcheck, objectives, ops
 from .autoencoder import Autoencoder
 from .beta_vae import BetaVAE
+from .engine import printed  # noqa: F401  how results, optimizers and data sets print
 from .engine.files import load, save
-from .likelihoods import Bernoulli, Gaussian
+from .likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Laplace
 from .objectives import *  # noqa: F401, F403  each further objective, by the name in its __all__
 from .optimizers import SGD, Adagrad, Adam
 from .training import fit
@@ -32,7 +33,9 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "BetaVAE",
+    "ContinuousBernoulli",
     "Gaussian",
+    "Laplace",
     "datasets",
     "disentanglement",
     "evaluation",

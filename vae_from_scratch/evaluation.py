@@ -9,6 +9,7 @@ from .engine import require
 from .engine.bars import tqdm
 from .engine.batches import batches, in_order
 from .engine.estimates import Estimate, estimate, mean_error
+from .engine.parts import in_threads
 from .engine.streams import stream
 from .engine.threads import one_blas_thread
 from .ops import log_mean_exp
@@ -89,8 +90,8 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     return Evaluation(
         n=n,
         loss=total / n,
-        recon_nll=recon.mean(),
-        kl=kl.mean(),
+        recon_nll=float(recon.mean()),
+        kl=float(kl.mean()),
         standard_error=elbo_b.standard_error,
         elbo=elbo_b.mean if mus else None,
         kl_per_latent=kl_per_latent if mus else None,
@@ -120,21 +121,22 @@ def log_likelihood(
     True
     """
     n = require.evaluation(model, x, binarize, pairs=pairs, variational=True)
-    K, ops, found = require.whole("samples", samples), model.ops, []
+    K, ops = require.whole("samples", samples), model.ops
+
+    def measure(drawn):
+        (indices, batch), parts = drawn, []
+        q, rngs = model.encode(batch), [stream("importance", seed, int(i)) for i in indices]
+        for part in in_order(K, pairs):
+            eps = np.concatenate([normal(rng, (len(part), model.latent_dim), model.dtype) for rng in rngs])
+            repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))
+            z = ops.reparameterize_forward(mu, logvar, eps)
+            log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps).reshape(len(batch), len(part))
+            parts.append(log_w.astype(np.float64))
+        log_w = np.concatenate(parts, axis=1)
+        return log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)
+
     with tqdm(total=n, unit="example", disable=not require.flag("progress", progress)) as bar:
-        for indices, batch in batches(model, x, binarize, seed, max(1, pairs // K)):
-            rngs = [stream("importance", seed, int(i)) for i in indices]
-            q, parts = model.encode(batch), []
-            for part in in_order(K, pairs):
-                eps = np.concatenate([normal(rng, (len(part), model.latent_dim), model.dtype) for rng in rngs])
-                repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))
-                z = ops.reparameterize_forward(mu, logvar, eps)
-                log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps)
-                parts.append(log_w.reshape(len(batch), len(part)).astype(np.float64))
-            log_w = np.concatenate(parts, axis=1)
-            bound, elbo = (log_mean_exp(log_w), log_mean_exp_error(log_w)), (log_w.mean(axis=1), mean_error(log_w.T))
-            found.append([*bound, *elbo, effective_samples(log_w)])
-            bar.update(len(batch))
+        found = list(in_threads(model, measure, batches(model, x, binarize, seed, max(1, pairs // K)), bar))
     columns = np.concatenate(found, axis=1)
     return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4])
 

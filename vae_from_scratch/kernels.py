@@ -22,9 +22,10 @@ import numpy as np
 from numpy import ndarray
 
 try:
-    from numba import config, njit
-    from numba.core import event
+    from numba import config, njit, types
+    from numba.core import cgutils, event
     from numba.core.caching import FunctionCache
+    from numba.extending import intrinsic
 except Exception as error:  # a library that is broken or does not fit raises anything
     raise ImportError(f"Numba cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})") from error
 
@@ -43,10 +44,13 @@ twins = Twins(globals())
 F32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+QUARTER, THREE, FIVE, SEVEN, NINE, ELEVEN = (np.float32(value) for value in (0.25, 3, 5, 7, 9, 11))
 C6, C5, C4, C3 = np.float32(1 / 720), np.float32(1 / 120), np.float32(1 / 24), np.float32(1 / 6)
+nogil = True  # the kernels let other threads run beside them: engine/parts.py
 LIMIT = np.float32(87)  # where exp is still finite and not yet denormal
 FAR = 1 << 28  # a coordinate; a difference of two, times another, is below 2^60
 BLOCK = 512  # factors 1 + e <= 2 of one product: 2^512 is a float64
+SHARES = 64  # factors of one product, above 1e-290 for logits up to 3e4
 
 
 class Kept(FunctionCache):
@@ -67,7 +71,7 @@ class Kept(FunctionCache):
 
 def _njit(function, **options):
     """Numba's njit, which keeps what it compiles wherever there is a place for that."""
-    dispatcher = njit(**options)(function)
+    dispatcher = njit(nogil=nogil, **options)(function)
     with contextlib.suppress(RuntimeError, OSError):  # no folder can be written to: each start compiles anew
         dispatcher._cache = Kept(function)  # what cache=True does, with Numba's own FunctionCache
     return dispatcher
@@ -103,6 +107,29 @@ class SayCompiling(event.Listener):
 
 
 say_compiling = SayCompiling()
+
+
+# ---- waiting: engine/parts.py -------------------------------------------------------------------------------------
+
+
+@intrinsic
+def what_others_wrote(typing, numbers, i):
+    """numbers[i], read from memory each time; a plain read in a loop that writes nothing is made once."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(numbers)(context, builder, arguments[0])
+        return builder.load_atomic(cgutils.gep(builder, array.data, arguments[1]), "acquire", 8)
+
+    return types.int64(numbers, types.intp), generate
+
+
+@fast
+def reached(numbers, i, wanted, looks):
+    """Whether numbers[i] reaches what is wanted within so many looks, some nanoseconds each."""
+    for _ in range(looks):
+        if what_others_wrote(numbers, i) >= wanted:
+            return True
+    return False
 
 
 # ---- exp and what is built on it ----------------------------------------------------------------------
@@ -271,9 +298,7 @@ def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
         try:
             da, dW, db = _da_dW_db(dh, x, h, activation, out)
             if da is not None:
-                if 4 * len(da) <= len(W):  # a batch much smaller than the layer: BLAS is quicker at W da^T, turned back
-                    return np.ascontiguousarray(W.dot(da.T).T), dW, db
-                return da.dot(W.T), dW, db
+                return layer_dx(da, W), dW, db
         except ValueError:  # x or W does not fit dh, or the array for dW is not one that BLAS can fill
             pass
     return ops.dense_act_backward(dh, x, W, h, activation, out)
@@ -298,30 +323,51 @@ def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
 
 def _da_dW_db(dh, x, h, activation, out):
     """Three times None where a kernel has no place; ValueError, as from NumPy, where x or dW does not fit da."""
-    if not (
-        (ACTIVATIONS.get(activation) is ACT_PAIRS.get(activation, CHANGED) or _has_kernel(activation))
-        and type(dh) is type(x) is type(h) is ndarray
-        and dh.dtype == x.dtype == h.dtype == F32
-        and dh.ndim == x.ndim == h.ndim == 2
-        and type(out) is tuple
-        and len(out) == 2
-    ):
+    if not (type(x) is ndarray and x.dtype == F32 and x.ndim == 2 and type(out) is tuple and len(out) == 2):
         return None, None, None
     dW, db = out
-    if db is None:
-        db = np.empty(h.shape[1], F32)
-    elif not (type(db) is ndarray and db.dtype == F32 and db.ndim == 1 and db.flags.carray):
+    if not (db is None or (type(db) is ndarray and db.dtype == F32 and db.ndim == 1 and db.flags.carray)):
         return None, None, None
+    da, db = _da_db(dh, h, activation, db)
+    if da is None:
+        return None, None, None
+    dW = x.T.dot(da, out=dW) if x.flags.c_contiguous else np.matmul(x.T, da, out=dW)
+    return da, dW, db
+
+
+def _da_db(dh, h, activation, db):
+    """Twice None where a kernel has no place."""
+    if not (
+        (ACTIVATIONS.get(activation) is ACT_PAIRS.get(activation, CHANGED) or _has_kernel(activation))
+        and type(dh) is type(h) is ndarray
+        and dh.dtype == h.dtype == F32
+        and dh.ndim == h.ndim == 2
+    ):
+        return None, None
+    db = np.empty(h.shape[1], F32) if db is None else db
     if activation == "linear":
         da = np.ascontiguousarray(dh)
         done = sum_rows(da, h, db)
     else:
         da = np.empty(h.shape, F32)
         done = ACT_KERNELS[activation][1](np.ascontiguousarray(dh), np.ascontiguousarray(h), da, db)
-    if not done:
-        return None, None, None
-    dW = x.T.dot(da, out=dW) if x.flags.c_contiguous else np.matmul(x.T, da, out=dW)
-    return da, dW, db
+    return (da, db) if done else (None, None)
+
+
+# the two halves of dense_act_backward, for the parts of a batch: engine/parts.py
+def layer_da(dh, h, activation):
+    """da of DACT.2 alone."""
+    if activation == "linear":
+        return dh
+    da, _ = _da_db(dh, h, activation, None)
+    return ACTIVATIONS[activation][1](dh, h) if da is None else da
+
+
+def layer_dx(da, W):
+    """dx = da W^T, Eq. (DENSE.2)."""
+    if 4 * len(da) <= len(W):  # a batch much smaller than the layer: BLAS is quicker at W da^T, turned back
+        return np.ascontiguousarray(W.dot(da.T).T)
+    return da.dot(W.T)
 
 
 # ---- the Bernoulli loss -------------------------------------------------------------------------------
@@ -385,6 +431,81 @@ def bernoulli_nll_backward(dnll, logits, x):
         if bernoulli_dlogits(dnll_row, np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits):
             return dlogits
     return ops.bernoulli_nll_backward(dnll, logits, x)
+
+
+# ---- the continuous Bernoulli's loss: what it adds to the Bernoulli's is the logarithm of a share ---------
+
+
+@fast
+def share(l):
+    """(1 - e^-a) / a at a = |l|, whose logarithm is CB.2's last term; 1 at 0."""
+    a = abs(l)
+    q, s = exp_parts(-a)
+    return -expm1_parts(q, s) / a if a != ZERO else ONE
+
+
+@fast
+def continuous_bernoulli_rows(logits, x, nll):
+    if logits.shape != x.shape:
+        return False
+    for i in range(nll.size):
+        total = 0.0
+        for start in range(0, logits.shape[1], SHARES):
+            l_part, x_part = logits[i, start : start + SHARES], x[i, start : start + SHARES]
+            linear, product = ZERO, 1.0
+            for j in range(l_part.size):
+                linear += bernoulli_linear(l_part[j], x_part[j])
+                product *= np.float64(share(l_part[j]))  # one log for the block, as in Eq. (FAST.2) ...
+            if product > 1e-290 or product != product:
+                total += np.float64(linear) + np.log(product)
+            else:  # ... unless logits beyond 1e4 make the product underflow
+                total += np.float64(linear)
+                for j in range(l_part.size):
+                    total += np.log(np.float64(share(l_part[j])))
+        nll[i] = total
+    return True
+
+
+@fast
+def continuous_bernoulli_dlogits(dnll, logits, x, dlogits):
+    if not (logits.shape == x.shape and dnll.size == x.shape[0]):
+        return False
+    for i in range(dnll.size):
+        l_row, x_row, d_row = logits[i], x[i], dlogits[i]
+        for j in range(l_row.size):
+            l = l_row[j]
+            a = abs(l)
+            near, far = min(a, TWO), max(a, TWO)
+            q, s = exp_parts(-far)
+            e = s * q + s
+            x2 = QUARTER * near * near
+            f = ONE / (THREE + x2 / (FIVE + x2 / (SEVEN + x2 / (NINE + x2 / ELEVEN))))  # cut off at 11: 6e-10
+            m = HALF - QUARTER * near * f if a <= TWO else ONE / far - e / (ONE - e)
+            d_row[j] = dnll[i] * (((ONE - m if l > ZERO else m) if l == l else l) - x_row[j])
+    return True
+
+
+@twins.of(ops, continuous_bernoulli_nll_forward=0x2baa115a)
+def continuous_bernoulli_nll_forward(logits, x):
+    if type(logits) is type(x) is ndarray and logits.dtype == x.dtype == F32 and logits.ndim == x.ndim == 2:
+        nll = np.empty(len(logits), F32)
+        if continuous_bernoulli_rows(np.ascontiguousarray(logits), np.ascontiguousarray(x), nll):
+            return nll
+    return ops.continuous_bernoulli_nll_forward(logits, x)
+
+
+@twins.of(ops, continuous_bernoulli_nll_backward=0x1e5569be, continuous_bernoulli_mean=0xb26afa15, _langevin=0x3c4539d3)
+def continuous_bernoulli_nll_backward(dnll, logits, x):
+    if (
+        type(dnll) is type(logits) is type(x) is ndarray
+        and dnll.dtype == logits.dtype == x.dtype == F32
+        and dnll.ndim == 1
+        and logits.ndim == x.ndim == 2
+    ):
+        dlogits, dnll_row = np.empty(logits.shape, F32), np.ascontiguousarray(dnll)
+        if continuous_bernoulli_dlogits(dnll_row, np.ascontiguousarray(logits), np.ascontiguousarray(x), dlogits):
+            return dlogits
+    return ops.continuous_bernoulli_nll_backward(dnll, logits, x)
 
 
 # ---- reparameterization and KL: small arrays, where the saving is NumPy's calls -------------------------

@@ -65,8 +65,8 @@ class Gaussian(Likelihood):
 
     name = "gaussian"
     advice = (
-        ", a larger sigma or other units for the data; if sigma is learned: is a pixel the same in all images? its density"
-        " has no bound (derivations/06-likelihoods.md), so leave it out, add noise of one grey level, or fix sigma"
+        ", a larger sigma or other units for the data; if sigma is learned: do the data hold noise in every pixel? without it"
+        " the density has no bound (derivations/06-likelihoods.md), so add noise of one grey level, or fix sigma"
     )
 
     def __init__(self, sigma: float | str = 1.0, mean: str = "linear"):
@@ -129,3 +129,76 @@ def from_config(spec):
 
 
 # ==== the family, for a second reading: derivations/06 =====================================================
+
+
+class Laplace(Likelihood):
+    """Real-valued pixels with heavier tails than a Gaussian's, x ~ Laplace(x_mean, b): |x - x_mean| / b in place of a square.
+
+    scale: b, a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output, log b).
+    mean: "linear", or "sigmoid" to keep x_mean within (0, 1).
+    A learned scale may have no optimum, as Gaussian's sigma.  Eqs. LAPLACE.1 to LAPLACE.3.
+    """
+
+    name = "laplace"
+    advice = Gaussian.advice.replace("sigma", "scale")
+
+    def __init__(self, scale: float | str = 1.0, mean: str = "linear"):
+        self.scale = require.number_or("scale", scale, ("learned", "per-pixel"), above=0)
+        self.mean_activation = require.choice("mean", mean, ("linear", "sigmoid"))
+
+    def outputs(self, data_dim):
+        return 2 * data_dim if self.scale == "per-pixel" else data_dim
+
+    def initial_params(self, dtype):
+        return {"log_scale": np.zeros((), dtype)} if self.scale == "learned" else {}
+
+    def mean_and_log_scale(self, ops, params, out):
+        """x_mean (N, D), and log_scale (N, D) or a scalar."""
+        if self.scale == "per-pixel":
+            a, log_scale = np.split(out, 2, axis=1)
+        elif self.scale == "learned":
+            a, log_scale = out, params["log_scale"]
+        else:
+            a, log_scale = out, np.log(out.dtype.type(self.scale))
+        return ops.sigmoid_forward(a) if self.mean_activation == "sigmoid" else a, log_scale
+
+    def forward(self, ops, params, out, x):
+        x_mean, log_scale = self.mean_and_log_scale(ops, params, out)
+        return ops.laplace_nll_forward(x_mean, log_scale, x)
+
+    def backward(self, ops, params, dnll, out, x):
+        x_mean, log_scale = self.mean_and_log_scale(ops, params, out)
+        dx_mean, dlog_scale = ops.laplace_nll_backward(dnll, x_mean, log_scale, x)
+        da = ops.sigmoid_backward(dx_mean, x_mean) if self.mean_activation == "sigmoid" else dx_mean
+        dout = np.concatenate([da, dlog_scale], axis=1) if self.scale == "per-pixel" else da
+        return dout, {"log_scale": dlog_scale} if self.scale == "learned" else {}
+
+    def mean(self, ops, params, out):
+        return self.mean_and_log_scale(ops, params, out)[0]
+
+    def draw(self, ops, params, out, u):
+        """x ~ p(x|z) from u (N, D), uniform on [0, 1)."""
+        return ops.laplace_draw(*self.mean_and_log_scale(ops, params, out), u)
+
+
+class ContinuousBernoulli(Likelihood):
+    """Grey pixels in [0, 1], density C(logit) p^x (1 - p)^(1 - x) with p = sigmoid(logit) (Loaiza-Ganem and Cunningham 2019).
+
+    The Bernoulli loss with the constant that makes it a density, one logit per pixel.  The mean is not p: Eqs. CB.2 to CB.5.
+    """
+
+    name = "continuous-bernoulli"
+    unit_interval = True
+
+    def forward(self, ops, params, out, x):
+        return ops.continuous_bernoulli_nll_forward(out, x)
+
+    def backward(self, ops, params, dnll, out, x):
+        return ops.continuous_bernoulli_nll_backward(dnll, out, x), {}
+
+    def mean(self, ops, params, out):
+        return ops.continuous_bernoulli_mean(out)
+
+    def draw(self, ops, params, out, u):
+        """x ~ p(x|z) from u (N, D), uniform on [0, 1)."""
+        return ops.continuous_bernoulli_draw(out, u)

@@ -298,3 +298,72 @@ def free_bits_backward(dout, mu, logvar, free_bits):
 # ---- an adversary, covariances: derivations/19 ---------------------------------------------------------
 
 # ---- further likelihoods: derivations/06 ---------------------------------------------------------------
+def laplace_nll_forward(x_mean, log_scale, x):
+    """-log p(x) of the Laplace distribution with mean x_mean and scale b = exp(log_scale), summed over D, Eq. (LAPLACE.1).
+
+    x_mean, x (N, D); log_scale a scalar, (D,) or (N, D).  Returns (N,); negative where the density exceeds 1.
+    """
+    log_2, log_scale = np.log(x_mean.dtype.type(2)), np.asarray(log_scale, x_mean.dtype)
+    return (log_2 + log_scale + np.abs(x - x_mean) * np.exp(-log_scale)).sum(axis=1)
+
+
+def laplace_nll_backward(dnll, x_mean, log_scale, x):
+    """Eqs. (LAPLACE.2), (LAPLACE.3), with sign(0) = 0 at x = x_mean.  Returns dx_mean and dlog_scale (log_scale's shape)."""
+    log_scale = np.asarray(log_scale, x_mean.dtype)
+    inv_scale = np.exp(-log_scale)
+    dx_mean = dnll[:, None] * np.sign(x_mean - x) * inv_scale
+    dlog_scale = dnll[:, None] * (1 - np.abs(x - x_mean) * inv_scale)
+    return dx_mean, _sum_to(log_scale.shape, dlog_scale)
+
+
+def laplace_draw(x_mean, log_scale, u):
+    """x with the distribution function u, Eq. (LAPLACE.4): a draw if u (N, D) is uniform on [0, 1).  Returns (N, D)."""
+    beyond = np.maximum(np.minimum(u, 1 - u), np.finfo(x_mean.dtype).tiny)  # the probability of what is further out than x
+    return x_mean - np.sign(u - 0.5) * np.exp(log_scale) * np.log(2 * beyond)
+
+
+def continuous_bernoulli_nll_forward(logits, x):
+    """-log p(x) = K(logit) - x logit, summed over D, Eq. (CB.2).  logits, x (N, D), x in [0, 1]; returns (N,)."""
+    a = np.abs(logits)
+    share = np.divide(-np.expm1(-a), a, out=np.ones_like(a), where=a != 0)  # (1 - e^-a) / a, which tends to 1
+    # max(l, 0) - x l first, as for the Bernoulli: where x agrees with a large logit they cancel exactly
+    return (np.maximum(logits, 0) - x * logits + np.log(share)).sum(axis=1)
+
+
+def continuous_bernoulli_nll_backward(dnll, logits, x):
+    """Eq. (CB.3).  dnll (N,).  Returns dlogits."""
+    return dnll[:, None] * (continuous_bernoulli_mean(logits) - x)
+
+
+def continuous_bernoulli_mean(logits):
+    """E[x] = K'(logit), Eqs. (CB.4), (CB.5): near 0 a continued fraction.  Any shape."""
+    a = np.abs(logits)
+    near, far = np.minimum(a, 2), np.maximum(a, 2)  # the two forms meet at 2
+    of_minus_a = np.where(a <= 2, (1 - near / 2 * _langevin(near / 2)) / 2, 1 / far + np.exp(-far) / np.expm1(-far))
+    return np.where(logits > 0, 1 - of_minus_a, of_minus_a)  # K'(a) = 1 - K'(-a)
+
+
+def continuous_bernoulli_variance(logits):
+    """Var[x] = K''(logit), Eq. (CB.6), 1/12 at 0.  Any shape."""
+    a = np.abs(logits)
+    near, far = np.minimum(a, 2), np.maximum(a, 2)
+    f, x2 = _langevin(near / 2), near * near / 4
+    return np.where(a <= 2, (1 - x2 * f * f - 2 * f) / 4, 1 / (far * far) - np.exp(-far) / np.expm1(-far) ** 2)
+
+
+def _langevin(x):
+    # (coth x - 1/x) / x = 1 / (3 + x^2 / (5 + x^2 / (7 + ...))), cut off at 19: for |x| <= 1 an error below 1e-19
+    fraction = 19
+    for odd in (17, 15, 13, 11, 9, 7, 5, 3):
+        fraction = odd + x * x / fraction
+    return 1 / fraction
+
+
+def continuous_bernoulli_draw(logits, u):
+    """x with the distribution function u, Eq. (CB.7): a draw if u (N, D) is uniform on [0, 1).  Returns (N, D)."""
+    a = np.abs(logits)
+    v = np.where(logits > 0, 1 - u, u)  # 1 - x has the logit -l
+    inside = np.maximum(v * np.expm1(-a), np.finfo(a.dtype).epsneg - 1)  # log1p(-1) is infinite
+    x = np.divide(-np.log1p(inside), a, out=v.astype(a.dtype), where=a != 0)
+    x = np.minimum(x, 1)  # rounding
+    return np.where(logits > 0, 1 - x, x)

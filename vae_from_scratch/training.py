@@ -8,7 +8,7 @@ import numpy as np
 from .engine import require
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
-from .engine.registry import ours
+from .engine.parts import Crew, count
 from .engine.threads import one_blas_thread
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
@@ -21,7 +21,7 @@ def fit(
     model, x, optimizer=None, batch_size: int = 100, epochs: int | None = 10, seed: int = 0, x_valid=None,
     binarize: str = "none", schedule: Callable | None = None, progress: bool = True, *, weight_decay: bool = False,
     callback: Callable | None = None, callback_at: Sequence[int] = (), checkpoint=None,
-    checkpoint_seconds: float | None = None, resume: bool = False,
+    checkpoint_seconds: float | None = None, resume: bool = False, gradient_norms: bool = False, threads: int | None = None,
 ) -> dict:  # fmt: skip
     """Minimise model.loss over x by mini-batches; changes model.params in place.
 
@@ -42,10 +42,11 @@ def fit(
     checkpoint, checkpoint_seconds : folder, float
         Keep there all that is needed to go on, checkpoint.npz and the one before it: at the start and the end, as often
         as this (60 unless given; 0: after every step), and at Ctrl-C, which then raises KeyboardInterrupt.
-    resume : bool
-        Go on from the checkpoint, as if the run had never stopped: call fit again with a model built in the same way
-        and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust: what
-        the functions lr and schedule do, and the rows of x beyond a hundred of them.
+    resume : whether to go on from the checkpoint, as if the run had never stopped: call fit again with a model built in
+        the same way and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust:
+        what the functions lr and schedule do, and the rows of x beyond a hundred of them.
+    gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
+    threads : parts of each batch, computed side by side; as many as pay unless given.  The same number gives the same bits.
 
     Returns
     -------
@@ -76,19 +77,19 @@ def fit(
     optimizers, batch_size, epochs = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, *how)
     players, n = model.players, len(x)
 
-    run = Run(model, optimizers, n, batch_size, seed, schedule is not None, x_valid is not None)
+    run = Run(model, optimizers, n, batch_size, seed, schedule is not None, x_valid is not None, gradient_norms)
     settings = settings_of(
         model, optimizers, x, x_valid, schedule, checkpoint,
         batch_size=batch_size, seed=seed, binarize=binarize, weight_decay=bool(weight_decay), epochs=epochs,
+        threads=count(threads, model, batch_size, resume),
     )  # fmt: skip
     some = FirstRows(x, min(GLIMPSE, n))
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
-    reuse: dict = {}  # the last gradients' memory, unless user code may still hold them
     keeper = Keeper(run, checkpoint, checkpoint_seconds, settings, resume)
-    with keeper, keeper.bar(progress) as bar, np.errstate(all="ignore"):  # the keeper looks for what is not finite
+    with keeper, np.errstate(all="ignore"), Crew(keeper.threads, players, optimizers) as crew, keeper.bar(progress) as bar:
         upcoming = [at for at in upcoming if at > run.examples]
         while run.epoch <= keeper.epochs:
-            own = functools.cache(lambda name: ours(players[name], optimizers[name]))
+            crew.look_again()  # a student may have changed what runs
             order = run.rngs["order"].permutation(n)
             for first in range(run.position, n, batch_size):
                 batch = fetch(x, order[first : first + batch_size], binarize, run.rngs["binarize"])
@@ -96,20 +97,17 @@ def fit(
                     model.set(**require.hyperparameters(schedule(run.step)))
                 if run.limit is None:  # the loss before training, to know divergence by
                     run.expect(look(some))
-                noise, taken = model.draw_noise(len(batch), run.rngs["noise"]), {}
-                for name, player in players.items():  # all gradients at the same parameters
-                    taken[name] = player.loss_and_grads(batch, *noise, **reuse.get(name, {}))
+                noise = model.draw_noise(len(batch), run.rngs["noise"])
+                taken = {name: crew.loss_and_grads(name, batch, noise) for name in players}  # all at the same parameters
                 keeper.judge(batch, taken)  # raises if something is not finite
                 for name, (_, grads) in taken.items():
                     if weight_decay:
                         prior_gradient(players[name].params, grads, n)
-                    optimizers[name].step(players[name].params, grads, run.states[name], model.ops)
-                    reuse[name] = {"out": grads} if own(name) else {}
+                    optimizers[name].step(players[name].params, grads, run.states[name], crew.rules(model.ops))
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or two sets of gradients would exist in the next step
-                if run.call_back(callback, upcoming):  # it may have put a logger in place
-                    own.cache_clear()
-                    reuse.clear()
+                if run.call_back(callback, upcoming, lambda: look(some)):  # it may have put a logger in place
+                    crew.look_again()
                 bar.update()
                 keeper.after_step()
             seen = look(some if x_valid is None else x_valid)

@@ -26,7 +26,8 @@ def grey_pixels():
         least = np.clip(grey, 1e-9, 1 - 1e-9)
         loss.plot(grey, -least * np.log(least) - (1 - least) * np.log(1 - least), "o", color=colour, clip_on=False, zorder=5)
     loss.plot(probs, entropy, color="0.6", linewidth=4, alpha=0.6, zorder=0, label="entropy H(p)")
-    loss.set(xlabel="probability p", ylabel="loss of one pixel (nats)", title="Grey level x; dots: the minimum", xlim=(0, 1), ylim=(0, 2.5))
+    loss.set(xlabel="probability p", ylabel="loss of one pixel (nats)", xlim=(0, 1), ylim=(0, 2.5))
+    loss.set_title("Grey level x; dots: the least loss, H(x)")
     loss.legend(fontsize=10, loc="upper center")
 
     integral.axhline(1, color="0.4", linestyle="--", label="a density")
@@ -34,6 +35,37 @@ def grey_pixels():
     integral.set(xlabel="probability p", ylabel="integral over the grey level x", title="Not a density", xlim=(0, 1), ylim=(0, 1.1))
     integral.grid(color="0.9")
     integral.legend(fontsize=10, loc="center", bbox_to_anchor=(0.5, 0.72))
+    return figure
+
+
+def grey_densities():
+    """Densities and means of the continuous Bernoulli, and the Laplace loss beside the Gaussian."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 11})
+    figure, (density, mean, error) = plt.subplots(1, 3, figsize=(9.5, 3.6), layout="constrained")
+
+    x = np.linspace(0, 1, 201)[:, None]
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, 5))
+    for logit, colour, style in zip((-6, -2, 0, 2, 6), colours, (*STYLES, (0, (5, 1, 1, 1, 1, 1)))):
+        nll = ops.continuous_bernoulli_nll_forward(np.full_like(x, logit), x)
+        density.plot(x, np.exp(-nll), color=colour, linestyle=style, label=f"{logit}")
+    density.set(xlabel="grey level x", ylabel="density", title="Continuous Bernoulli", xlim=(0, 1), ylim=(0, 6.3))
+    density.legend(title=r"logit $\lambda$", fontsize=9, loc="upper center")
+
+    logits = np.linspace(-12, 12, 400)
+    mean.plot(logits, ops.continuous_bernoulli_mean(logits), color=COLOURS[0], label="E[x] = K'(λ)")
+    mean.plot(logits, ops.sigmoid_forward(logits), color=COLOURS[1], linestyle="--", label="sigmoid s(λ)")
+    mean.set(xlabel=r"logit $\lambda$", title="Its mean is not the sigmoid", xlim=(-12, 12), ylim=(0, 1))
+    mean.grid(color="0.9")
+    mean.legend(fontsize=9, loc="upper left")
+
+    m = np.linspace(-4, 4, 401)[:, None]
+    error.plot(m, ops.laplace_nll_forward(m, np.log(0.5) / 2, 0 * m), color=COLOURS[0], label="Laplace")
+    error.plot(m, ops.gaussian_nll_forward(m, 0, 0 * m), color=COLOURS[1], linestyle="--", label="Gaussian")
+    error.set(xlabel=r"error $m - x$", ylabel="loss of one pixel (nats)", title="Variance 1", xlim=(-4, 4), ylim=(0, 9))
+    error.grid(color="0.9")
+    error.legend(fontsize=9, loc="upper center")
     return figure
 
 
@@ -61,4 +93,5 @@ def gaussian_loss():
 
 if __name__ == "__main__":
     grey_pixels().savefig(Path(__file__).parent / "06-grey-pixels.png", dpi=110)
+    grey_densities().savefig(Path(__file__).parent / "06-grey-densities.png", dpi=110)
     gaussian_loss().savefig(Path(__file__).parent / "06-gaussian-loss.png", dpi=110)

@@ -1,5 +1,7 @@
 """vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck."""
 
+import contextlib
+import os
 import sys
 import warnings
 
@@ -12,12 +14,42 @@ from .train import train_run
 
 
 def main(arguments=None):
-    """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted)."""
+    """Run one command; returns 0, 1 (a gradient is wrong), 2 (an error, said in one line) or 130 (interrupted).
+
+    141, in silence, where nobody reads on, as with | head -1.
+    """
+    try:
+        code = run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except OSError as error:  # of the flush, or of a pipe
+        for stream in (sys.stdout, sys.stderr):
+            _forget(stream)
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"vae-from-scratch: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _forget(stream):
+    # what a stream still holds, if it cannot be written: or Python would say so again at its end
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def run(arguments):
+    """What main does, without its last word."""
     options = build_parser().parse_args(arguments)
     with threads.one_blas_thread(), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
         try:
             return COMMANDS[options.command](options) or 0
+        except BrokenPipeError:
+            raise
         except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
             words = str(error) or "not enough memory"
             print(f"vae-from-scratch {options.command}: error: {words}", file=sys.stderr)

@@ -22,6 +22,8 @@ def open_run(folder, options):
     """
     folder = Path(folder)
     final = folder / "model.npz"
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; name the folder that train has left, such as {folder.parent}")
     if not final.is_file() and not files.has_checkpoint(folder):
         raise FileNotFoundError(f"{folder} holds no model.npz and no checkpoint; name a folder that vae-from-scratch train has left")
     config = read_config(folder)
@@ -184,6 +186,8 @@ def score_run(options):
         print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")
         each = zip(drawn[-1].factor_names, np.mean([result.per_factor for result in drawn], axis=0), drawn[-1].latents)
         print("    " + ", ".join(f"{name} {value:.3f} (z{j})" for name, value, j in each))
+        if remark := getattr(drawn[-1], "remark", ""):
+            print(f"    {remark}")
     rng = stream("parts of the KL", config["seed"])
     if model.variational:
         some = data[rng.integers(len(data), size=2000)]
@@ -205,7 +209,8 @@ def score_run(options):
             print(name)
             scale = own if name.startswith("untrained") else {"least_variance": 0.0}  # not that of the prior
             for title, drawn in disentanglement.all_scores(encode, data, names, **draw, **scale).items():
-                print(f"    {title}: {spread(drawn)}")
+                remark = getattr(drawn[-1], "remark", "")
+                print(f"    {title}: {spread(drawn)}" + (remark and f"; {remark}"))
     from .. import plots
 
     panels = [disentanglement.panel(title, drawn[-1]) for title, drawn in results.items()]

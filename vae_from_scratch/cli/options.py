@@ -33,7 +33,7 @@ def widths(text):
 
 
 def sigma(text):
-    """A number, or one of the names that Gaussian takes."""
+    """A number, or one of the names that Gaussian and Laplace take."""
     return text if text in ("learned", "per-pixel") else float(text)
 
 
@@ -50,6 +50,10 @@ def described(name):
     return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
 
 
+LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not given
+    "gaussian": {"sigma": "learned", "mean": "linear"},
+    "laplace": {"scale": "learned", "mean": "linear"},
+}
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
@@ -64,8 +68,19 @@ OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperpa
 KINDS = {name: int if all(name in wholes(base.MODELS[model]) for model in OWNERS[name]) else float for name in HYPERPARAMETERS}
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
-    Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
-    Option("image_shape", None, widths, "how an example is shown: rows,columns or rows,columns,3 (as the data say)"),
+    Option(
+        "data",
+        "digits",
+        str,
+        f"a data set ({', '.join(datasets.NAMES)}), an .npy or .npz file of your images, or a folder of PNG and JPEG photos",
+    ),
+    Option(
+        "image_shape",
+        None,
+        widths,
+        "how an example is shown: rows,columns or rows,columns,3 (as the data say); to what photos are resized, the 3 for "
+        "colour (64,64)",
+    ),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
     Option("hidden", (128,), widths, "widths of the encoder's hidden layers, such as 500,500; none for a linear model"),
@@ -74,15 +89,22 @@ OPTIONS = [
     Option(
         "decoder_activation", None, str, "the decoder's activation, if it is not the encoder's", tuple(ops.ACTIVATIONS)
     ),
-    Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", LIKELIHOODS),
+    Option(
+        "likelihood", "bernoulli", str,
+        "p(x|z): bernoulli for black and white, continuous-bernoulli for grey pixels in [0, 1], gaussian or laplace for real numbers; "
+        "squared-error is for the autoencoder",
+        LIKELIHOODS,
+    ),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
-    Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
+    Option("scale", None, sigma, "noise of the laplace likelihood, b: a number, learned, or per-pixel (learned if not given)"),
+    Option("mean", None, str, "mean of the gaussian or laplace likelihood (linear if not given)", ("linear", "sigmoid")),
     *(Option(name, None, KINDS[name], described(name)) for name in HYPERPARAMETERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),
     Option("lr", 0.002, float, "learning rate"),
     Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
+    Option("gradient_norms", False, bool, "keep the norm of every layer's gradient in history.csv, and draw them"),
     Option("init", "glorot", str, "how weights start", mlp.INITS),
     Option(
         "binarize",
@@ -132,6 +154,7 @@ def build_parser():
         "  vae-from-scratch train --latent-dim 2 --beta 1\n"
         "  vae-from-scratch train --model vae --data mnist --hidden 500 --latent-dim 20 --epochs 10\n"
         "  vae-from-scratch train --data faces.npy --likelihood gaussian --sigma learned\n"
+        "  vae-from-scratch train --data photos --image-shape 32,32,3 --likelihood gaussian\n"
         "  vae-from-scratch train --resume runs/001",
     )
     for option in OPTIONS:
@@ -194,7 +217,7 @@ def build_parser():
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--data", help="instead of the run's own data")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
-    words = "for the classifier of the beta-VAE score to learn from (default: 10000)"
+    words = "for the classifiers and regressions of the scores to learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)

@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import OPTIONS, OWNERS, defaults
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, defaults
 
 
 def train_run(options):
@@ -33,7 +33,10 @@ def train_run(options):
     model = build(config, math.prod(data.image_shape))
     optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
-        print("note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values (derivations/06)")
+        print(
+            "note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values; "
+            "--likelihood continuous-bernoulli is (derivations/06)"
+        )
     with folder as out:
         print(
             f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
@@ -54,6 +57,7 @@ def train_run(options):
                 checkpoint=out,
                 checkpoint_seconds=config["checkpoint_seconds"],
                 resume=resume,
+                gradient_norms=config["gradient_norms"],
             )
         except KeyboardInterrupt as stop:
             if resume:  # the data are those of the run, wherever they are now
@@ -97,7 +101,8 @@ def read_config(folder):
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no config.json; name a folder that vae-from-scratch train has left")
-    config = {**{option.name: None for option in OPTIONS if option.default is None}, **files.read_json(path)}
+    may_lack = {option.name: option.default for option in OPTIONS if option.default is None or option.name == "gradient_norms"}
+    config = {**may_lack, **files.read_json(path)}
     if wrong := {option.name for option in OPTIONS} ^ set(config):
         raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")
     for option in OPTIONS:
@@ -108,9 +113,10 @@ def read_config(folder):
 
 def resolve(config):
     """config with every default that depends on another option filled in; refuses options that would do nothing."""
-    model, gaussian = config["model"], config["likelihood"] == "gaussian"
-    for name, value in {"sigma": "learned", "mean": "linear"}.items():
-        config[name] = _dependent(config, name, value, gaussian, "--likelihood gaussian")
+    model, ours = config["model"], LIKELIHOOD_OPTIONS.get(config["likelihood"], {})
+    for name in sorted({name for values in LIKELIHOOD_OPTIONS.values() for name in values}):
+        owners = [likelihood for likelihood, values in LIKELIHOOD_OPTIONS.items() if name in values]
+        config[name] = _dependent(config, name, ours.get(name), name in ours, f"--likelihood {' or '.join(owners)}")
     own = defaults(model)
     for name, owners in OWNERS.items():
         config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
@@ -136,7 +142,7 @@ def _dependent(config, name, default, applies, condition):
 
 def absolute(data):
     """A data set's name, or the whole path of a file: the run can then be looked at from anywhere."""
-    return data if data in datasets.NAMES else str(Path(data).absolute())
+    return data if require.path("data", data) in datasets.NAMES else str(Path(data).absolute())
 
 
 def open_data(config, split, strict=False):
@@ -148,6 +154,9 @@ def open_data(config, split, strict=False):
     try:
         if make is not None and "backend" in inspect.signature(make).parameters:  # it is drawn
             data = make(split, backend=config["backend"])
+        elif make is None and config["image_shape"] is not None and Path(config["data"]).is_dir():
+            rows, columns, *colours = photo_shape(config["image_shape"])
+            data = datasets.images(config["data"], (rows, columns), gray=colours != [3], split=split)
         else:
             data = datasets.load(config["data"], split)
     except FileNotFoundError as error:
@@ -163,8 +172,21 @@ def open_data(config, split, strict=False):
 
 def fits(shape, data_dim):
     """Whether this is (rows, columns) or (rows, columns, 3), of so many values."""
+    return is_shape(shape) and math.prod(shape) == data_dim
+
+
+def is_shape(shape):
+    """Whether this is (rows, columns) or (rows, columns, 3), whole numbers."""
     whole = isinstance(shape, (list, tuple)) and all(isinstance(side, int) and side >= 1 for side in shape)
-    return whole and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) and math.prod(shape) == data_dim
+    return whole and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
+
+
+def photo_shape(shape):
+    """The shape that photos are to have.  ValueError if it is none."""
+    if not is_shape(shape):
+        shown = ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else shape
+        raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 to resize photos to, got {shown}")
+    return shape
 
 
 def check_shape(shape, data_dim):
@@ -176,7 +198,7 @@ def check_shape(shape, data_dim):
 
 def is_flat(data, image_shape):
     """Whether a data file has its examples as rows of numbers, so that nobody knows the rectangle they came from."""
-    if not Path(data).is_file() or Path(data).suffix not in (".npy", ".npz"):
+    if not Path(data).is_file() or Path(data).suffix.lower() not in (".npy", ".npz"):
         return False
     return any(shape[1:] == (math.prod(image_shape),) for shape in files.shapes(data))
 
@@ -184,8 +206,7 @@ def is_flat(data, image_shape):
 def build(config, data_dim):
     """The model that a config describes."""
     likelihood = {"name": config["likelihood"]}
-    if config["likelihood"] == "gaussian":
-        likelihood.update(sigma=config["sigma"], mean=config["mean"])
+    likelihood |= {name: config[name] for name in LIKELIHOOD_OPTIONS.get(config["likelihood"], {})}
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     model = base.MODELS[config["model"]]
     return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters]})
@@ -267,6 +288,8 @@ def _drawings(plots, model, test, history, result, seed):
         "learning_curves": lambda: plots.learning_curves(history),
         "reconstructions": lambda: plots.reconstructions(model, many[:10], shape, **shown),
     }
+    if "gradient_norms" in history:
+        drawings["gradient_norms"] = lambda: plots.gradient_norms(history)
     if model.variational:
         drawings["samples"] = lambda: plots.samples(model.sample(100, stream("samples", seed)), shape, **shown)
         drawings["traversals"] = traversals

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ..engine import require
 from .blobs import blobs
 from .dataset import SPLITS, Dataset
 from .digits import digits
@@ -42,10 +43,10 @@ NAMES: dict[str, Callable[..., Dataset]] = {
 
 def load(name: str, split: str = "train") -> Dataset:
     """A data set by its name in NAMES, or from_file of an .npy or .npz file, or images of a folder."""
-    if name in NAMES:
+    if require.path("data", name) in NAMES:
         return NAMES[name](split)
     if Path(name).is_dir():
         return images(name, split=split)
-    if Path(name).suffix in (".npy", ".npz"):
+    if Path(name).suffix.lower() in (".npy", ".npz"):
         return from_file(name, split)
     raise ValueError(f"data must be one of {', '.join(NAMES)}, an .npy or .npz file, or a folder of images; got {name!r}")

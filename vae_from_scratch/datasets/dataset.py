@@ -1,5 +1,6 @@
 """What every data set here is: rows handed out as floats in [0, 1], and where its files are found."""
 
+import contextlib
 import functools
 import math
 import os
@@ -22,7 +23,7 @@ class Dataset:
     values: n rows or n images in an array, or in what has values[indices], as a memory map or an array of h5py or zarr.
     They stay as and where they are, and are divided by scale when asked for.
     Attributes: name; image_shape (rows, columns), or (rows, columns, 3) in colour, with D their product; labels (n,) or
-    None; binary, whether all values are 0 or 1.
+    None; binary, whether all values are 0 or 1; source, where they are from, in words.
     """
 
     def __init__(
@@ -34,10 +35,17 @@ class Dataset:
         scale: float | np.floating = 1,
         labels: np.ndarray | None = None,
         binary: bool = False,
+        source: str = "",
     ) -> None:
+        values = np.asarray(values) if isinstance(values, (list, tuple)) else values
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
-        self.scale, self.labels, self.binary = np.float32(scale), labels, binary
+        self.scale, self.labels, self.binary, self.source = np.float32(scale), labels, binary, str(source)
+        sides = getattr(values, "shape", ())[1:]
+        if sides and math.prod(sides) != self.data_dim:
+            raise ValueError(f"image_shape is {self.image_shape}, so {self.data_dim} values each; the examples have {math.prod(sides)}")
+        if labels is not None and values is not None and len(labels) != len(self):
+            raise ValueError(f"labels must be one for each of {len(self)} examples, got {len(labels)}")
 
     def __len__(self) -> int:
         return len(self.values) if hasattr(self.values, "__len__") else self.values.shape[0]  # as of zarr
@@ -78,6 +86,7 @@ class Dataset:
             scale=self.scale,
             labels=None if self.labels is None else self.labels[rows],
             binary=self.binary,
+            source=self.source,
         )
 
 
@@ -100,13 +109,17 @@ def all_binary(values: np.ndarray, one: int = 1) -> bool:
 
 
 def folders() -> list[Path]:
-    """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder."""
+    """Where data files are looked for: the folder VAE_FROM_SCRATCH_DATA names, if set, then the cache folder.
+
+    A user without a home has no cache folder, unless the environment names one.
+    """
     named = os.environ.get("VAE_FROM_SCRATCH_DATA")
-    if os.name == "nt":
-        cache = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return ([Path(named)] if named else []) + [cache / "vae_from_scratch"]
+    variable, *below = ("LOCALAPPDATA", "AppData", "Local") if os.name == "nt" else ("XDG_CACHE_HOME", ".cache")
+    found = [Path(named)] if named else []
+    with contextlib.suppress(RuntimeError):  # no home
+        cache = Path(os.environ.get(variable) or Path.home().joinpath(*below))
+        found.append(cache / "vae_from_scratch")
+    return found
 
 
 def find(name: str, url: str | None = None, checksum: str | None = None, also: Iterable[str] = ()) -> Path:
@@ -120,9 +133,11 @@ def find(name: str, url: str | None = None, checksum: str | None = None, also: I
             if path.is_file():
                 return path
     places = " or ".join(str(folder) for folder in folders())
-    advice = f"put {name} below {places}, or set VAE_FROM_SCRATCH_DATA to the folder that holds it"
-    if url is None:
-        raise FileNotFoundError(f"{name} was not found, and it has no public download: {advice}")
+    advice = f"put {name} below {places}, or set" * bool(places) or "there is no home folder to look in: set"
+    advice += " VAE_FROM_SCRATCH_DATA to the folder that holds it"
+    if url is None or not places:
+        lacks = ", and it has no public download" * (url is None)
+        raise FileNotFoundError(f"{name} was not found{lacks}: {advice}")
     try:
         files.download(url, folders()[-1] / name, checksum)
     except OSError as error:

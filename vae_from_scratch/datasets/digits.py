@@ -17,4 +17,5 @@ def digits(split: str = "train") -> Dataset:
     require.choice("split", split, SPLITS)
     arrays = files.read_npz(Path(__file__).with_name("digits.npz"))
     rows = slice(None, -TEST) if split == "train" else slice(-TEST, None)
-    return Dataset("digits", arrays["images"][rows], (8, 8), scale=16, labels=arrays["labels"][rows])
+    source = "bundled: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository"
+    return Dataset("digits", arrays["images"][rows], (8, 8), scale=16, labels=arrays["labels"][rows], source=source)

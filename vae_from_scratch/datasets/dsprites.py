@@ -74,7 +74,8 @@ def dsprites(split: str = "all", size: int = 64, *, source: str = "drawn", backe
         draw = _from_file(size)
     else:
         draw = functools.partial(_draw, size, getattr(BACKENDS[backend](), "fill_polygons", fill_polygons))
-    data = FactorDataset("dsprites", draw, FACTORS, SIZES, (size, size), binary=True, trusted=True)
+    where = "the official file" if source == "file" else "drawn when asked for"
+    data = FactorDataset("dsprites", draw, FACTORS, SIZES, (size, size), binary=True, trusted=True, source=where)
     if split == "all":
         return data
     order = np.random.default_rng(0).permutation(len(data))

@@ -33,8 +33,9 @@ class FactorDataset(Dataset):
         *,
         binary: bool = False,
         trusted: bool = False,
+        source: str = "drawn when asked for",
     ) -> None:
-        super().__init__(name, None, image_shape, binary=binary)  # no values: images are drawn
+        super().__init__(name, None, image_shape, binary=binary, source=source)  # no values: images are drawn
         self.trusted = trusted
         self.draw, self.factor_names, self.sizes = draw, tuple(factor_names), tuple(sizes)
 
@@ -98,7 +99,7 @@ class FactorDataset(Dataset):
 
     def subset(self, rows: Any) -> Dataset:
         """The images of these rows, as a Dataset that draws them too."""
-        return Dataset(self.name, Rows(self, np.arange(len(self))[rows]), self.image_shape, binary=self.binary)
+        return Dataset(self.name, Rows(self, np.arange(len(self))[rows]), self.image_shape, binary=self.binary, source=self.source)
 
 
 class Rows:

@@ -15,9 +15,10 @@ def frey(split: str = "train", seed: int = 0) -> Dataset:
     fifth is the test split (seed says which); neighbouring frames are near-duplicates, so it flatters a model.
     """
     require.choice("split", split, SPLITS)
-    images = files.read_npz(find("frey/frey_faces.npz")).get("images")
+    where = find("frey/frey_faces.npz")
+    images = files.read_npz(where).get("images")
     if images is None or images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError("frey_faces.npz should hold images, an array (n, rows, columns) of uint8")
     order = np.random.default_rng(require.seed(seed)).permutation(len(images))
     rows = np.sort(order[TEST:] if split == "train" else order[:TEST])
-    return Dataset("frey", images[rows].reshape(len(rows), -1), images.shape[1:], scale=255)
+    return Dataset("frey", images[rows].reshape(len(rows), -1), images.shape[1:], scale=255, source=str(where))

@@ -42,7 +42,7 @@ def images(
     height, width = (require.whole("each number in size", number) for number in size)
     require.flag("gray", gray)
     require.choice("split", split, SPLITS)
-    folder = Path(folder)
+    folder = Path(require.path("folder", folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds PNG or JPEG files")
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
@@ -76,7 +76,7 @@ def images(
     values = values[: len(kept)]
     return Dataset(
         folder.resolve().name, values, values.shape[1:], scale=255, labels=labels if any(labels) else None,
-        binary=all_binary(values, 255),
+        binary=all_binary(values, 255), source=str(folder),
     )  # fmt: skip
 
 

@@ -67,12 +67,13 @@ def kmnist(split: str = "train") -> Dataset:
 
 def _family(name, split):
     require.choice("split", split, SPLITS)
-    images, labels = files.read_idx(_find(name, (split, "images"))), files.read_idx(_find(name, (split, "labels")))
+    path = _find(name, (split, "images"))
+    images, labels = files.read_idx(path), files.read_idx(_find(name, (split, "labels")))
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise ValueError(
             f"{name}: images of shape {images.shape} and labels of shape {labels.shape} do not belong together"
         )
-    return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels)
+    return Dataset(name, images.reshape(len(images), -1), images.shape[1:], scale=255, labels=labels, source=str(path))
 
 
 def _find(name, which):

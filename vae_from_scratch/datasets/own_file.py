@@ -37,7 +37,7 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
         If there is no such file, or not one array that is images.
     """
     require.choice("split", split, SPLITS)
-    if Path(path).suffix == ".npz":
+    if Path(require.path("path", path)).suffix.lower() == ".npz":
         names = _choose(path, files.npz_dtypes(path))
         arrays = files.read_npz(path, only={name for pair in names.values() for name in pair})
     else:
@@ -54,12 +54,26 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
     del arrays, every  # so that the file and a split of it are the most that is held
     if "test" not in names:
         rows = rows_of(len(images), split)
-        images, labels = images[rows], None if labels is None else labels[rows]
+        images, labels = _keep(images, rows), None if labels is None else labels[rows]
     shape = images.shape[1:3] if images.shape[3:] == (1,) else images.shape[1:]
     if len(shape) == 1:  # shown as a picture, as nearly square as it goes
         height = max(r for r in range(1, math.isqrt(shape[0]) + 1) if shape[0] % r == 0)
         shape = (height, shape[0] // height)
-    return Dataset(Path(path).stem, images, shape, scale=scale, labels=labels, binary=all_binary(images, scale))
+    binary = all_binary(images, scale)
+    return Dataset(Path(path).stem, images, shape, scale=scale, labels=labels, binary=binary, source=str(path))
+
+
+def _keep(images, rows):
+    # images[rows], rows rising; in place where that is possible, so that a split takes no memory beside the file's
+    owner = images if images.base is None else images.base
+    owned = isinstance(owner, np.ndarray) and owner.flags.owndata and owner.nbytes == images.nbytes
+    if not (owned and owner.dtype == images.dtype and images.flags.c_contiguous and images.flags.writeable):
+        return images[rows]
+    for start in range(0, len(rows), 1000):
+        part = rows[start : start + 1000]
+        images[start : start + len(part)] = images[part]
+    owner.resize((len(rows) * images[0].size,), refcheck=False)  # nobody else has it, and images is given up
+    return owner.reshape(len(rows), *images.shape[1:])
 
 
 def _choose(path, dtypes):

@@ -6,9 +6,13 @@ Each takes any function from images (N, D) to codes (N, Z), a data set with fact
 from . import baselines
 from .beta_vae import beta_vae_score, beta_vae_scores
 from .codes import encode_all
+from .dci import dci_score
+from .explicitness import explicitness_score
 from .factor_vae import factor_vae_score
 from .mig import mig_chen, mig_histogram
+from .modularity import modularity_score
 from .parts import kl_parts
+from .sap import sap_score, sap_svm
 from .score import SCORES, Drawing, Score
 from .scores import all_scores, panel
 
@@ -20,10 +24,15 @@ __all__ = [
     "baselines",
     "beta_vae_score",
     "beta_vae_scores",
+    "dci_score",
     "encode_all",
+    "explicitness_score",
     "factor_vae_score",
     "kl_parts",
     "mig_chen",
     "mig_histogram",
+    "modularity_score",
     "panel",
+    "sap_score",
+    "sap_svm",
 ]

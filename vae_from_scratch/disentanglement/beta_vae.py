@@ -52,7 +52,7 @@ def beta_vae_score(encode, data, rng, *, factors=None, points=10_000, test_point
     rng : numpy.random.Generator
     factors : sequence of str, optional
     points, test_points : int
-        z_diff for the classifier to learn from, and to be judged on.
+        z_diff for the classifier to learn from, and to be judged on; these numbers and L are disentanglement_lib's.
     L : int
         Pairs averaged in one z_diff.  2 L (points + test_points) images are encoded, or all there are if fewer.
 

@@ -90,3 +90,22 @@ def codes_of(encode, data, draws, progress):
         return np.concatenate(list(parts))
 
     return codes
+
+
+def sample(encode, data, rng, n, factors=None, progress=True):
+    """n images drawn with replacement: names and sizes of these factors, their values (n, K), the codes (n, Z)."""
+    data, rng = known_factors(data), require.rng(rng)
+    chosen = named_factors(data, factors)
+    codes, values = codes_of(encode, data, n, progress), data.draw_factors(n, rng)
+    names, sizes = ([table[k] for k in chosen] for table in (data.factor_names, data.sizes))
+    return tuple(names), sizes, values[:, chosen], codes(values)
+
+
+def standardise(x, train):
+    """Columns of x (N, Z) with mean 0 and variance 1 over the first train rows; constants, up to float32's rounding, 0."""
+    mean, std = x[:train].mean(axis=0), x[:train].std(axis=0)
+    varies = std > np.maximum(1e-6 * std.max(), 1e-7 * np.abs(mean))
+    x = x - mean
+    x /= np.where(varies, std, 1)
+    x[:, ~varies] = 0
+    return x

@@ -58,6 +58,7 @@ def factor_vae_score(
     least_variance : float
         A latent whose variance over 10,000 images is not above this has collapsed and cannot win: the active units of
         Burda et al. 2015, for codes on the scale of N(0, I).  On other scales, 0 leaves out constant latents alone.
+        disentanglement_lib has a threshold on the standard deviation, 0 unless it is set, which leaves out none.
         If none is left, every vote is for no latent, and the classifier names the most frequent factor.
 
     Raises

@@ -53,17 +53,9 @@ def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, pr
     chosen = named_factors(data, factors)
     values, outputs = _encode(encode, data, rng, points, progress)
     codes, values = outputs[0], values[:, chosen]
-    low, high = codes.min(axis=0), codes.max(axis=0)
-    varies = high - low > 1e-6 * (high - low).max()  # what is left of a constant is float32's rounding
-    width = np.where(varies, (high - low) / bins, np.inf)  # a constant has one bin
-    bin_of = np.minimum((codes - low) / width, bins - 1).astype(int)  # the largest belongs to the last bin
-    information, entropies = np.zeros((len(chosen), codes.shape[1])), np.zeros(len(chosen))
-    for k, factor in enumerate(chosen):
-        size = data.sizes[factor]
-        for j in range(codes.shape[1]):
-            together = np.bincount(values[:, k] * bins + bin_of[:, j], minlength=size * bins)
-            information[k, j] = _information(together.reshape(size, bins))
-        entropies[k] = _entropy(np.bincount(values[:, k], minlength=size))
+    sizes = [data.sizes[k] for k in chosen]
+    information = binned_information(codes, values, sizes, bins)
+    entropies = np.array([_entropy(np.bincount(v, minlength=size)) for v, size in zip(values.T, sizes)])
     noise = max((bins - 1) * (data.sizes[factor] - 1) for factor in chosen) / (2 * len(codes))
     return _gaps(data, chosen, information, entropies, noise)
 
@@ -114,6 +106,19 @@ def _encode(encode, data, rng, points, progress):
     batches = tqdm(list(in_order(len(factors), BATCH)), desc="MIG: encoding", disable=not progress, leave=False)
     outputs = [encode_checked(encode, data.images(factors[rows])) for rows in batches]
     return factors, [np.concatenate(part) for part in zip(*outputs)]
+
+
+def binned_information(codes, values, sizes, bins):
+    """I(z_j; factor k) in nats (K, Z), counted: codes (N, Z) in bins of one width from least to largest, values (N, K)."""
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    varies = high - low > 1e-6 * (high - low).max()  # what is left of a constant is float32's rounding
+    width = np.where(varies, (high - low) / bins, np.inf)  # a constant has one bin
+    bin_of = np.minimum((codes - low) / width, bins - 1).astype(int)  # the largest belongs to the last bin
+    information = np.zeros((len(sizes), codes.shape[1]))
+    for k, j in np.ndindex(information.shape):
+        together = np.bincount(values[:, k] * bins + bin_of[:, j], minlength=sizes[k] * bins)
+        information[k, j] = _information(together.reshape(sizes[k], bins))
+    return information
 
 
 def _information(joint):

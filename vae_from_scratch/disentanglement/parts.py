@@ -18,7 +18,8 @@ class KLParts(NamedTuple):
     dimension_wise: np.ndarray  # (Z,): KL(q(z_j) || p(z_j))
     standard_error: float  # of mutual_information and of total_correlation, which err against each other
     information: np.ndarray  # (Z,): I(n; z_j); their sum is mutual_information + total_correlation, but for error
-    error: float  # of the grid: rounding, unless a std is below 1 / 2000 of the range of its latent
+    error: float  # of the grid: rounding, unless a std is below 1 / 2000 of the range of its latent.  It does not see
+    # errors of the sums over log q(z_j), which cancel in it: 2e-6 nats for two posteriors 5.5 std apart
 
 
 def kl_parts(mu, logvar, rng, *, samples=1000):

@@ -31,6 +31,7 @@ class Score:
 
         encode : function from images (N, D) to codes (N, Z), or to mu and logvar; data : FactorDataset
         result : score, chance; factor_names (K of them); per_factor (K,); latents (K,), the one that stands for each
-            factor; panel, a matrix (K, Z) to draw and what large values in it mean
+            factor; panel, a matrix (K, Z) to draw and what large values in it mean; if there is something to say
+            beside the score, remark, a line
         """
         raise NotImplementedError(f"{type(self).__name__} has no draw")

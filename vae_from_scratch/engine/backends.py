@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
+
 from .. import ops
 
 
@@ -13,9 +15,12 @@ def numba_or_ops():
     """kernels; where Numba cannot compile, ops, and a warning, once."""
     try:
         from .. import kernels  # Numba is imported only when it is asked for
-    except ImportError as error:
+
+        kernels.exp_parts(np.float32(0))  # compiled, or loaded: most kernels need it
+    except Exception as error:  # a compiler that is broken raises anything
+        words = str(error) if isinstance(error, ImportError) else f"Numba cannot compile ({type(error).__name__}: {error})"
         warnings.warn(
-            f"{error}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3
+            f"{' '.join(words.split())[:300]}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3
         )
         return ops
     return kernels

@@ -63,7 +63,7 @@ def batches(model, x, binarize, seed, batch_size):
     rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
     for indices in in_order(len(x), batch_size):
         rows = require.rows("x", fetch(x, indices, binarize, rng, by_bytes=False), model.data_dim, model.dtype)
-        require.values("x", rows, unit_interval, f" (within rows {indices[0]} to {indices[-1]})")
+        require.values("x", rows, unit_interval, int(indices[0]), f" (within rows {indices[0]} to {indices[-1]})")
         yield indices, rows
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 import signal
 import sys
 import threading
@@ -23,7 +24,7 @@ COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  
 class Run:
     """Where a call of fit stands.  With the data and the settings this determines every later bit."""
 
-    def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False):
+    def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False, norms=False):
         self.model, self.n, self.batch_size, self.scheduled, self.valid = model, n, batch_size, scheduled, valid
         self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
         self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
@@ -31,6 +32,8 @@ class Run:
         self.epoch, self.position = 1, 0  # the epoch under way, and how many of its examples have been seen
         self.columns = ["loss", "recon_nll", "kl", *(f"{name}_loss" for name in list(model.players)[1:])]
         self.sums = np.zeros(len(self.columns))  # over the examples of this epoch
+        self.layers = layers_of(model.players) if require.flag("gradient_norms", norms) else {}
+        self.norms = np.zeros(len(self.layers))  # summed like the losses
         self.history = {}
         self.limit = None  # a loss above it has diverged; set before the first step
         self.earlier, self.began = 0.0, time.perf_counter()
@@ -61,13 +64,28 @@ class Run:
         self.position += examples
         self.sums += np.array(found, np.float64) * examples
 
-    def call_back(self, callback, upcoming):
-        """Call callback(model, examples) for each number that has been reached, taking it away; whether there was one."""
+    def measure(self, examples, taken):
+        """Add the norm of every layer's gradient in a step; taken: terms and gradients of each player."""
+        squares = [sum(square_norm(taken[player][1][name]) for name in names) for player, names in self.layers.values()]
+        self.norms += np.sqrt(squares) * examples
+
+    def call_back(self, callback, upcoming, look):
+        """Call callback(model, examples) for each number that has been reached, taking it away; whether there was one.
+
+        Where that changes a hyperparameter, the loss has another scale: look() says what the limit is counted from now.
+        """
+        before = self.hyperparameters()
         reached = [at for at in upcoming if at <= self.examples]
         del upcoming[: len(reached)]
         for at in reached:
             callback(self.model, at)
+        if self.hyperparameters() != before:
+            self.expect(look())
         return bool(reached)
+
+    def hyperparameters(self):
+        """The model's, by name, as they are now."""
+        return {name: getattr(self.model, name) for name in self.model.hyperparameters}
 
     def next_epoch(self, seen):
         """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
@@ -77,15 +95,18 @@ class Run:
             row |= {"valid_loss": seen.loss, "valid_recon_nll": seen.recon_nll, "valid_kl": seen.kl}
         if seen.kl_per_latent is not None:
             row["kl_per_latent"] = seen.kl_per_latent
+        if self.layers:
+            row["gradient_norms"] = dict(zip(self.layers, (self.norms / self.n).tolist()))
         for name, value in row.items():
             self.history.setdefault(name, []).append(value)
         self.epoch, self.position, self.sums = self.epoch + 1, 0, np.zeros(len(self.columns))
+        self.norms = np.zeros(len(self.layers))
         self.order_state = self.rngs["order"].bit_generator.state
         return row
 
     def arrays(self):
         """Everything that training changes and arrays can hold: name -> array."""
-        return _flatten(self._tree() | {"sums": self.sums})
+        return _flatten(self._tree() | {"sums": self.sums} | ({"gradient_norms": self.norms} if self.layers else {}))
 
     def _tree(self):
         players, states = self.model.players, self.states
@@ -108,9 +129,10 @@ class Run:
         """Write a checkpoint to folder."""
         states = {name: rng.bit_generator.state for name, rng in self.rngs.items()} | {"order": self.order_state}
         about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "limit")}
-        about |= {"rngs": states, "of_model": {name: getattr(self.model, name) for name in self.model.hyperparameters}}
+        about |= {"rngs": states, "of_model": self.hyperparameters()}
         about["model"] = files.description(self.model)
-        arrays = self.arrays() | _flatten({"history": self.history})
+        kept = {name: [list(norms.values()) for norms in self.history[name]] for name in ("gradient_norms",) if name in self.history}
+        arrays = self.arrays() | _flatten({"history": self.history | kept})
         files.write_checkpoint(folder, {**about, "settings": settings}, arrays, last)
 
     def resume(self, folder, settings):
@@ -135,6 +157,9 @@ class Run:
             ]
             if wrong or (epoch > 1 and not {f"history/{name}" for name in (*COLUMNS, *self.columns)} <= set(history)):
                 raise ValueError(f"the history is not one of {epoch - 1} epochs")
+            norms = history.get("history/gradient_norms")
+            if norms is not None and norms.shape[1:] != (len(self.layers),) and then.get("gradient_norms") == bool(self.layers):
+                raise ValueError(f"the norms are not those of {', '.join(self.layers) or 'nothing'}")
             if (limit is None) != (epoch == 1 and position == 0):
                 raise ValueError("the limit of the loss is set before the first step")
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -153,16 +178,36 @@ class Run:
             name.removeprefix("history/"): list(column) if column.ndim > 1 else column.tolist()
             for name, column in history.items()
         }
+        if norms is not None:
+            self.history["gradient_norms"] = [dict(zip(self.layers, row)) for row in norms.tolist()]
+            self.norms = arrays["gradient_norms"].copy()
         return then["epochs"]
+
+
+def layers_of(players):
+    """{"encoder_1": ("model", ["encoder_W1", "encoder_b1"]), ...}: which arrays are one layer; any other is its own."""
+    layers = {}
+    for player, of in players.items():
+        for name in of.params:
+            layer = re.sub(r"_[Wb](\d+)$", r"_\1", name)
+            layer = layer if layers.get(layer, (player,))[0] == player else f"{player}_{layer}"  # another's has that name
+            layers.setdefault(layer, (player, []))[1].append(name)
+    return layers
+
+
+def square_norm(array):
+    """The sum of squares, in double precision where the squares overflow in the array's own."""
+    found = float(np.vdot(array, array))
+    return found if math.isfinite(found) else float(np.square(array, dtype=np.float64).sum())
 
 
 def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
     """What must be the same when a run is resumed, as far as it can be told: name -> what JSON can hold.
 
-    Of a run that is not kept in a folder, epochs alone.
+    Of a run that is not kept in a folder, what it has of its own alone.
     """
     if folder is None:
-        return {"epochs": others["epochs"]}
+        return {name: others[name] for name in ("epochs", "threads")}
     config = {name: value for name, value in model.config.items() if schedule is None or name not in model.hyperparameters}
     plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
     rules = {}
@@ -201,7 +246,9 @@ def progress(path):
 
 
 def _compare(path, then, now, done):
-    now["epochs"] = now["epochs"] or then["epochs"]
+    then.setdefault("threads", 1)
+    now["epochs"], now["threads"] = now["epochs"] or then["epochs"], now["threads"] or then["threads"]
+    then.setdefault("gradient_norms", False)  # as of a version that kept none
     if now["epochs"] < done:
         raise ValueError(
             f"epochs is {now['epochs']}, but the run of {path} has done {done}; end it with {done}, or go on with more"
@@ -245,7 +292,8 @@ class Keeper:
     """
 
     def __init__(self, run, folder, seconds, settings, resume):
-        self.run, self.seconds, self.settings, self.resume = run, seconds, settings, resume
+        self.run, self.seconds, self.resume = run, seconds, resume
+        self.settings = settings | {"gradient_norms": bool(run.layers)}
         self.folder = folder  # as it was named; where it is stays, whatever the working folder becomes
         self.path = None if folder is None else Path(folder).absolute()
         self.written, self.written_at, self.interrupted = time.monotonic(), None, False
@@ -292,13 +340,18 @@ class Keeper:
         return self.settings["epochs"]
 
     @property
+    def threads(self):
+        return self.settings["threads"]
+
+    @property
     def steps(self):
         """Of the whole run."""
         return self.epochs * self.run.steps_per_epoch
 
     def bar(self, progress):
         """The progress bar of what is left to do."""
-        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress)
+        how = {"desc": f"{self.threads} threads"} if self.threads > 1 else {}
+        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress, **how)
 
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
@@ -311,6 +364,8 @@ class Keeper:
     def judge(self, batch, taken):
         """Stop a run before a step whose loss or gradient is not finite or far too large; taken: of each player."""
         (first, _), *_ = taken.values()
+        if self.run.layers:
+            self.run.measure(len(batch), taken)
         if self.run.judged(first) <= self.run.limit and all(
             math.isfinite(terms.loss) and require.finite([grads.vector] if hasattr(grads, "vector") else grads.values())
             for terms, grads in taken.values()

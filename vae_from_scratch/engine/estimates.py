@@ -20,7 +20,7 @@ class Estimate(NamedTuple):
 
 def spread(each):
     """Standard error of the mean over the data."""
-    return each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
+    return float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else float("nan")
 
 
 def mean_error(draws):
@@ -30,4 +30,4 @@ def mean_error(draws):
 
 def estimate(each, error):
     """An Estimate from independent draws for each datum: the variances of their means add."""
-    return Estimate(each, each.mean(), spread(each), np.sqrt((error**2).sum()) / len(each))
+    return Estimate(each, float(each.mean()), spread(each), float(np.sqrt((error**2).sum()) / len(each)))

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .. import base
-from . import locks
+from . import locks, require
 from .registry import whence
 
 FORMAT, CHECKPOINT_FORMAT = 1, 2
@@ -194,7 +194,7 @@ def load(path: str | os.PathLike) -> base.EncoderDecoder:
 
     Raises ValueError if the file is neither, FileNotFoundError if there is none.
     """
-    return read_model(path, path)
+    return read_model(require.path("path", path), path)
 
 
 def read_model(source, path):
@@ -361,10 +361,12 @@ def has_checkpoint(folder):
 
 
 def write_history(path, history):
-    """fit's history as CSV: one row per epoch, kl_per_latent spread over columns kl_0, kl_1, ..."""
-    columns = {name: values for name, values in history.items() if name != "kl_per_latent"}
+    """fit's history as CSV: one row per epoch, kl_per_latent spread over columns kl_0, kl_1, ..., norms over gradient_encoder_1, ..."""
+    columns = {name: values for name, values in history.items() if name not in ("kl_per_latent", "gradient_norms")}
     if "kl_per_latent" in history:
         columns.update({f"kl_{j}": values for j, values in enumerate(np.transpose(history["kl_per_latent"]))})
+    for layer in history.get("gradient_norms", [{}])[0]:
+        columns[f"gradient_{layer}"] = [norms[layer] for norms in history["gradient_norms"]]
     rows = [list(columns)]
     for row in zip(*columns.values()):
         rows.append([f"{value:.7g}" if isinstance(value, float) else str(value) for value in row])
@@ -464,7 +466,7 @@ def read_npz(path, only=None, unpacked=UNPACKED):
 def shapes(path):
     """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
     with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
-        if Path(path).suffix == ".npy":
+        if Path(path).suffix.lower() == ".npy":
             return [_header(file)[0]]
         with zipfile.ZipFile(file) as archive:
             found = []

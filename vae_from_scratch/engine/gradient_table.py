@@ -71,6 +71,17 @@ def _logits(rng):
     return {"logits": _away_from_zero(rng)["a"], "x": rng.uniform(size=(3, 5))}
 
 
+def _logits_on_both_sides_of_two(rng):
+    # where the two forms of the continuous Bernoulli's mean meet
+    return {"logits": rng.choice([-1, 1], (3, 5)) * rng.choice([1.5, 1.99, 2.01, 3, 8], (3, 5)), "x": rng.uniform(size=(3, 5))}
+
+
+def _off_the_mean(shape, rng):
+    # x_mean away from the kink at x
+    x = rng.normal(size=(3, 5))
+    return {"x_mean": x + _away_from_zero(rng)["a"], "log_scale": rng.normal(size=shape), "x": x}
+
+
 def _classes(rng):
     return {"logits": rng.normal(size=(3, 5)), "targets": rng.dirichlet(np.ones(5), size=3)}
 
@@ -105,6 +116,12 @@ PAIRS = [
         )
         for shape in ((), (5,), (3, 5))
     ),
+    *(
+        Pair("laplace_nll_backward", "LAPLACE.2 LAPLACE.3", "x_mean log_scale", functools.partial(_off_the_mean, shape), smooth=False)
+        for shape in ((), (5,), (3, 5))
+    ),
+    Pair("continuous_bernoulli_nll_backward", "CB.3", "logits", _logits),
+    Pair("continuous_bernoulli_nll_backward", "CB.3", "logits", _logits_on_both_sides_of_two),
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
@@ -126,6 +143,13 @@ LIKELIHOODS = {
     "gaussian per-pixel sigmoid": likelihoods.Gaussian(sigma="per-pixel", mean="sigmoid"),
     "squared-error": likelihoods.SquaredError(),
 }
+FURTHER = [  # likelihoods with one model and one activation each: what is new in them is a pair above
+    (likelihoods.Laplace(scale=0.7), "tanh"),
+    (likelihoods.Laplace(scale="learned"), "softplus"),
+    (likelihoods.Laplace(scale="per-pixel", mean="sigmoid"), "tanh"),
+    (likelihoods.ContinuousBernoulli(), "tanh"),
+    (likelihoods.ContinuousBernoulli(), "relu"),
+]
 
 
 class Case(NamedTuple):
@@ -148,7 +172,7 @@ class Case(NamedTuple):
 
 
 class _NearestKink:
-    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes."""
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes, and x - x_mean of a Laplace."""
 
     def __init__(self):
         self.distance = np.inf
@@ -160,6 +184,10 @@ class _NearestKink:
         if activation == "relu":
             self.distance = min(self.distance, np.abs(ops.dense_forward(x, W, b)).min())
         return ops.dense_act_forward(x, W, b, activation)
+
+    def laplace_nll_forward(self, x_mean, log_scale, x):
+        self.distance = min(self.distance, np.abs(x - x_mean).min())
+        return ops.laplace_nll_forward(x_mean, log_scale, x)
 
 
 def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3), **settings):
@@ -227,3 +255,7 @@ def models(dtype="float64"):
     for likelihood_name, activation in (("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
         case = small_case(FreeBitsVAE, dtype, activation, LIKELIHOODS[likelihood_name], free_bits=0.1)
         yield Case(f"FreeBitsVAE one of two paid, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    for likelihood, activation in FURTHER:
+        kinks = activation == "relu" or isinstance(likelihood, likelihoods.Laplace)
+        words = " ".join(str(value) for value in likelihood.config.values() if value != "linear")
+        yield Case(f"VAE, {words}, {activation}", *small_case(VAE, dtype, activation, likelihood), smooth=not kinks)

@@ -73,7 +73,7 @@ class Plumbing:
     def checked(self, x):
         """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
         x = require.rows("x", x, self.data_dim, self.dtype)
-        require.values("x", x, self.likelihood.unit_interval)
+        require.values("x", x, self.likelihood.unit_interval, 0)
         return x
 
     def batch(self, x, noise, looked_at=False):
@@ -81,6 +81,9 @@ class Plumbing:
         x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
         require.noise(noise, self.noise_shapes(len(x)), len(x))
         return (x, *(np.asarray(array, self.dtype) for array in noise))
+
+    def __copy__(self):  # parameters that two models share would be trained twice
+        return copy.deepcopy(self)
 
     def __getstate__(self):  # for copy.deepcopy and pickle: a module cannot be copied, and need not be
         return {name: value for name, value in vars(self).items() if name != "ops"}

@@ -89,6 +89,13 @@ def named(name, spec, allowed):
     return choice(name, options.pop("name", None), allowed), options
 
 
+def path(name, value):
+    """The name of a file or folder."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{name} must be the name of a file or folder, got {value!r:.100}")
+    return value
+
+
 def flag(name, value):
     """True or False."""
     if not isinstance(value, bool):
@@ -146,7 +153,7 @@ def rows(name, x, dim, dtype):
 def codes(name, z, dim, dtype):
     """z as floats (N, dim), finite."""
     z = rows(name, z, dim, dtype)
-    values(name, z, False)
+    values(name, z, False, 0)
     return z
 
 
@@ -213,13 +220,14 @@ def noise(arrays, shapes, n):
         )
 
 
-def values(name, part, unit_interval, where=""):
-    """Finite rows, in [0, 1] if the likelihood needs it."""
+def values(name, part, unit_interval, first=None, where=""):
+    """Finite rows, in [0, 1] if the likelihood needs it; first: the number of the first row, where the caller knows it."""
     if not finite([part]):
-        raise ValueError(f"{name} holds NaN or infinity{where}; remove those rows")
+        row = "" if first is None else f", first in row {first + int((~np.isfinite(part)).any(axis=1).argmax())}"
+        raise ValueError(f"{name} holds NaN or infinity{row}; remove such rows")
     if unit_interval and part.size and (part.min() < 0 or part.max() > 1):
         raise ValueError(
-            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood needs [0, 1]; "
+            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood, continuous or not, needs [0, 1]; "
             "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
         )
 
@@ -229,7 +237,7 @@ def data(name, x, dim, unit_interval):
     n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
-        values(name, part, unit_interval, f" (within rows {start} to {start + len(part) - 1})")
+        values(name, part, unit_interval, start, f" (within rows {start} to {start + len(part) - 1})")
         largest = max(largest, float(np.abs(part).max()))
     if largest > 30 and not unit_interval:
         warnings.warn(

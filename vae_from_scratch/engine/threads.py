@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
@@ -14,6 +15,28 @@ VARIABLES = (
     "BLIS_NUM_THREADS",
 )
 
+
+def named_by_the_environment():
+    """Whether the environment says how many threads to use: then that is BLAS's, and a run has one of its own."""
+    return any(os.environ.get(name) for name in VARIABLES)
+
+
+def cores():
+    """How many cores this process may use: those that it is tied to, and its share of them in a container."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # "max 100000", or microseconds of a core in each period
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        found = min(found, max(1, int(quota) // int(period)))
+    return found
+
+
+def stay_on_core(i):
+    """Keep this thread on the i-th core: of two that wake each other Linux may leave both on one, at half the speed."""
+    if hasattr(os, "sched_setaffinity"):
+        free = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {free[i % len(free)]})
+
+
 _lock, _inside, _shared = threading.Lock(), 0, []  # how many are inside, and what the first of them found
 
 
@@ -24,7 +47,7 @@ def one_blas_thread():
     May be nested, and entered by several threads at once: the last to leave gives back.  Accelerate (macOS) keeps its
     own number, which no library can set.
     """
-    if any(os.environ.get(name) for name in VARIABLES):
+    if named_by_the_environment():
         yield
         return
     found = _enter()

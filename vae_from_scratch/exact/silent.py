@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import ops
 from ..beta_vae import BetaVAE
 from ..engine import require
 from ..engine.batches import batches
 from ..evaluation import ACTIVE_VARIANCE, evaluate
-from ..likelihoods import Bernoulli, Gaussian
+from ..likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from ..vae import VAE
 from .linear import linear_optimum
 
@@ -99,8 +100,22 @@ def silent_variance(likelihood, mean, variance):
     """Var[x|z] (D,) of the best decoder that ignores z, Eq. (COL.2), from the data's mean and variance (D,); None: unknown."""
     if isinstance(likelihood, Bernoulli):
         return mean * (1 - mean)
+    if isinstance(likelihood, ContinuousBernoulli):
+        return ops.continuous_bernoulli_variance(silent_logits(mean))
     if not isinstance(likelihood, Gaussian):
         return None
     if likelihood.sigma == "per-pixel":
         return variance
     return np.full_like(variance, variance.mean() if likelihood.sigma == "learned" else likelihood.sigma**2)
+
+
+def silent_logits(mean):
+    """The logits (D,) whose continuous Bernoulli has this mean (D,): K'(logit) = mean, solved by halving."""
+    inside = (mean > 0) & (mean < 1)
+    wanted = np.where(inside, mean, 0.5)
+    low, high = -1 / wanted, 1 / (1 - wanted)  # a negative logit has a mean below -1 / logit
+    for _ in range(100):
+        middle = (low + high) / 2
+        above = ops.continuous_bernoulli_mean(middle) > wanted
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.where(inside, (low + high) / 2, np.where(mean < 0.5, -np.inf, np.inf))

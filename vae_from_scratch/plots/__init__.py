@@ -2,7 +2,7 @@
 
 from . import without_display  # noqa: F401  first: it imports Matplotlib
 from .codes import factor_matrices, latent_scatter
-from .curves import learning_curves, show_kl_per_latent
+from .curves import gradient_norms, learning_curves, show_kl_per_latent
 from .images import (
     image_grid,
     image_range,
@@ -23,6 +23,7 @@ __all__ = [
     "VALID",
     "check_path",
     "factor_matrices",
+    "gradient_norms",
     "image_grid",
     "image_range",
     "latent_scatter",

@@ -13,6 +13,10 @@ def latent_scatter(codes, labels=None, axes=(0, 1), ax=None, title=""):
 
     Labels of more than 20 values are drawn on a scale; those that are NaN in grey.
     """
+    if np.ndim(codes) != 2 or not all(0 <= j < np.shape(codes)[1] for j in axes):
+        raise ValueError(f"codes must be (n, Z) with latents {axes[0]} and {axes[1]} among them, got shape {np.shape(codes)}")
+    if labels is not None and len(labels) != len(codes):
+        raise ValueError(f"labels must be one for each of {len(codes)} codes, got {len(labels)}")
     if ax is None:
         with style():
             figure = Figure(figsize=(5.4, 4.6), layout="constrained")

@@ -1,4 +1,4 @@
-"""Training as curves: losses against the epoch, and what each latent says."""
+"""Training as curves: losses and gradients against the epoch, and what each latent says."""
 
 import numpy as np
 
@@ -74,7 +74,34 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
         words.append(f"at the start up to {first:.3g}")
     ax.set(title="KL of each latent", ylabel="nats", ylim=(0, 1.4 * top + 1e-3))
     if named or words:
+        shown = () if named else ([], [])  # or Matplotlib would miss them
         ax.legend(
-            frameon=False, loc="upper right", ncols=1 if names else 4, fontsize="small", title="; ".join(words) or None,
+            *shown, frameon=False, loc="upper right", ncols=1 if names else 4, fontsize="small", title="; ".join(words) or None,
             title_fontsize="small", handlelength=1.2, columnspacing=1,
         )  # fmt: skip
+
+
+@style()
+def gradient_norms(history):
+    """The norm of every layer's gradient against the epoch, on a logarithmic scale.  history: of fit(..., gradient_norms=True).
+
+    The first eight layers have a colour each, the others are grey; what is zero throughout has no line.
+    """
+    if "gradient_norms" not in history:
+        raise ValueError("the history holds no gradient_norms: train with fit(..., gradient_norms=True), or --gradient-norms")
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    ax = figure.subplots()
+    epochs, marker = history["epoch"], "." if len(history["epoch"]) == 1 else "-"
+    for number, layer in enumerate(history["gradient_norms"][0] if epochs else ()):
+        norms = np.array([row[layer] for row in history["gradient_norms"]])
+        named = number < len(NAMED)
+        if not norms.any():
+            continue
+        look = {"color": NAMED[number], "label": layer} if named else {"color": GREY, "linewidth": 0.8, "zorder": 1.5}
+        ax.plot(epochs, np.where(norms > 0, norms, np.nan), marker, **look)
+    if ax.lines:
+        ax.set_yscale("log")
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    ax.set(title="norm of the gradient, layer by layer", xlabel="epoch", ylabel="mean over the steps of an epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return figure

@@ -4,6 +4,8 @@ Each image has a whole number of screen pixels, so that the lines between images
 image is where its value stands in a range that the caption names.
 """
 
+import math
+
 import numpy as np
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
@@ -38,6 +40,8 @@ def show_grid(ax, rows, image_shape, value_range=None):
     what is black and what is white, image_range of what is drawn unless given.
     """
     height, width = _height_and_width(image_shape)
+    if wrong := {np.size(image) for row in rows for image in row} - {math.prod(image_shape)}:
+        raise ValueError(f"image_shape is {tuple(image_shape)}, but an image has {wrong.pop()} values; name the shape of those")
     low, high = value_range or image_range(*rows)
     count = max(len(row) for row in rows)
     colour = image_shape[2:] == (3,)
@@ -129,6 +133,8 @@ def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range
     span: each goes from -span to span.  Unless given, it is where the codes (n, 2) are, all but one in a hundred at
     either end; 2.5 without codes.
     """
+    if model.latent_dim != 2:
+        raise ValueError(f"the plane of a model with {model.latent_dim} latents cannot be drawn, two are needed; try traversals")
     if span is None:
         span = 2.5 if codes is None else np.quantile(codes, (0.01, 0.99), axis=0).T
     ranges = np.broadcast_to(_ends(span), (2, 2))

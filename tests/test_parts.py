@@ -1,0 +1,183 @@
+"""Promise: a batch that is cut into parts for threads gives the gradient of the whole batch, and nothing hangs."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from tests.user_file import TwoDraws
+from vae_from_scratch import VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, SGD, fit
+from vae_from_scratch.base import BACKENDS, PenaltyGrads
+from vae_from_scratch.beta_vae import PenaltyVAE
+from vae_from_scratch.engine import parts
+
+pytestmark = pytest.mark.skipif(not hasattr(BACKENDS["numba"](), "twins"), reason="Numba cannot compile here")
+CASES = {
+    "vae": (VAE, {}),
+    "float64": (VAE, {"dtype": "float64"}),
+    "sigmoid, no kernel": (VAE, {"activation": "sigmoid"}),
+    "relu, no hidden layer": (VAE, {"hidden": (), "activation": "relu", "likelihood": Gaussian("per-pixel")}),
+    "learned variance": (VAE, {"likelihood": Gaussian("learned")}),
+    "beta": (BetaVAE, {"beta": 3.0}),
+    "capacity": (CapacityVAE, {"gamma": 10.0, "capacity": 0.1}),
+    "autoencoder": (Autoencoder, {"likelihood": "squared-error"}),
+}
+
+
+class FarMeans(PenaltyVAE):
+    """The square of the batch's mean of mu and z: no mean over rows, and each row's gradient depends on all."""
+
+    name = None
+
+    def penalty_forward(self, kl, mu, logvar, z):
+        return kl.mean() + ((mu + z).mean(axis=0) ** 2).sum()
+
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        dmean = 2 * dpenalty * (mu + z).mean(axis=0) / len(mu)
+        every = np.repeat(dmean[None], len(mu), axis=0)
+        return PenaltyGrads(np.full_like(kl, dpenalty / len(kl)), every, 0.0, every)
+
+
+def small(model_class, **settings):
+    return model_class(**{"data_dim": 9, "hidden": (8, 6), "latent_dim": 3, **settings})
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", [*CASES, "a penalty of the whole batch"])
+def test_the_parts_give_the_gradient_of_the_batch(name, threads):
+    model_class, settings = CASES.get(name, (FarMeans, {}))
+    model, rng = small(model_class, **settings), np.random.default_rng(0)
+    x = rng.uniform(size=(7, 9)).astype(model.dtype)  # 7 rows: the parts are not alike
+    noise = model.draw_noise(7, rng)
+    assert parts.can_be_cut(model)
+    with parts.Crew(threads, model.players, {"model": Adam()}) as crew:
+        for _ in range(2):  # the second time into the memory of the first
+            terms, grads = crew.loss_and_grads("model", x, noise)
+        assert crew.cuts
+    whole_terms, whole = model.loss_and_grads(x, *noise)
+    tolerance = 1e-12 if model.dtype == np.float64 else 2e-6
+    for got, wanted in [*zip(terms, whole_terms), *((grads[key], whole[key]) for key in whole)]:
+        np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max(), strict=True)
+
+
+def trained(threads, optimizer, **how):
+    model = small(VAE, seed=1)
+    history = fit(model, data(), optimizer, batch_size=7, epochs=2, threads=threads, progress=False, **how)
+    return model, history
+
+
+def data():
+    return np.random.default_rng(0).uniform(size=(40, 9)).astype("float32")
+
+
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(0.1, momentum=0.5)], ids=["Adam", "SGD"])
+def test_a_number_of_threads_gives_the_same_bits_each_time_and_one_the_same_as_ever(optimizer):
+    one, two, again = (trained(threads, optimizer)[0].params.vector for threads in (1, 2, 2))
+    assert (two == again).all()
+    np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
+    assert (one == trained(None, optimizer)[0].params.vector).all()  # so little work that one thread is chosen
+    assert not [each for each in threading.enumerate() if each.name.startswith("ThreadPool")]  # nothing is left behind
+
+
+def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():
+    class Logged(VAE):
+        name = None
+
+        def backward(self, x, eps, saved, grads):
+            seen.append(len(x))
+            super().backward(x, eps, saved, grads)
+
+    seen, model = [], small(Logged)
+    fit(model, data(), batch_size=20, epochs=1, threads=2, progress=False)
+    assert seen == [20, 20] and not parts.can_be_cut(model)
+    assert not parts.can_be_cut(small(TwoDraws))
+    assert not parts.can_be_cut(small(VAE, backend="numpy"))
+    patched = small(VAE)
+    patched.forward = lambda *given: VAE.forward(patched, *given)
+    assert not parts.can_be_cut(patched)
+
+    class LoggedRows(Logged):
+        name = None
+        rows_apart = True  # said of its own loss, not of an inherited one
+
+    assert not parts.can_be_cut(small(LoggedRows))
+
+
+def test_a_pair_that_was_changed_runs_in_whole_batches(monkeypatch):
+    from vae_from_scratch import ops
+
+    seen, original = [], ops.dense_act_backward
+    mine = lambda dh, *rest, out: seen.append(len(dh)) or original(dh, *rest, out=out)  # noqa: E731
+    monkeypatch.setattr(ops, "dense_act_backward", mine)
+    trained(2, Adam())
+    assert set(seen) == {7, 5}
+
+
+@pytest.mark.parametrize("penalty", [False, True])
+def test_an_error_in_a_part_is_raised_with_its_own_traceback(penalty):
+    class Picky(FarMeans if penalty else VAE):
+        name = None
+        rows_apart = True
+
+        def forward(self, x, eps):
+            if x[0, 0] == 7:
+                raise RuntimeError("row 7 is bad")
+            return super().forward(x, eps)
+
+        def backward(self, *given):
+            return super().backward(*given)
+
+    model, x = small(Picky, likelihood=Gaussian()), data()[:8]
+    x[4, 0] = 7  # the first row of the second part
+    with parts.Crew(2, model.players, {"model": Adam()}) as crew:
+        with pytest.raises(RuntimeError, match="row 7") as failure:
+            crew.loss_and_grads("model", x, model.draw_noise(8, np.random.default_rng(0)))
+        assert failure.traceback[-1].name == "forward"
+        x[4, 0] = 0
+        crew.loss_and_grads("model", x, model.draw_noise(8, np.random.default_rng(0)))  # the crew goes on
+
+
+def test_a_resumed_run_has_the_threads_it_began_with(tmp_path):
+    whole, _ = trained(2, Adam())
+    model = small(VAE, seed=1)
+    settings = dict(batch_size=7, checkpoint=tmp_path, progress=False)
+    fit(model, data(), Adam(), epochs=1, threads=2, **settings)
+    with pytest.raises(ValueError, match="threads is 1, but was 2"):
+        fit(small(VAE, seed=1), data(), Adam(), epochs=2, threads=1, resume=True, **settings)
+    model = small(VAE, seed=1)
+    fit(model, data(), Adam(), epochs=2, resume=True, **settings)
+    assert (model.params.vector == whole.params.vector).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_from_within_a_run_with_threads_can_train():
+    def fork(model, examples):
+        child = os.fork()
+        if child == 0:
+            trained(2, Adam())
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+    trained(2, Adam(), callback=fork, callback_at=[10])
+
+
+@pytest.mark.parametrize("threads, words", [(0, "threads"), (1.5, "threads"), ("two", "threads")])
+def test_bad_numbers_of_threads_are_refused(threads, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        trained(threads, Adam())
+
+
+def test_as_many_threads_as_pay(monkeypatch):
+    for variable in parts.named_by_the_environment.__globals__["VARIABLES"]:
+        monkeypatch.delenv(variable, raising=False)
+    mnist = VAE(784)
+    for cores, batch_size, threads in ((1, 100, 1), (2, 100, 1), (4, 100, 2), (64, 100, 2), (2, 2000, 2), (8, 4000, 8)):
+        monkeypatch.setattr(parts, "cores", lambda cores=cores: cores)
+        assert parts.count(None, mnist, batch_size) == threads, (cores, batch_size)
+    assert parts.count(None, small(VAE), 100) == 1
+    assert parts.count(None, VAE(784, backend="numpy"), 4000) == 1
+    assert parts.count(3, mnist, 100) == 3 and parts.count(None, mnist, 100, resume=True) is None
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert parts.count(None, mnist, 4000) == 1

@@ -1,0 +1,328 @@
+"""A part of the batch for each thread.  derivations/13-faster.md, "Threads".
+
+Each example has its own loss, so a batch may be cut by rows: every thread takes its rows forward and back, down to the
+gradient of each layer's pre-activation.  The gradient of a weight is a sum over all rows; there the threads cut by the
+rows of W instead, so that each entry is computed once and nothing is added up afterwards, Eq. (PARTS.2).
+"""
+
+import collections
+import concurrent.futures
+import contextvars
+import functools
+import itertools
+import threading
+
+import numpy as np
+
+from . import require
+from .registry import ours
+from .threads import cores, named_by_the_environment, stay_on_core
+
+WORTH = 2.4e8  # flops of a step for each thread, or waking it costs more than it saves
+LARGE = 2e9  # flops of a step for each thread from which a busy neighbour on a core costs little
+LOOKS = 400_000  # at a number before sleeping until it changes: 0.1 ms
+ROWS = 16  # and examples: the products of fewer are no faster
+
+
+def count(threads, model, batch_size, resume=False):
+    """How many threads fit uses: as asked, or as many as pay; None if a resumed run is to go on as it began."""
+    if threads is not None:
+        return require.whole("threads", threads)
+    if resume:
+        return None
+    if named_by_the_environment() or not all(map(can_be_cut, model.players.values())):
+        return 1
+    flops = 6 * batch_size * sum(value.size for value in model.params.values())
+    free = cores() if flops >= LARGE * cores() else cores() - 1  # one is left to whatever else the machine does
+    return max(1, min(free, int(flops / WORTH), batch_size // ROWS))
+
+
+def can_be_cut(player):
+    """Whether the loss of a player is known to be a mean over rows, but for a penalty of the whole batch."""
+    from ..autoencoder import Autoencoder
+    from ..base import EncoderDecoder
+    from ..beta_vae import BetaVAE, PenaltyVAE
+    from ..mlp import MLP
+    from ..vae import VAE
+
+    def owner(name):
+        return next((cls for cls in type(player).__mro__ if name in vars(cls)), None) if name not in vars(player) else None
+
+    def apart(cls):
+        return cls in (Autoencoder, VAE, BetaVAE) or (cls is not None and vars(cls).get("rows_apart") is True)
+
+    likelihood = type(getattr(player, "likelihood", None))
+    return (
+        getattr(player.ops, "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
+        and not player.ops.twins.changed
+        and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
+        and type(player.encoder) is type(player.decoder) is MLP
+        and (likelihood.__module__.split(".")[0] == __package__.split(".")[0] or apart(likelihood))
+        and owner("forward") is owner("backward")
+        and (apart(owner("forward")) or owner("forward") is PenaltyVAE)
+        and all(shape[:1] == (7,) for shape in player.noise_shapes(7))
+    )
+
+
+def has_penalty_of_the_batch(player):
+    """Whether the parts must meet for the penalty: beta times the mean KL is a mean over rows, others need not be."""
+    from ..beta_vae import BetaVAE
+
+    pair = [getattr(type(player), f"penalty_{way}", None) for way in ("forward", "backward")]
+    return pair != [None, None] and pair != [BetaVAE.penalty_forward, BetaVAE.penalty_backward]
+
+
+class Count:
+    """A number that threads raise and wait for: for a moment by looking, which is 20 times as quick, then asleep."""
+
+    def __init__(self, reached):
+        self.number, self.changed, self.reached = np.zeros(1, np.int64), threading.Condition(), reached
+
+    def add(self, more=1):
+        with self.changed:
+            self.number[0] += more
+            self.changed.notify_all()
+
+    def wait(self, wanted):
+        if not self.reached(self.number, 0, wanted, LOOKS):
+            with self.changed:
+                self.changed.wait_for(lambda: self.number[0] >= wanted)
+
+
+class Crew:
+    """So many threads, the caller's included, which work on a batch together."""
+
+    def __init__(self, threads, players, optimizers):
+        self.threads, self.players, self.optimizers = threads, players, optimizers
+        self.look_again()
+
+    def __enter__(self):
+        self.pool = None
+        if self.threads > 1 and any(map(can_be_cut, self.players.values())):
+
+            self.turn, self.work, self.results = 0, None, [None] * self.threads
+            self.reached = next(iter(self.players.values())).ops.reached
+            self.begun, self.done = Count(self.reached), Count(self.reached)
+            self.pool = concurrent.futures.ThreadPoolExecutor(self.threads - 1)
+            for i in range(1, self.threads):
+                self.pool.submit(contextvars.copy_context().run, self.serve, i)
+        return self
+
+    def __exit__(self, *_):
+        if self.pool is not None:
+            self.work = None
+            self.begun.add()
+            self.pool.shutdown()
+
+    def look_again(self):
+        """Whose code runs may have changed: find out anew what it allows, and reuse no memory that it may hold."""
+        self.private = functools.cache(lambda name: ours(self.players[name], self.optimizers[name]))
+        self.divisible = functools.cache(lambda name: self.pool is not None and can_be_cut(self.players[name]))
+        self.grads, self.cuts = {}, {}
+
+    def each(self, work):
+        """work(0), work(1), ... at the same time; their results in order.  An error is raised when all have ended."""
+        self.turn, self.work = self.turn + 1, work
+        self.begun.add()
+        try:
+            self.take_part(0)
+        finally:
+            self.done.wait(self.turn * (self.threads - 1))
+        errors = [each for each in self.results if isinstance(each, BaseException)]
+        if errors:  # that a meeting was called off is no cause
+            raise next((each for each in errors if not isinstance(each, threading.BrokenBarrierError)), errors[0])
+        return list(self.results)
+
+    def serve(self, i):
+        """What the other threads do: wait for the next turn and take part, until there is no more work."""
+        stay_on_core(i)
+        for turn in itertools.count(1):
+            self.begun.wait(turn)
+            if self.work is None:
+                return
+            self.take_part(i)
+            self.done.add()
+
+    def take_part(self, i):
+        try:
+            self.results[i] = self.work(i)
+        except BaseException as error:
+            self.results[i] = error
+
+    def loss_and_grads(self, name, x, noise):
+        """loss_and_grads(x, *noise) of a player, in parts if it can be; into the last gradient's memory if only we saw it."""
+        player, out = self.players[name], {"out": self.grads[name]} if name in self.grads else {}
+        if self.divisible(name) and len(x) >= self.threads:
+            grads = out.get("out", player.params.zeros_like())
+            cut = self.cuts.get((name, len(x)))
+            if cut is None or cut.grads is not grads:
+                cut = self.cuts[name, len(x)] = Cut(self, player, len(x), grads)
+            terms = cut.loss_and_grads(*player.batch(x, noise, looked_at=True))
+        else:
+            terms, grads = player.loss_and_grads(x, *noise, **out)
+        if self.private(name):
+            self.grads[name] = grads
+        return terms, grads
+
+    def rules(self, ops):
+        """The namespace of the update rules: their twins update each stretch of the vector on a thread of its own."""
+        return Stretches(self, ops) if self.divisible(next(iter(self.players))) else ops
+
+
+class Cut:
+    """How a batch of n rows is shared out, and what the layers of all parts put together; views made once."""
+
+    def __init__(self, crew, player, n, grads):
+        self.crew, self.player, self.n, self.grads = crew, player, n, grads
+        self.rows = slices(n, crew.threads)
+        self.shares = [player.dtype.type((part.stop - part.start) / n) for part in self.rows]
+        self.layers = {}
+        for network in (player.encoder, player.decoder):
+            for (W, b), fan_in, fan_out in zip(network.names, network.widths, network.widths[1:]):
+                layer = Layer(grads[W], grads[b], n, fan_in, fan_out, slices(fan_in, crew.threads))
+                self.layers[id(grads[W])] = layer
+        self.first = self.layers[id(grads[player.encoder.names[0][0]])]
+        self.pairs = [Later(self, i) for i in range(crew.threads)]
+
+    def loss_and_grads(self, x, *noise):
+        meeting = Meeting(self) if has_penalty_of_the_batch(self.player) else None
+        self.first.x = x
+        found = self.crew.each(functools.partial(self.part, x, noise, meeting))
+        self.crew.each(self.weights)
+        terms, own = zip(*found)
+        for name in self.player.likelihood_params:
+            self.grads[name] = self.mean([each[name] for each in own])
+        kind = type(terms[0])
+        return kind(*(np.concatenate(each) if np.ndim(each[0]) else self.mean(each) for each in zip(*terms)))
+
+    def part(self, x, noise, meeting, i):
+        """The rows of part i forward and back, Eq. (PARTS.1); the gradients of the likelihood's own parameters."""
+        rows, model = self.rows[i], object.__new__(type(self.player))
+        vars(model).update(vars(self.player), ops=self.pairs[i])
+        if meeting is not None:
+            vars(model).update(meeting.penalty(i, model))
+        part, grads = (x[rows], *(array[rows] for array in noise)), dict(self.grads)
+        try:
+            terms, saved = model.forward(*part)
+            model.backward(*part, saved, grads)
+        except BaseException:
+            if meeting is not None:
+                meeting.call_off()
+            raise
+        return terms, grads
+
+    def weights(self, i):
+        """The i-th rows of every dW, Eq. (PARTS.2), and db."""
+        ops = self.player.ops
+        for layer in self.layers.values():
+            rows, db = layer.rows_of_W[i], layer.db if i == 0 else None
+            ops.dense_act_backward_params(layer.da, layer.x[:, rows], layer.da, "linear", out=(layer.dW[rows], db))
+
+    def mean(self, values):
+        """Of numbers or gradients of the parts, each with its share of the rows."""
+        return sum(share * value for share, value in zip(self.shares, values))
+
+
+class Layer:
+    """One layer's input and the gradient of its pre-activation, of all rows."""
+
+    def __init__(self, dW, db, n, fan_in, fan_out, rows_of_W):
+        self.dW, self.db, self.rows_of_W = dW, db, rows_of_W
+        self.x, self.da = np.empty((n, fan_in), dW.dtype), np.empty((n, fan_out), dW.dtype)
+
+
+class Later:
+    """The pairs as one part sees them: its layers keep x and da, from which the weights' gradients are made later."""
+
+    def __init__(self, cut, i):
+        self.cut, self.rows, self.share, self.ops = cut, cut.rows[i], cut.shares[i], cut.player.ops
+        own = {name for name in dir(self) if name[0] != "_"}
+        vars(self).update({name: value for name, value in vars(self.ops).items() if name[0] != "_" and name not in own})
+
+    def dense_act_backward(self, dh, x, W, h, activation, out):
+        return self.ops.layer_dx(self.keep(dh, x, h, activation, out), W), None, None
+
+    def dense_act_backward_params(self, dh, x, h, activation, out):
+        self.keep(dh, x, h, activation, out)
+        return None, None
+
+    def keep(self, dh, x, h, activation, out):
+        layer, da = self.cut.layers[id(out[0])], self.ops.layer_da(dh, h, activation)
+        np.multiply(da, self.share, out=layer.da[self.rows])  # of the mean over all rows, not over these
+        if layer is not self.cut.first:
+            layer.x[self.rows] = x
+        return da
+
+
+class Meeting:
+    """Where the parts put together what a penalty of the whole batch is a function of; each takes its own rows away."""
+
+    def __init__(self, cut):
+        self.cut, self.brought, self.arrived, self.broken = cut, [()] * cut.crew.threads, Count(cut.crew.reached), False
+
+    def penalty(self, i, model):
+        """The penalty's pair as part i sees it: of all rows, whose gradient is that of the mean over its own."""
+        pair, whole, rows, share = type(model), [], self.cut.rows[i], self.cut.shares[i]
+
+        def forward(*arrays):
+            self.brought[i] = arrays
+            self.arrived.add()
+            self.arrived.wait(self.cut.crew.threads)
+            if self.broken:
+                raise threading.BrokenBarrierError
+            whole[:] = (np.concatenate(each) for each in zip(*self.brought))
+            return pair.penalty_forward(model, *whole)
+
+        def backward(dpenalty, *_):
+            grads = pair.penalty_backward(model, dpenalty, *whole)
+            return type(grads)(*(each[rows] / share if np.ndim(each) else each for each in grads))
+
+        return {"penalty_forward": forward, "penalty_backward": backward}
+
+    def call_off(self):
+        """Part i has failed: the others need not wait for it."""
+        self.broken = True
+        self.arrived.add(self.cut.crew.threads)
+
+
+class Stretches:
+    """Update rules as ops has them; each thread updates its own stretch of the vectors."""
+
+    def __init__(self, crew, ops):
+        self.crew, self.ops = crew, ops
+
+    def __getattr__(self, name):
+        rule = getattr(self.ops, name)
+
+        def in_stretches(*arguments):
+            def stretch(i):
+                return rule(*(each[stretches[i]] if isinstance(each, np.ndarray) else each for each in arguments))
+
+            stretches = slices(len(arguments[0]), self.crew.threads)
+            self.crew.each(stretch)
+
+        return in_stretches
+
+
+def slices(n, parts):
+    """0 .. n - 1 in so many stretches of nearly the same length."""
+    edges = [n * i // parts for i in range(parts + 1)]
+    return [slice(first, last) for first, last in zip(edges, edges[1:])]
+
+
+def in_threads(model, function, items, bar):
+    """function(item) for each of the items, in order; of a model that is ours several at the same time, to the same bits.
+
+    The bar moves on by the length of what each result begins with.
+    """
+    threads = 1 if named_by_the_environment() or not can_be_cut(model) else cores()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        waiting, items = collections.deque(), iter(items)
+        while True:
+            for item in itertools.islice(items, threads - len(waiting)):  # so many are computed at once, and no more
+                waiting.append(pool.submit(contextvars.copy_context().run, function, item))
+            if not waiting:
+                return
+            result = waiting.popleft().result()
+            bar.update(len(result[0]))
+            yield result
