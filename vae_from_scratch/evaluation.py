@@ -124,8 +124,9 @@ def log_likelihood(
     K, ops = require.whole("samples", samples), model.ops
 
     def measure(drawn):
-        (indices, batch), parts = drawn, []
-        q, rngs = model.encode(batch), [stream("importance", seed, int(i)) for i in indices]
+        indices, batch = drawn
+        rngs = [stream("importance", seed, int(i)) for i in indices]
+        q, parts = model.encode(batch), []
         for part in in_order(K, pairs):
             eps = np.concatenate([normal(rng, (len(part), model.latent_dim), model.dtype) for rng in rngs])
             repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))

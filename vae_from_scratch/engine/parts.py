@@ -1,4 +1,4 @@
-"""A part of the batch for each thread.  derivations/13-faster.md, "Threads".
+"""A part of the batch for each thread.  derivations/13-faster.md.
 
 Each example has its own loss, so a batch may be cut by rows: every thread takes its rows forward and back, down to the
 gradient of each layer's pre-activation.  The gradient of a weight is a sum over all rows; there the threads cut by the
@@ -196,7 +196,7 @@ class Cut:
         return kind(*(np.concatenate(each) if np.ndim(each[0]) else self.mean(each) for each in zip(*terms)))
 
     def part(self, x, noise, meeting, i):
-        """The rows of part i forward and back, Eq. (PARTS.1); the gradients of the likelihood's own parameters."""
+        """The rows of part i forward and back; returns its terms, and gradients of which the likelihood's own count."""
         rows, model = self.rows[i], object.__new__(type(self.player))
         vars(model).update(vars(self.player), ops=self.pairs[i])
         if meeting is not None:
@@ -219,7 +219,7 @@ class Cut:
             ops.dense_act_backward_params(layer.da, layer.x[:, rows], layer.da, "linear", out=(layer.dW[rows], db))
 
     def mean(self, values):
-        """Of numbers or gradients of the parts, each with its share of the rows."""
+        """Of numbers or gradients of the parts, each with its share of the rows, Eq. (PARTS.1)."""
         return sum(share * value for share, value in zip(self.shares, values))
 
 
