@@ -8,8 +8,8 @@ import pytest
 from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
-    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, datasets, evaluation, exact, fit, load, plots, save,
-    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, Laplace, datasets, evaluation, exact, fit, save,
+    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, Laplace, datasets, evaluation, exact, fit, load,
+    plots, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
