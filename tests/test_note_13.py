@@ -449,3 +449,21 @@ def test_order_of_a_sum_changes_bits_within_the_bound():
     total = sixteen.sum(dtype=F32)
     assert one != total
     assert abs(one - exact) <= 4095 * DELTA * scale and abs(total - exact) <= (255 + 15) * DELTA * scale
+
+
+# ---- parts of a batch: what the threads do with them is tested in test_parts.py --------------------------
+
+
+@pytest.mark.parametrize("equation", ["PARTS.1", "PARTS.2"])
+def test_the_mean_of_the_parts_and_the_rows_of_dW(equation):
+    rng = np.random.default_rng(0)
+    x, da = rng.normal(size=(7, 5)), rng.normal(size=(7, 3))
+    if equation == "PARTS.2":
+        found = np.concatenate([ops.dense_backward_params(da, x[:, rows])[0] for rows in (slice(0, 2), slice(2, 5))])
+        np.testing.assert_allclose(found, ops.dense_backward_params(da, x)[0], rtol=1e-14)
+        return
+    whole = ops.dense_backward_params(da / 7, x)
+    parts = [(rows, rows.stop - rows.start) for rows in (slice(0, 3), slice(3, 7))]
+    means = [[n / 7 * each for each in ops.dense_backward_params(da[rows] / n, x[rows])] for rows, n in parts]
+    for got, wanted in zip(map(sum, zip(*means)), whole):
+        np.testing.assert_allclose(got, wanted, rtol=1e-13)

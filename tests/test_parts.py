@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from tests.user_file import TwoDraws
-from vae_from_scratch import VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, SGD, fit
+from user_file import TwoDraws
+from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, SGD, fit
 from vae_from_scratch.base import BACKENDS, PenaltyGrads
 from vae_from_scratch.beta_vae import PenaltyVAE
 from vae_from_scratch.engine import parts
@@ -21,6 +21,8 @@ CASES = {
     "learned variance": (VAE, {"likelihood": Gaussian("learned")}),
     "beta": (BetaVAE, {"beta": 3.0}),
     "capacity": (CapacityVAE, {"gamma": 10.0, "capacity": 0.1}),
+    "iwae": (IWAE, {"samples": 3}),
+    "free bits": (FreeBitsVAE, {"free_bits": 0.05}),
     "autoencoder": (Autoencoder, {"likelihood": "squared-error"}),
 }
 

@@ -120,17 +120,17 @@ def log_likelihood(
     >>> bool(result.elbo.mean < result.bound.mean)
     True
     """
-    n = require.evaluation(model, x, binarize, pairs=pairs, variational=True)
-    K, ops = require.whole("samples", samples), model.ops
+    n, K = require.evaluation(model, x, binarize, pairs=pairs, variational=True), require.whole("samples", samples)
 
     def measure(drawn):
-        (indices, batch), parts = drawn, []
-        q, rngs = model.encode(batch), [stream("importance", seed, int(i)) for i in indices]
+        indices, batch = drawn
+        rngs = [stream("importance", seed, int(i)) for i in indices]
+        q, parts = model.encode(batch), []
         for part in in_order(K, pairs):
             eps = np.concatenate([normal(rng, (len(part), model.latent_dim), model.dtype) for rng in rngs])
             repeated, mu, logvar = (np.repeat(array, len(part), axis=0) for array in (batch, *q))
-            z = ops.reparameterize_forward(mu, logvar, eps)
-            log_w = ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps).reshape(len(batch), len(part))
+            z = model.ops.reparameterize_forward(mu, logvar, eps)
+            log_w = model.ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps).reshape(len(batch), len(part))
             parts.append(log_w.astype(np.float64))
         log_w = np.concatenate(parts, axis=1)
         return log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)

@@ -356,7 +356,7 @@ def _da_db(dh, h, activation, db):
 
 # the two halves of dense_act_backward, for the parts of a batch: engine/parts.py
 def layer_da(dh, h, activation):
-    """da of DACT.2 alone."""
+    """da alone."""
     if activation == "linear":
         return dh
     da, _ = _da_db(dh, h, activation, None)
@@ -364,7 +364,7 @@ def layer_da(dh, h, activation):
 
 
 def layer_dx(da, W):
-    """dx = da W^T, Eq. (DENSE.2)."""
+    """dx = da W^T."""
     if 4 * len(da) <= len(W):  # a batch much smaller than the layer: BLAS is quicker at W da^T, turned back
         return np.ascontiguousarray(W.dot(da.T).T)
     return da.dot(W.T)

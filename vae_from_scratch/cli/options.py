@@ -115,6 +115,7 @@ OPTIONS = [
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
     Option("checkpoint_seconds", 60.0, float, "seconds between checkpoints; 0 for one after every step"),
+    Option("threads", None, int, "parts of each batch, computed side by side; as many as pay unless given"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(backends.BACKENDS)),
 ]

@@ -1,4 +1,4 @@
-"""A part of the batch for each thread.  derivations/13-faster.md, "Threads".
+"""A part of the batch for each thread.  derivations/13-faster.md.
 
 Each example has its own loss, so a batch may be cut by rows: every thread takes its rows forward and back, down to the
 gradient of each layer's pre-activation.  The gradient of a weight is a sum over all rows; there the threads cut by the
@@ -154,9 +154,10 @@ class Crew:
         player, out = self.players[name], {"out": self.grads[name]} if name in self.grads else {}
         if self.divisible(name) and len(x) >= self.threads:
             grads = out.get("out", player.params.zeros_like())
-            cut = self.cuts.get((name, len(x)))
+            size = name, len(x), player.draws
+            cut = self.cuts.get(size)
             if cut is None or cut.grads is not grads:
-                cut = self.cuts[name, len(x)] = Cut(self, player, len(x), grads)
+                cut = self.cuts[size] = Cut(self, player, len(x), grads)
             terms = cut.loss_and_grads(*player.batch(x, noise, looked_at=True))
         else:
             terms, grads = player.loss_and_grads(x, *noise, **out)
@@ -177,9 +178,9 @@ class Cut:
         self.rows = slices(n, crew.threads)
         self.shares = [player.dtype.type((part.stop - part.start) / n) for part in self.rows]
         self.layers = {}
-        for network in (player.encoder, player.decoder):
+        for network, draws in ((player.encoder, 1), (player.decoder, player.draws)):
             for (W, b), fan_in, fan_out in zip(network.names, network.widths, network.widths[1:]):
-                layer = Layer(grads[W], grads[b], n, fan_in, fan_out, slices(fan_in, crew.threads))
+                layer = Layer(grads[W], grads[b], n, draws, fan_in, fan_out, slices(fan_in, crew.threads))
                 self.layers[id(grads[W])] = layer
         self.first = self.layers[id(grads[player.encoder.names[0][0]])]
         self.pairs = [Later(self, i) for i in range(crew.threads)]
@@ -196,7 +197,7 @@ class Cut:
         return kind(*(np.concatenate(each) if np.ndim(each[0]) else self.mean(each) for each in zip(*terms)))
 
     def part(self, x, noise, meeting, i):
-        """The rows of part i forward and back, Eq. (PARTS.1); the gradients of the likelihood's own parameters."""
+        """The rows of part i forward and back; returns its terms, and gradients of which the likelihood's own count."""
         rows, model = self.rows[i], object.__new__(type(self.player))
         vars(model).update(vars(self.player), ops=self.pairs[i])
         if meeting is not None:
@@ -219,16 +220,16 @@ class Cut:
             ops.dense_act_backward_params(layer.da, layer.x[:, rows], layer.da, "linear", out=(layer.dW[rows], db))
 
     def mean(self, values):
-        """Of numbers or gradients of the parts, each with its share of the rows."""
+        """Of numbers or gradients of the parts, each with its share of the rows, Eq. (PARTS.1)."""
         return sum(share * value for share, value in zip(self.shares, values))
 
 
 class Layer:
-    """One layer's input and the gradient of its pre-activation, of all rows."""
+    """One layer's input and the gradient of its pre-activation, of all rows, each with so many draws."""
 
-    def __init__(self, dW, db, n, fan_in, fan_out, rows_of_W):
-        self.dW, self.db, self.rows_of_W = dW, db, rows_of_W
-        self.x, self.da = np.empty((n, fan_in), dW.dtype), np.empty((n, fan_out), dW.dtype)
+    def __init__(self, dW, db, n, draws, fan_in, fan_out, rows_of_W):
+        self.dW, self.db, self.draws, self.rows_of_W = dW, db, draws, rows_of_W
+        self.x, self.da = np.empty((n * draws, fan_in), dW.dtype), np.empty((n * draws, fan_out), dW.dtype)
 
 
 class Later:
@@ -248,9 +249,10 @@ class Later:
 
     def keep(self, dh, x, h, activation, out):
         layer, da = self.cut.layers[id(out[0])], self.ops.layer_da(dh, h, activation)
-        np.multiply(da, self.share, out=layer.da[self.rows])  # of the mean over all rows, not over these
+        rows = slice(self.rows.start * layer.draws, self.rows.stop * layer.draws)
+        np.multiply(da, self.share, out=layer.da[rows])  # of the mean over all rows, not over these
         if layer is not self.cut.first:
-            layer.x[self.rows] = x
+            layer.x[rows] = x
         return da
 
 

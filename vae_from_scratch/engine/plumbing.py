@@ -17,6 +17,7 @@ class Plumbing:
 
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
+    draws = 1  # how many codes of each row the decoder sees, one below the other
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
 
     def __init_subclass__(cls, **options):
