@@ -247,5 +247,72 @@ def capacity_backward(dout, kl, gamma, capacity):
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
 
 # ---- an adversary, covariances: derivations/19 ---------------------------------------------------------
+def leaky_relu_forward(a):
+    """h = max(a, a / 5), Eq. (LRELU.1)."""
+    return np.maximum(a, a / 5)
+
+
+def leaky_relu_backward(dh, h):
+    """Eq. (LRELU.2), with the subgradient 1/5 at a = 0: h has the sign of a.  Returns da."""
+    return np.where(h > 0, dh, dh / 5)
+
+
+ACTIVATIONS["leaky-relu"] = (leaky_relu_forward, leaky_relu_backward)
+
+
+def permute_latents(z, order):
+    """Every column of z by a permutation of its own, Eq. (FACTOR.1): the ranks of noise, a column each.  Both (B, Z)."""
+    return np.take_along_axis(z, order.argsort(axis=0), axis=0)
+
+
+def discrimination_forward(logits, logits_perm):
+    """Cross-entropy of telling B codes from B permuted ones, in nats, Eq. (FACTOR.2).  Both (B,); returns a number."""
+    return (batch_mean(softplus_forward(-logits)) + batch_mean(softplus_forward(logits_perm))) / 2
+
+
+def discrimination_backward(dnll, logits, logits_perm):
+    """Eqs. (FACTOR.3), (FACTOR.4).  dnll a number.  Returns dlogits, dlogits_perm."""
+    dlogits = -dnll * sigmoid_forward(-logits) / (2 * len(logits))
+    dlogits_perm = dnll * sigmoid_forward(logits_perm) / (2 * len(logits_perm))
+    return dlogits, dlogits_perm
+
+
+def covariance_forward(mu):
+    """C = mean over the batch of (mu_n - mean)^T (mu_n - mean), Eq. (DIP.1).  mu (N, Z); returns C (Z, Z)."""
+    centred = mu - mu.mean(axis=0)  # over the rows: a latent has a mean, not a datum
+    return centred.T @ centred / len(mu)
+
+
+def covariance_backward(dC, mu):
+    """Eq. (DIP.2).  dC (Z, Z), symmetric or not.  Returns dmu."""
+    centred = mu - mu.mean(axis=0)
+    return centred @ (dC + dC.T) / len(mu)
+
+
+def marginal_covariance_forward(mu, logvar):
+    """The covariance of z itself, cov(mu) + diag(mean variance), Eq. (DIP.3).  mu, logvar (N, Z); returns C (Z, Z)."""
+    return covariance_forward(mu) + np.diag(np.exp(logvar).mean(axis=0))
+
+
+def marginal_covariance_backward(dC, mu, logvar):
+    """Eqs. (DIP.2), (DIP.4).  dC (Z, Z).  Returns dmu, dlogvar."""
+    dmu = covariance_backward(dC, mu)
+    dlogvar = np.exp(logvar) * np.diag(dC) / len(logvar)
+    return dmu, dlogvar
+
+
+def dip_forward(C, lambda_od, lambda_d):
+    """How far a covariance is from I, Eq. (DIP.5) (Kumar et al. 2018, Eqs. 6, 7).  C (Z, Z); returns a number."""
+    variances = np.diag(C)
+    off_diagonal = C - np.diag(variances)
+    return lambda_od * (off_diagonal**2).sum() + lambda_d * ((variances - 1) ** 2).sum()
+
+
+def dip_backward(dout, C, lambda_od, lambda_d):
+    """Eq. (DIP.6).  Returns dC."""
+    variances = np.diag(C)
+    off_diagonal = C - np.diag(variances)
+    return 2 * dout * (lambda_od * off_diagonal + lambda_d * np.diag(variances - 1))
+
 
 # ---- further likelihoods: derivations/06 ---------------------------------------------------------------

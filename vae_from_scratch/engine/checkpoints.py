@@ -254,6 +254,7 @@ class Keeper:
 
     def __enter__(self):
         with self.stack:
+            self.stack.enter_context(require.last_batch_may_be_short())
             if self.folder is not None:
                 self.stack.enter_context(files.lock(self.path))
             self._start()

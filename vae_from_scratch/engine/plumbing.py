@@ -18,6 +18,8 @@ class Plumbing:
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
+    choices: dict = {}  # name: the words that a constructor argument may be
+    least_rows = 1  # of a batch: 2 where the loss compares rows
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -49,7 +51,8 @@ class Plumbing:
         found = kept(self)
         own = {"likelihood": lambda likelihood: copy.deepcopy(likelihood.config)}
         plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, **own}
-        return {name: plain.get(name, lambda value: value)(value) for name, value in found.items()}
+        as_json = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
+        return {name: plain.get(name, as_json)(value) for name, value in found.items()}
 
     def set(self, **values):
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
@@ -80,6 +83,7 @@ class Plumbing:
     def batch(self, x, noise, looked_at=False):
         """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
         x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
+        require.several(self, len(x))
         require.noise(noise, self.noise_shapes(len(x)), len(x))
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 

@@ -1,8 +1,10 @@
 """The one place where arguments are refused: each message names the value, what was expected, the way out."""
 
+import contextlib
 import math
 import numbers
 import os
+import threading
 import warnings
 
 import numpy as np
@@ -201,6 +203,29 @@ def evaluation(model_, x, binarize, variational=False, **sizes):
     return examples("x", x, model_.data_dim)
 
 
+class _Runs(threading.local):
+    under_way = 0  # in this thread
+
+
+_runs = _Runs()
+
+
+@contextlib.contextmanager
+def last_batch_may_be_short():
+    """Inside, which is in fit and evaluate, a batch may be one row where the loss compares rows."""
+    _runs.under_way += 1
+    try:
+        yield
+    finally:
+        _runs.under_way -= 1
+
+
+def several(model, n):
+    """As many rows as a loss needs that compares them."""
+    if n < model.least_rows and not _runs.under_way:
+        raise ValueError(f"x is a batch of {n}, but {type(model).__name__} compares rows; give it at least {model.least_rows}")
+
+
 def noise(arrays, shapes, n):
     """Arrays of these shapes, which a model states for n examples."""
     found = [array.shape if hasattr(array, "shape") else np.shape(array) for array in arrays]
@@ -335,6 +360,8 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
     for name, rows_ in {"x": x, "x_valid": x_valid}.items():
         if rows_ is not None:
             data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
+    if batch_size < (least := getattr(model_, "least_rows", 1)):
+        raise ValueError(f"batch_size is {batch_size}, but {type(model_).__name__} compares rows; use at least {least}")
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
     return chosen, batch_size, epochs
