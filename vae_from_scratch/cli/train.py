@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import OPTIONS, OWNERS, defaults
+from .options import OPTIONS, OWNERS, as_text, defaults
 
 
 def train_run(options):
@@ -130,7 +130,8 @@ def resolve(config):
 
 def _dependent(config, name, default, applies, condition):
     if not applies and config[name] is not None:
-        raise ValueError(f"--{name} {config[name]} has no effect without {condition}; leave it out, or add that")
+        shown = f"--{name.replace('_', '-')} {as_text(config[name])}"
+        raise ValueError(f"{shown} has no effect without {condition}; leave it out, or add that")
     return default if applies and config[name] is None else config[name]
 
 
@@ -188,7 +189,7 @@ def build(config, data_dim):
         likelihood.update(sigma=config["sigma"], mean=config["mean"])
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     model = base.MODELS[config["model"]]
-    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters]})
+    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *defaults(config["model"])]})
 
 
 @contextlib.contextmanager
