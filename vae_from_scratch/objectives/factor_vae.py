@@ -50,8 +50,8 @@ class Discriminator(MLP):
 class FactorVAE(PenaltyVAE):
     """loss = mean recon_nll + mean kl + gamma * mean logit(z) (Kim and Mnih 2018, Eq. 2); the discriminator is trained beside it.
 
-    gamma >= 0; discriminator_hidden: its widths (the paper's are (1000,) * 6, thirteen times the work of a step on
-    MNIST; these take a sixth of one); a batch has at least two rows; the other arguments: see EncoderDecoder.
+    gamma >= 0; discriminator_hidden: its widths (the paper's are (1000,) * 6, which on MNIST are 17 times the work of all
+    else; these are a quarter of it); a batch has at least two rows; the other arguments: see EncoderDecoder.
 
     >>> list(FactorVAE(data_dim=64, hidden=(32,), latent_dim=2, gamma=6.4).players)
     ['model', 'discriminator']
@@ -82,11 +82,10 @@ class FactorVAE(PenaltyVAE):
         return (n, self.latent_dim), ((n + 1) // 2, self.latent_dim)
 
     def forward(self, x, eps, order):
-        """Eq. (PEN.1), which needs no permutation."""
+        """As in PenaltyVAE: nothing is permuted in the loss of the model."""
         return super().forward(x, eps)
 
     def backward(self, x, eps, order, saved, grads):
-        """Eq. (PEN.2)."""
         super().backward(x, eps, saved, grads)
 
     def penalty_forward(self, kl, mu, logvar, z):
