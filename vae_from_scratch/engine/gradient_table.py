@@ -11,7 +11,7 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import CapacityVAE
+from ..objectives import BetaTCVAE, CapacityVAE
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -106,6 +106,16 @@ PAIRS = [
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
+    *(
+        Pair(
+            "batch_parts_backward",
+            "TC.10 TC.11 TC.12 TC.13",
+            "mu logvar z",
+            _normal(mu=(5, 3), logvar=(5, 3), z=(5, 3)),
+            {"n_train": 40, "stratified": stratified},
+        )
+        for stratified in (True, False)
+    ),
 ]
 
 
@@ -210,3 +220,9 @@ def models(dtype="float64"):
         BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
     )
     yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)
+    prices = {"alpha": 0.5, "beta": 6.0, "gamma": 2.0, "n_train": 40}
+    for likelihood_name, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+        case = small_case(BetaTCVAE, dtype, activation, LIKELIHOODS[likelihood_name], **prices)
+        yield Case(f"BetaTCVAE, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    case = small_case(BetaTCVAE, dtype, "tanh", "bernoulli", **prices, estimator="weighted")
+    yield Case("BetaTCVAE, bernoulli, tanh, weighted", *case)
