@@ -77,6 +77,7 @@ def _njit(function, **options):
 # reduction below must not be reordered, so it has flags of its own.
 exact = functools.partial(_njit, error_model="numpy", fastmath={"contract"}, inline="never")
 fast = functools.partial(_njit, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+as_written = functools.partial(_njit, error_model="numpy")
 
 
 class SayCompiling(event.Listener):
@@ -496,6 +497,145 @@ def gaussian_kl_backward(dkl, mu, logvar):
         if kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
             return dmu, dlogvar
     return ops.gaussian_kl_backward(dkl, mu, logvar)
+
+
+# ---- the total correlation: for each row of z a pass over the batch, in which nothing of shape (N, N) is stored --------
+
+
+@exact
+def exp_below(x):
+    """exp(x) for x <= 0; 0 where it is below the least normal number."""
+    q, s = exp_parts(x)
+    e = s * q + s if x > -LIMIT else ZERO
+    return e if x == x else x
+
+
+@fast
+def exps(a):
+    """a becomes exp(a - top), with top its largest entry.  Returns their sum and top."""
+    top, total = a[0], ZERO
+    for j in range(a.size):
+        top = a[j] if a[j] > top else top
+    for j in range(a.size):
+        a[j] = exp_below(a[j] - top)
+        total += a[j]
+    return total, top
+
+
+@as_written
+def log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint):
+    """log c_ij + log q(z_id | x_j) for one i and all d and j into log_q (Z, N); log c_ij and their sum over d into joint (N,).
+
+    mu, precision, logvar (Z, N).  Rounded as ops rounds, for a part is a small difference of sums.  Returns the own sum, without c_ii.
+    """
+    own = ZERO
+    joint[:] = log_other
+    joint[i] = log_own
+    for d in range(mu.shape[0]):
+        z_id, mu_d, precision_d, logvar_d, log_q_d = z[i, d], mu[d], precision[d], logvar[d], log_q[d]
+        for j in range(joint.size):
+            distance = z_id - mu_d[j]
+            density = -(distance * distance * precision_d[j] + logvar_d[j]) * HALF
+            log_q_d[j] = log_other + density
+            joint[j] += density
+        distance = z_id - mu_d[i]
+        density = -(distance * distance * precision_d[i] + logvar_d[i]) * HALF
+        log_q_d[i] = log_own + density
+        own += density
+    return own
+
+
+@as_written
+def batch_parts_rows(mu, precision, logvar, z, log_own, log_other, log_q, joint, parts):
+    if not (mu.shape == precision.shape == logvar.shape == log_q.shape == (z.shape[1], z.shape[0]) and joint.size == z.shape[0]):
+        return False
+    for i in range(z.shape[0]):
+        own = log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint)
+        marginals, log_prior = ZERO, ZERO
+        for d in range(z.shape[1]):
+            total, top = exps(log_q[d])
+            marginals += np.log(total) + top
+            log_prior -= z[i, d] * z[i, d] * HALF
+        total, top = exps(joint)
+        log_q_z = np.log(total) + top
+        parts[i, 0], parts[i, 1], parts[i, 2] = own - log_q_z, log_q_z - marginals, marginals - log_prior
+    return True
+
+
+@fast
+def batch_parts_grads(dparts, mu, precision, logvar, z, log_own, log_other, log_q, joint, dmu, dlogvar, dz):
+    if not (
+        mu.shape == precision.shape == logvar.shape == log_q.shape == (z.shape[1], z.shape[0])
+        and joint.size == z.shape[0]
+        and dparts.shape == (z.shape[0], 3)
+    ):
+        return False
+    dmu[:], dlogvar[:] = ZERO, ZERO
+    apart = np.empty_like(joint)
+    for i in range(z.shape[0]):
+        log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint)
+        total, _ = exps(joint)
+        dinformation, dcorrelation, ddimensions = dparts[i]
+        for j in range(joint.size):
+            joint[j] /= total
+            apart[j] = -dinformation * joint[j]
+        apart[i] = dinformation * (ONE - joint[i])
+        for d in range(z.shape[1]):
+            z_id, mu_d, precision_d, t, dmu_d, dlogvar_d = z[i, d], mu[d], precision[d], log_q[d], dmu[d], dlogvar[d]
+            total, _ = exps(t)
+            back = ZERO
+            for j in range(joint.size):
+                t_j, distance = t[j] / total, z_id - mu_d[j]
+                dlog_q, u = apart[j] + dcorrelation * (joint[j] - t_j) + ddimensions * t_j, distance * precision_d[j]
+                back += dlog_q * u
+                dmu_d[j] += dlog_q * u
+                dlogvar_d[j] += dlog_q * (u * distance - ONE) * HALF
+            dz[i, d] = ddimensions * z_id - back
+    return True
+
+
+def _latents_first(mu, logvar, z, n_train, stratified):
+    """mu, precision and logvar as (Z, N), room for a row, the two log weights; None where a kernel has no place."""
+    if not (
+        type(mu) is type(logvar) is type(z) is ndarray
+        and mu.dtype == logvar.dtype == z.dtype == F32
+        and mu.shape == logvar.shape == z.shape
+        and z.ndim == 2
+        and z.size
+        and type(n_train) is int
+        and n_train > 1
+        and type(stratified) is bool
+    ):
+        return None
+    turned = [np.ascontiguousarray(array.T) for array in (mu, np.exp(-logvar), logvar)]
+    room = np.empty(z.T.shape, F32), np.empty(len(z), F32)
+    return turned, room, ops.log_batch_weights(len(z), n_train, stratified, F32)
+
+
+BATCH_PARTS = {"log_batch_weights": 0x988254ba, "_spread_weights": 0x62bdea35, "_log_density": 0xcc0575ee}
+
+
+@twins.of(ops, batch_parts_forward=0x51c5c0b0, _log_sum_exp=0x09980f06, **BATCH_PARTS)
+def batch_parts_forward(mu, logvar, z, n_train, stratified):
+    found = _latents_first(mu, logvar, z, n_train, stratified)
+    if found is not None:
+        turned, room, weights = found
+        parts = np.empty((len(z), 3), F32)
+        if batch_parts_rows(*turned, np.ascontiguousarray(z), *weights, *room, parts):
+            return parts
+    return ops.batch_parts_forward(mu, logvar, z, n_train, stratified)
+
+
+@twins.of(ops, batch_parts_backward=0x9826146d, _softmax=0x9221aebf, **BATCH_PARTS)
+def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
+    found = _latents_first(mu, logvar, z, n_train, stratified)
+    if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.shape == (len(z), 3):
+        turned, room, weights = found
+        dmu, dlogvar, dz = np.empty(z.T.shape, F32), np.empty(z.T.shape, F32), np.empty(z.shape, F32)
+        grads = dmu, dlogvar, dz
+        if batch_parts_grads(np.ascontiguousarray(dparts), *turned, np.ascontiguousarray(z), *weights, *room, *grads):
+            return np.ascontiguousarray(dmu.T), np.ascontiguousarray(dlogvar.T), dz
+    return ops.batch_parts_backward(dparts, mu, logvar, z, n_train, stratified)
 
 
 # ---- update rules of optimizers.py ----------------------------------------------------------------------

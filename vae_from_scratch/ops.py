@@ -282,7 +282,7 @@ def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     dmu, dlogvar, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     for d in range(z.shape[1]):
         t = _softmax(log_c + _log_density(mu, logvar, z, d))
-        dlog_q = dinformation * own + (dcorrelation - dinformation) * r + (ddimensions - dcorrelation) * t
+        dlog_q = dinformation * (own - r) + dcorrelation * (r - t) + ddimensions * t
         distance = z[:, d, None] - mu[:, d]
         u = distance * np.exp(-logvar[:, d])
         dz[:, d] = ddimensions[:, 0] * z[:, d] - (dlog_q * u).sum(axis=1)
