@@ -52,8 +52,9 @@ def described(name):
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
-    "beta": "weight of the KL; 1 is the VAE",
-    "gamma": "weight of |KL - capacity|",
+    "alpha": "weight of the mutual information; 1 is the VAE's",
+    "beta": "weight of the KL, or of its total correlation; 1 is the VAE's",
+    "gamma": "weight of |KL - capacity|, or of the dimension-wise KL",
     "capacity": "the KL to hold, in nats",
 }
 HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.MODELS[model].hyperparameters))
