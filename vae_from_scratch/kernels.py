@@ -514,33 +514,33 @@ def exp_below(x):
 def exps(a):
     """a becomes exp(a - top), with top its largest entry.  Returns their sum and top."""
     top, total = a[0], ZERO
-    for j in range(a.size):
-        top = a[j] if a[j] > top else top
-    for j in range(a.size):
-        a[j] = exp_below(a[j] - top)
-        total += a[j]
+    for m in range(a.size):
+        top = a[m] if a[m] > top else top
+    for m in range(a.size):
+        a[m] = exp_below(a[m] - top)
+        total += a[m]
     return total, top
 
 
 @as_written
-def log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint):
-    """log c_ij + log q(z_id | x_j) for one i and all d and j into log_q (Z, N); log c_ij and their sum over d into joint (N,).
+def log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint):
+    """log c_nm + log q(z_nj | x_m) for one n and all j and m into log_q (Z, N); log c_nm and their sum over j into joint (N,).
 
-    mu, precision, logvar (Z, N).  Rounded as ops rounds, for a part is a small difference of sums.  Returns the own sum, without c_ii.
+    mu, precision, logvar (Z, N).  Rounded as ops rounds, for a part is a small difference of sums.  Returns the own sum, without c_nn.
     """
     own = ZERO
     joint[:] = log_other
-    joint[i] = log_own
-    for d in range(mu.shape[0]):
-        z_id, mu_d, precision_d, logvar_d, log_q_d = z[i, d], mu[d], precision[d], logvar[d], log_q[d]
-        for j in range(joint.size):
-            distance = z_id - mu_d[j]
-            density = -(distance * distance * precision_d[j] + logvar_d[j]) * HALF
-            log_q_d[j] = log_other + density
-            joint[j] += density
-        distance = z_id - mu_d[i]
-        density = -(distance * distance * precision_d[i] + logvar_d[i]) * HALF
-        log_q_d[i] = log_own + density
+    joint[n] = log_own
+    for j in range(mu.shape[0]):
+        z_nj, mu_j, precision_j, logvar_j, log_q_j = z[n, j], mu[j], precision[j], logvar[j], log_q[j]
+        for m in range(joint.size):
+            distance = z_nj - mu_j[m]
+            density = -(distance * distance * precision_j[m] + logvar_j[m]) * HALF
+            log_q_j[m] = log_other + density
+            joint[m] += density
+        distance = z_nj - mu_j[n]
+        density = -(distance * distance * precision_j[n] + logvar_j[n]) * HALF
+        log_q_j[n] = log_own + density
         own += density
     return own
 
@@ -549,16 +549,16 @@ def log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint)
 def batch_parts_rows(mu, precision, logvar, z, log_own, log_other, log_q, joint, parts):
     if not (mu.shape == precision.shape == logvar.shape == log_q.shape == (z.shape[1], z.shape[0]) and joint.size == z.shape[0]):
         return False
-    for i in range(z.shape[0]):
-        own = log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint)
+    for n in range(z.shape[0]):
+        own = log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint)
         marginals, log_prior = ZERO, ZERO
-        for d in range(z.shape[1]):
-            total, top = exps(log_q[d])
+        for j in range(z.shape[1]):
+            total, top = exps(log_q[j])
             marginals += np.log(total) + top
-            log_prior -= z[i, d] * z[i, d] * HALF
+            log_prior -= z[n, j] * z[n, j] * HALF
         total, top = exps(joint)
         log_q_z = np.log(total) + top
-        parts[i, 0], parts[i, 1], parts[i, 2] = own - log_q_z, log_q_z - marginals, marginals - log_prior
+        parts[n, 0], parts[n, 1], parts[n, 2] = own - log_q_z, log_q_z - marginals, marginals - log_prior
     return True
 
 
@@ -572,25 +572,25 @@ def batch_parts_grads(dparts, mu, precision, logvar, z, log_own, log_other, log_
         return False
     dmu[:], dlogvar[:] = ZERO, ZERO
     apart = np.empty_like(joint)
-    for i in range(z.shape[0]):
-        log_densities(z, i, mu, precision, logvar, log_own, log_other, log_q, joint)
+    for n in range(z.shape[0]):
+        log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint)
         total, _ = exps(joint)
-        dinformation, dcorrelation, ddimensions = dparts[i]
-        for j in range(joint.size):
-            joint[j] /= total
-            apart[j] = -dinformation * joint[j]
-        apart[i] = dinformation * (ONE - joint[i])
-        for d in range(z.shape[1]):
-            z_id, mu_d, precision_d, t, dmu_d, dlogvar_d = z[i, d], mu[d], precision[d], log_q[d], dmu[d], dlogvar[d]
+        dinformation, dcorrelation, ddimensions = dparts[n]
+        for m in range(joint.size):
+            joint[m] /= total
+            apart[m] = -dinformation * joint[m]
+        apart[n] = dinformation * (ONE - joint[n])
+        for j in range(z.shape[1]):
+            z_nj, mu_j, precision_j, t, dmu_j, dlogvar_j = z[n, j], mu[j], precision[j], log_q[j], dmu[j], dlogvar[j]
             total, _ = exps(t)
             back = ZERO
-            for j in range(joint.size):
-                t_j, distance = t[j] / total, z_id - mu_d[j]
-                dlog_q, u = apart[j] + dcorrelation * (joint[j] - t_j) + ddimensions * t_j, distance * precision_d[j]
+            for m in range(joint.size):
+                t_m, distance = t[m] / total, z_nj - mu_j[m]
+                dlog_q, u = apart[m] + dcorrelation * (joint[m] - t_m) + ddimensions * t_m, distance * precision_j[m]
                 back += dlog_q * u
-                dmu_d[j] += dlog_q * u
-                dlogvar_d[j] += dlog_q * (u * distance - ONE) * HALF
-            dz[i, d] = ddimensions * z_id - back
+                dmu_j[m] += dlog_q * u
+                dlogvar_j[m] += dlog_q * (u * distance - ONE) * HALF
+            dz[n, j] = ddimensions * z_nj - back
     return True
 
 
@@ -612,10 +612,10 @@ def _latents_first(mu, logvar, z, n_train, stratified):
     return turned, room, ops.log_batch_weights(len(z), n_train, stratified, F32)
 
 
-BATCH_PARTS = {"log_batch_weights": 0x988254ba, "_spread_weights": 0x62bdea35, "_log_density": 0xcc0575ee}
+BATCH_PARTS = {"log_batch_weights": 0x988254ba, "_spread_weights": 0x62bdea35, "_log_density": 0x1b6c2c8d}
 
 
-@twins.of(ops, batch_parts_forward=0x51c5c0b0, _log_sum_exp=0x09980f06, **BATCH_PARTS)
+@twins.of(ops, batch_parts_forward=0x498fc87f, _log_sum_exp=0x09980f06, **BATCH_PARTS)
 def batch_parts_forward(mu, logvar, z, n_train, stratified):
     found = _latents_first(mu, logvar, z, n_train, stratified)
     if found is not None:
@@ -626,7 +626,7 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
     return ops.batch_parts_forward(mu, logvar, z, n_train, stratified)
 
 
-@twins.of(ops, batch_parts_backward=0x9826146d, _softmax=0x9221aebf, **BATCH_PARTS)
+@twins.of(ops, batch_parts_backward=0xfe6e0946, _softmax=0x9221aebf, **BATCH_PARTS)
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     found = _latents_first(mu, logvar, z, n_train, stratified)
     if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.shape == (len(z), 3):

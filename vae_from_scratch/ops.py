@@ -246,7 +246,7 @@ def capacity_backward(dout, kl, gamma, capacity):
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
 def log_batch_weights(n, n_train, stratified, dtype):
-    """log c_ij of the own example, j = i, and of each other one, Eqs. (TC.7), (TC.8).  Returns two numbers.
+    """log c_nm of the own example, m = n, and of each other one, Eqs. (TC.7), (TC.8).  Returns two numbers.
 
     n rows of n_train data.  A row alone has nothing beside it: stratified, it has the whole weight.
     """
@@ -263,12 +263,12 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 
     mu, logvar (N, Z), z (N, Z) drawn from them, of n_train data.  Returns (N, 3) in nats; takes (N, N), one latent at a time.
     """
-    log_c = _spread_weights(z, n_train, stratified)  # (N, N): row i of z under q(z|x_j)
+    log_c = _spread_weights(z, n_train, stratified)  # (N, N): row n of z under q(z|x_m)
     own, log_q_z, marginals = np.zeros_like(z[:, 0]), log_c, np.zeros_like(z[:, 0])
-    for d in range(z.shape[1]):
-        log_q = _log_density(mu, logvar, z, d)
+    for j in range(z.shape[1]):
+        log_q = _log_density(mu, logvar, z, j)
         own = own + np.diagonal(log_q)
-        log_q_z = log_q_z + log_q  # the weight of j is in it once, not once per latent
+        log_q_z = log_q_z + log_q  # the weight of m is in it once, not once per latent
         marginals = marginals + _log_sum_exp(log_c + log_q)
     log_q_z, log_prior = _log_sum_exp(log_q_z), -(z * z).sum(axis=1) / 2
     return np.stack([own - log_q_z, log_q_z - marginals, marginals - log_prior], axis=1)
@@ -277,17 +277,17 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     """Eqs. (TC.10), (TC.11), (TC.12), (TC.13).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
     log_c, own = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
-    r = _softmax(log_c + sum(_log_density(mu, logvar, z, d) for d in range(z.shape[1])))
+    r = _softmax(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
     dinformation, dcorrelation, ddimensions = dparts[:, :1], dparts[:, 1:2], dparts[:, 2:]
     dmu, dlogvar, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
-    for d in range(z.shape[1]):
-        t = _softmax(log_c + _log_density(mu, logvar, z, d))
+    for j in range(z.shape[1]):
+        t = _softmax(log_c + _log_density(mu, logvar, z, j))
         dlog_q = dinformation * (own - r) + dcorrelation * (r - t) + ddimensions * t
-        distance = z[:, d, None] - mu[:, d]
-        u = distance * np.exp(-logvar[:, d])
-        dz[:, d] = ddimensions[:, 0] * z[:, d] - (dlog_q * u).sum(axis=1)
-        dmu[:, d] = (dlog_q * u).sum(axis=0)  # every z_i looks at every q(z|x_j), so all of them send a gradient back
-        dlogvar[:, d] = (dlog_q * (u * distance - 1)).sum(axis=0) / 2
+        distance = z[:, j, None] - mu[:, j]
+        u = distance * np.exp(-logvar[:, j])
+        dz[:, j] = ddimensions[:, 0] * z[:, j] - (dlog_q * u).sum(axis=1)
+        dmu[:, j] = (dlog_q * u).sum(axis=0)  # every z_n looks at every q(z|x_m), so all of them send a gradient back
+        dlogvar[:, j] = (dlog_q * (u * distance - 1)).sum(axis=0) / 2
     return dmu, dlogvar, dz
 
 
@@ -298,9 +298,9 @@ def _spread_weights(z, n_train, stratified):
     return log_c
 
 
-def _log_density(mu, logvar, z, d):
-    # log N(z_id; mu_jd, exp(logvar_jd)), (N, N), without log(2 pi) / 2: in each part one density is divided by another
-    return -((z[:, d, None] - mu[:, d]) ** 2 * np.exp(-logvar[:, d]) + logvar[:, d]) / 2
+def _log_density(mu, logvar, z, j):
+    # log N(z_nj; mu_mj, exp(logvar_mj)), (N, N), without log(2 pi) / 2: in each part one density is divided by another
+    return -((z[:, j, None] - mu[:, j]) ** 2 * np.exp(-logvar[:, j]) + logvar[:, j]) / 2
 
 
 def _log_sum_exp(a):
