@@ -414,7 +414,7 @@ def test_a_batch_of_one_is_refused_but_as_a_remainder(make):
     one = model.draw_noise(1, rng())
     for player in model.players.values():
         for call in (player.loss, player.loss_and_grads):
-            with refused(f"1 {type(model).__name__} rows 2"):
+            with refused(f"len(x) 1 {type(model).__name__} rows 2"):
                 call(x[:1], *one)
     with refused(f"batch_size 1 {type(model).__name__} 2"):
         fit(model, x, batch_size=1, epochs=1, progress=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, base, ops
+from vae_from_scratch import DIPVAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FactorVAE, Gaussian, base, ops
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -36,6 +36,16 @@ CASES = {  # pair: calls (name of the function, arguments)
         ("capacity_forward", np.float64(1e4), 1000.0, 25.0),
         ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0),
     ],
+    "leaky_relu": [("leaky_relu_forward", LOGITS), ("leaky_relu_backward", UNIT, np.maximum(LOGITS, LOGITS / 5))],
+    "discrimination": [
+        ("discrimination_forward", LOGITS[0], LOGITS[1]), ("discrimination_backward", np.float64(1), LOGITS[0], LOGITS[1]),
+    ],
+    "covariance": [("covariance_forward", UNIT), ("covariance_backward", UNIT[:, :N].T @ UNIT[:, :N], UNIT[:, :N])],
+    "marginal_covariance": [
+        ("marginal_covariance_forward", UNIT, LOGVARS),
+        ("marginal_covariance_backward", UNIT[:, :N] / 9, UNIT[:, :N], LOGVARS[:, 2:6]),
+    ],
+    "dip": [("dip_forward", UNIT[:, :N], 10.0, 5.0), ("dip_backward", np.float64(1), UNIT[:, :N], 10.0, 5.0)],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
@@ -62,7 +72,7 @@ def test_every_elementwise_pair_is_in_the_table():
 @pytest.mark.parametrize(
     "likelihood", ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid")], ids=str
 )
-@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, DIPVAE, FactorVAE])
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):
     model = cls(8, hidden=(6,), latent_dim=2, likelihood=likelihood)
     terms, grads = model.loss_and_grads(x, *model.draw_noise(3, np.random.default_rng(0)))

@@ -63,9 +63,11 @@ def as_text(value):
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
-    "beta": "weight of the KL; 1 is the VAE",
-    "gamma": "weight of |KL - capacity|, or of the total correlation",
+    "alpha": "weight of the mutual information; 1 is the VAE's",
+    "beta": "weight of the KL, or of its total correlation; 1 is the VAE's",
+    "gamma": "weight of |KL - capacity|, of the dimension-wise KL, or of the discriminator's total correlation",
     "capacity": "the KL to hold, in nats",
+    "estimator": "of log q(z) from a batch",
     "discriminator_hidden": "widths of the discriminator's hidden layers",
     "kind": "whose covariance is held: of mu (i) or of z (ii)",
     "lambda_od": "weight of the covariances between latents",

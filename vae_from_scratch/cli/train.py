@@ -130,8 +130,9 @@ def resolve(config):
 
 def _dependent(config, name, default, applies, condition):
     if not applies and config[name] is not None:
-        shown = f"--{name.replace('_', '-')} {as_text(config[name])}"
-        raise ValueError(f"{shown} has no effect without {condition}; leave it out, or add that")
+        shown = as_text(config[name]) if isinstance(config[name], tuple) else config[name]
+        flag = "--" + name.replace("_", "-")
+        raise ValueError(f"{flag} {shown} has no effect without {condition}; leave it out, or add that")
     return default if applies and config[name] is None else config[name]
 
 

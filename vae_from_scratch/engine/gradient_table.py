@@ -11,7 +11,7 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import DIPVAE, CapacityVAE, FactorVAE
+from ..objectives import DIPVAE, BetaTCVAE, CapacityVAE, FactorVAE
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -116,6 +116,16 @@ PAIRS = [
     Pair("covariance_backward", "DIP.2", "mu", _normal(mu=(5, 3))),
     Pair("marginal_covariance_backward", "DIP.2 DIP.4", "mu logvar", _normal(mu=(5, 3), logvar=(5, 3))),
     Pair("dip_backward", "DIP.6", "C", _normal(C=(3, 3)), {"lambda_od": 2.0, "lambda_d": 5.0}),
+    *(
+        Pair(
+            "batch_parts_backward",
+            "TC.10 TC.11 TC.12 TC.13",
+            "mu logvar z",
+            _normal(mu=(5, 3), logvar=(5, 3), z=(5, 3)),
+            {"n_train": 40, "stratified": stratified},
+        )
+        for stratified in (True, False)
+    ),
 ]
 
 
@@ -231,3 +241,9 @@ def models(dtype="float64"):
     for likelihood, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "leaky-relu")):
         case = small_case(FactorVAE, dtype, activation, LIKELIHOODS[likelihood], discriminator_hidden=(4, 3))
         yield Case(f"FactorVAE and its discriminator, {likelihood}, {activation}", *case, smooth=False)
+    prices = {"alpha": 0.5, "beta": 6.0, "gamma": 2.0, "n_train": 40}
+    for likelihood_name, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+        case = small_case(BetaTCVAE, dtype, activation, LIKELIHOODS[likelihood_name], **prices)
+        yield Case(f"BetaTCVAE, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    case = small_case(BetaTCVAE, dtype, "tanh", "bernoulli", **prices, estimator="weighted")
+    yield Case("BetaTCVAE, bernoulli, tanh, weighted", *case)

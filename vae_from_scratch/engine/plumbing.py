@@ -7,6 +7,7 @@ import numpy as np
 
 from . import require
 from .backends import BACKENDS
+from .batches import RESTS
 from .registry import arguments, kept, register
 
 MODELS: dict = {}  # name: class, entered when the class is defined
@@ -17,9 +18,9 @@ class Plumbing:
 
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
+    least_rows = 1  # that a batch must have: 2 for a loss that compares its rows with each other
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
-    choices: dict = {}  # name: the words that a constructor argument may be
-    least_rows = 1  # of a batch: 2 where the loss compares rows
+    choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -44,6 +45,9 @@ class Plumbing:
                 lines.append(f"  {name}: {' -> '.join([str(network.widths[0]), *layers])}")
         likelihood = [value if name == "name" else f"{name} {value}" for name, value in self.likelihood.config.items()]
         return "\n".join([*lines, f"  likelihood: {', '.join(likelihood)}"])
+
+    def trained_on(self, n):
+        """fit says on how many examples it is about to train: a loss that depends on it overrides this, and keeps it."""
 
     @property
     def config(self) -> dict:
@@ -83,8 +87,9 @@ class Plumbing:
     def batch(self, x, noise, looked_at=False):
         """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
         x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
-        require.several(self, len(x))
         require.noise(noise, self.noise_shapes(len(x)), len(x))
+        if not RESTS.get():
+            require.comparable(self, len(x), "len(x)")
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 
     def __getstate__(self):  # for copy.deepcopy and pickle: a module cannot be copied, and need not be
