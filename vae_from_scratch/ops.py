@@ -246,7 +246,7 @@ def capacity_backward(dout, kl, gamma, capacity):
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
 def log_batch_weights(n, n_train, stratified, dtype):
-    """log c_nm of the own example, m = n, and of each other one, Eqs. (TC.7), (TC.8).  Returns two numbers.
+    """log c_nm of the own example, m = n, and of each other one, Eqs. (TC.8), (TC.10).  Returns two numbers.
 
     n rows of n_train data.  A row alone has nothing beside it: stratified, it has the whole weight.
     """
@@ -259,7 +259,7 @@ def log_batch_weights(n, n_train, stratified, dtype):
 
 
 def batch_parts_forward(mu, logvar, z, n_train, stratified):
-    """Mutual information, total correlation, dimension-wise KL of each row, Eqs. (TC.6), (TC.9) (Chen et al. 2018, Eq. 2).
+    """Mutual information, total correlation, dimension-wise KL of each row, Eqs. (TC.7), (TC.11) (Chen et al. 2018, Eq. 2).
 
     mu, logvar (N, Z), z (N, Z) drawn from them, of n_train data.  Returns (N, 3) in nats; takes (N, N), one latent at a time.
     """
@@ -275,7 +275,7 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 
 
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
-    """Eqs. (TC.10), (TC.11), (TC.12), (TC.13).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
+    """Eqs. (TC.14), (TC.15), (TC.16), (TC.17).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
     log_c, own = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
     r = _softmax(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
     dinformation, dcorrelation, ddimensions = dparts[:, :1], dparts[:, 1:2], dparts[:, 2:]

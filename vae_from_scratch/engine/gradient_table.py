@@ -119,7 +119,7 @@ PAIRS = [
     *(
         Pair(
             "batch_parts_backward",
-            "TC.10 TC.11 TC.12 TC.13",
+            "TC.14 TC.15 TC.16 TC.17",
             "mu logvar z",
             _normal(mu=(5, 3), logvar=(5, 3), z=(5, 3)),
             {"n_train": 40, "stratified": stratified},

@@ -14,7 +14,7 @@ class BetaTCVAE(PenaltyVAE):
 
     alpha, beta, gamma >= 0: the prices of mutual information, total correlation and dimension-wise KL.
     n_train : how many data the batches are drawn from, which fit fills in
-    estimator : of log q(z) from a batch, "stratified" (TC.7) or "weighted" (TC.8)
+    estimator : of log q(z) from a batch, "stratified" (note 18, TC.8) or "weighted" (TC.10)
     The other arguments: see EncoderDecoder.  A batch needs two rows.
 
     >>> BetaTCVAE(data_dim=64, hidden=(32,), latent_dim=2, beta=6.0, n_train=1500).beta
@@ -44,14 +44,14 @@ class BetaTCVAE(PenaltyVAE):
         self.n_train = n
 
     def penalty_forward(self, kl, mu, logvar, z):
-        """Eq. (TC.14): the KL at the price 1 in closed form, and what each part costs beyond that as estimated."""
+        """Eq. (TC.13): the KL at the price 1 in closed form, and what each part costs beyond that as estimated."""
         parts = self.ops.batch_parts_forward(mu, logvar, z, require.n_train(self), self.estimator == "stratified")
         information, correlation, dimensions = self.ops.batch_mean(parts)
         beyond = (self.alpha - 1) * information + (self.beta - 1) * correlation + (self.gamma - 1) * dimensions
         return self.ops.batch_mean(kl) + beyond
 
     def penalty_backward(self, dpenalty, kl, mu, logvar, z):
-        """Eq. (TC.15)."""
+        """Eq. (TC.18)."""
         each = dpenalty * (np.ones_like(kl) / len(kl))
         dparts = np.stack([(price - 1) * each for price in (self.alpha, self.beta, self.gamma)], axis=1)
         of_parts = self.ops.batch_parts_backward(dparts, mu, logvar, z, require.n_train(self), self.estimator == "stratified")
