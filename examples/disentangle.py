@@ -9,12 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from runner import Results, options, save_figure, train
 
-from vae_from_scratch import VAE, Adam, BetaTCVAE, BetaVAE, datasets, disentanglement, evaluation, ops
+from vae_from_scratch import DIPVAE, VAE, Adam, BetaTCVAE, BetaVAE, FactorVAE, datasets, disentanglement, evaluation, ops
 
 OBJECTIVES = [  # name, model, its hyperparameters
     ("VAE", VAE, {}),
     ("beta-VAE", BetaVAE, {"beta": 8.0}),
     ("beta-TCVAE", BetaTCVAE, {"beta": 8.0}),
+    ("FactorVAE", FactorVAE, {"gamma": 20.0}),
+    ("DIP-VAE", DIPVAE, {"kind": "ii", "lambda_od": 50.0, "lambda_d": 50.0}),
 ]
 SEEDS = (0, 1, 2)
 FULL = {"size": 16, "hidden": (100, 100), "latents": 6, "epochs": 300}
