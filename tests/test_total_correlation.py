@@ -51,7 +51,8 @@ def test_beta_buys_total_correlation_and_not_the_reconstruction():
 
     data = datasets.blobs(size=16, positions=16, width=0.15)
     found = {}
-    for model in (VAE(256, (100, 100), 6, "relu"), BetaVAE(256, (100, 100), 6, "relu", beta=8.0), BetaTCVAE(256, (100, 100), 6, "relu", beta=8.0)):
+    for model_class, price in ((VAE, {}), (BetaVAE, {"beta": 8.0}), (BetaTCVAE, {"beta": 8.0})):
+        model = model_class(256, (100, 100), 6, "relu", **price)
         fit(model, data[:], Adam(lr=2e-3), 64, 300, progress=False)
         split = disentanglement.kl_parts(*model.encode(data[:]), np.random.default_rng(0), samples=500)
         found[model.name] = split.total_correlation, evaluate(model, data[:]).recon_nll

@@ -313,7 +313,6 @@ def _softmax(a):
     return e / e.sum(axis=1, keepdims=True)
 
 
-
 # ---- an adversary, covariances: derivations/19 ---------------------------------------------------------
 
 # ---- further likelihoods: derivations/06 ---------------------------------------------------------------
