@@ -64,8 +64,8 @@ def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
 
 def test_every_elementwise_pair_is_in_the_table():
     pairs = {name.rsplit("_", 1)[0] for name in vars(ops) if name.endswith("_backward") and not name.startswith("_")}
-    # those two are sums of products: range is their input's
-    assert pairs - set(CASES) == {"dense", "dense_act"} and set(CASES) <= pairs
+    # two are sums of products: range is their input's; batch_parts compares rows: test_total_correlation.py
+    assert pairs - set(CASES) == {"dense", "dense_act", "batch_parts"} and set(CASES) <= pairs
 
 
 @pytest.mark.parametrize("x", [np.zeros((3, 8)), np.ones((3, 8))], ids=["all zero", "all one"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import refused, same, timeless
 
-from vae_from_scratch import VAE, Adam, BetaTCVAE, fit, load, ops, save
+from vae_from_scratch import VAE, Adam, BetaTCVAE, base, fit, load, ops, save
 from vae_from_scratch.engine.batches import RESTS
 from vae_from_scratch.evaluation import evaluate
 
@@ -51,7 +51,8 @@ def test_beta_buys_total_correlation_and_not_the_reconstruction():
 
     data = datasets.blobs(size=16, positions=16, width=0.15)
     found = {}
-    for model in (VAE(256, (100, 100), 6, "relu"), BetaVAE(256, (100, 100), 6, "relu", beta=8.0), BetaTCVAE(256, (100, 100), 6, "relu", beta=8.0)):
+    for model_class, price in ((VAE, {}), (BetaVAE, {"beta": 8.0}), (BetaTCVAE, {"beta": 8.0})):
+        model = model_class(256, (100, 100), 6, "relu", **price)
         fit(model, data[:], Adam(lr=2e-3), 64, 300, progress=False)
         split = disentanglement.kl_parts(*model.encode(data[:]), np.random.default_rng(0), samples=500)
         found[model.name] = split.total_correlation, evaluate(model, data[:]).recon_nll
@@ -156,6 +157,33 @@ def test_a_loop_that_breaks_off_leaves_no_permission_behind():
     with pytest.raises(RuntimeError):
         evaluate(Dies(**SMALL, n_train=21), X)
     assert not RESTS.get()
+
+
+# ---- range -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", base.BACKENDS)
+@pytest.mark.parametrize("stratified", [True, False])
+def test_the_parts_in_float32_over_the_whole_range(backend, stratified):
+    """Log variances to +-80, the same in all rows or, of one row and latent, apart; to float32's rounding of their sums."""
+    rng, logvars = np.random.default_rng(0), np.array([-80, -40, -1, -1e-4, 0, 1e-4, 1, 40, 80]) * np.ones((5, 1))
+    one = np.zeros((5, 9))
+    for value in (-80, 80):
+        one[2, 4] = value
+        for logvar in (logvars, one):
+            mu, eps = rng.uniform(-1, 1, (2, 5, 9))
+            z = ops.reparameterize_forward(mu, logvar, eps)
+            narrow = [array.astype(np.float32) for array in (np.ones((5, 3)), mu, logvar, z)]
+            wide, namespace = [array.astype(np.longdouble) for array in narrow], base.BACKENDS[backend]()
+            parts = namespace.batch_parts_forward(*narrow[1:], 737_280, stratified)
+            exact = ops.batch_parts_forward(*wide[1:], 737_280, stratified)
+            # the prior's z^2 may be 1e34, in the dimension-wise KL alone; the others are differences of logarithms
+            np.testing.assert_allclose(parts[:, :2].astype(float), exact[:, :2].astype(float), rtol=1e-5, atol=2e-4)
+            np.testing.assert_allclose(parts[:, 2].astype(float), exact[:, 2].astype(float), rtol=1e-5, atol=2e-4)
+            grads = namespace.batch_parts_backward(*narrow, 737_280, stratified)
+            for grad, known in zip(grads, ops.batch_parts_backward(*wide, 737_280, stratified)):
+                assert grad.dtype == np.float32 and np.isfinite(grad).all()
+                np.testing.assert_allclose(grad.astype(float), known.astype(float), rtol=1e-4, atol=1e-4 * float(abs(known).max()))
 
 
 # ---- memory ----------------------------------------------------------------------------------------------

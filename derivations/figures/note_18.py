@@ -58,10 +58,12 @@ def total_correlation():
     left.set_title("four data, two latents")
     left.legend(frameon=False, loc="upper center", ncols=3, fontsize=9, columnspacing=1, handlelength=1.8)
     left.spines[["top", "right"]].set_visible(False)
-    for column, name, colour, style in zip(errors(np.random.default_rng(0)).T, ("MI", "TC", "DW"), (GREEN, ORANGE, BLUE), ("--", "-", "-.")):
+    looks = ("MI", GREEN, "--"), ("TC", ORANGE, "-"), ("DW", BLUE, "-.")
+    for column, (name, colour, style) in zip(errors(np.random.default_rng(0)).T, looks):
         right.plot(SIZES, column, style, color=colour, linewidth=2, marker="o", markersize=4, label=name)
     right.axhline(0, color=GREY, linestyle=":", linewidth=1.2)
-    right.set(xlabel="batch (logarithmic axis)", ylabel="estimate minus truth (nats)", xscale="log", title="10 independent latents, stratified")
+    right.set(xlabel="batch (logarithmic axis)", ylabel="estimate minus truth (nats)", xscale="log")
+    right.set_title("10 independent latents, stratified")
     right.set_xticks(SIZES, [str(n) for n in SIZES])
     right.minorticks_off()
     right.legend(frameon=False, loc="lower right")
