@@ -599,8 +599,7 @@ def _latents_first(mu, logvar, z, n_train, stratified):
     if not (
         type(mu) is type(logvar) is type(z) is ndarray
         and mu.dtype == logvar.dtype == z.dtype == F32
-        and mu.shape == logvar.shape == z.shape
-        and z.ndim == 2
+        and mu.ndim == logvar.ndim == z.ndim == 2
         and z.size
         and type(n_train) is int
         and n_train > 1
@@ -629,7 +628,7 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 @twins.of(ops, batch_parts_backward=0xfe6e0946, _softmax=0x9221aebf, **BATCH_PARTS)
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     found = _latents_first(mu, logvar, z, n_train, stratified)
-    if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.shape == (len(z), 3):
+    if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.ndim == 2:
         turned, room, weights = found
         dmu, dlogvar, dz = np.empty(z.T.shape, F32), np.empty(z.T.shape, F32), np.empty(z.shape, F32)
         grads = dmu, dlogvar, dz
