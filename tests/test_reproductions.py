@@ -196,6 +196,13 @@ def test_latents_that_blobs_use(rows):
         assert cells == [str(row["above_tenth_nat"]) for row in mine]
 
 
+def test_total_correlation_of_blobs(rows):
+    names = "distortion", "mutual information", "total correlation", "dimension-wise KL", "MIG", "active_units"
+    for row, (objective, seed, *cells) in zip(rows("disentangle"), table("### Total correlation"), strict=True):
+        assert (objective, int(seed)) == (row["objective"], row["seed"])
+        agree(cells, [row[name] for name in names])
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]

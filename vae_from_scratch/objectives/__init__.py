@@ -1,5 +1,8 @@
 """One file per further objective, each to be read beside vae.py or beta_vae.py."""
 
+from .beta_tc_vae import BetaTCVAE
 from .capacity_vae import CapacityVAE
+from .dip_vae import DIPVAE
+from .factor_vae import FactorVAE
 
-__all__ = ["CapacityVAE"]
+__all__ = ["DIPVAE", "BetaTCVAE", "CapacityVAE", "FactorVAE"]
