@@ -30,6 +30,8 @@ TWINS = {  # twin: what it is a twin of, and its arguments; a letter is an axis
     "reparameterize_backward": (ops, dict(dz="NZ", logvar="NZ", eps="NZ")),
     "gaussian_kl_forward": (ops, dict(mu="NZ", logvar="NZ")),
     "gaussian_kl_backward": (ops, dict(dkl="N", mu="NZ", logvar="NZ")),
+    "batch_parts_forward": (ops, dict(mu="NZ", logvar="NZ", z="NZ", n_train=_, stratified=_)),
+    "batch_parts_backward": (ops, dict(dparts="N3", mu="NZ", logvar="NZ", z="NZ", n_train=_, stratified=_)),
     "adam_update": (optimizers, dict(param="IO", grad="IO", m="IO", v="IO", t=_, lr=_, beta1=_, beta2=_, adam_eps=_)),
     "adagrad_update": (optimizers, dict(param="IO", grad="IO", g2="IO", lr=_, adagrad_eps=_)),
     "fill_polygons": (dsprites, dict(vertices="NV2", images="NSS")),
@@ -37,6 +39,8 @@ TWINS = {  # twin: what it is a twin of, and its arguments; a letter is an axis
 NUMPYS = [np.float64(0.1), np.float32(0.1), np.full(3, 0.1)]
 SETTINGS = {  # usual ones, and others
     "activation": (["linear", "tanh", "relu"], ["sigmoid", "softplus", "none such", None, 3, ["tanh"]]),
+    "n_train": ([2, 3, 737280], [1, 0, -5, 2.5, True, np.int64(7), np.full(3, 7), None]),
+    "stratified": ([True, False], [1, 0, np.True_, None, "yes"]),
     "t": ([1, 2, 7], [0, 0, -1, 1.5, np.int64(3)]),
     "lr": ([0.1, 1e-3], [1, *NUMPYS]),
     "beta1": ([0.9, 0.5], [1.0, 1, *NUMPYS, 0.5 + 0.5j, None]),
@@ -55,7 +59,7 @@ def arguments(spec, rng):
 
     rng: of the standard library.  Drawn by Hypothesis choice by choice, half of a hundred calls were the same ones.
     """
-    sizes = {letter: rng.choice(SIZES) for letter in "NIODZVS"} | {"2": (2,)}
+    sizes = {letter: rng.choice(SIZES) for letter in "NIODZVS"} | {"2": (2,), "3": (3,)}
     arrays = {name: axes for name, axes in spec.items() if name not in SETTINGS and name != "out"}
     arrays |= dict(zip(("dW", "db"), spec.get("out", ())))
     layout = rng.choice(["C", "C", "C", "spread"])

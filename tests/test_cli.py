@@ -222,6 +222,22 @@ def test_a_likelihoods_own_options_reach_it_and_grey_pixels_stay_grey(line, expe
     assert "ELBO" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("--model dip-vae --kind i --lambda-od 3", {"kind": "i", "lambda_od": 3.0, "lambda_d": 10.0}),
+        ("--model factor-vae --discriminator-hidden 6 5", {"gamma": 6.4, "discriminator_hidden": [6, 5]}),
+        ("--model factor-vae --discriminator-hidden none", {"gamma": 6.4, "discriminator_hidden": []}),
+    ],
+)
+def test_words_and_widths_that_only_one_model_takes_are_options(line, expected, undrawn):
+    run(f"{TRAIN} --out r {line}")
+    assert expected.items() <= load("r/model.npz").config.items()
+    shutil.rmtree("r/figures")
+    run("train --resume r --epochs 2 --quiet")
+    assert expected.items() <= load("r/model.npz").config.items()
+
+
 def test_same_command_same_bits(trained, undrawn):
     run(f"{TRAIN} --out again")
     assert same(load(trained[0] / "runs" / "001" / "model.npz"), load("again/model.npz"))

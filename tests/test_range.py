@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, base, ops
+from vae_from_scratch import (
+    DIPVAE, IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FactorVAE, FreeBitsVAE, Gaussian, Laplace, base, ops,
+)  # fmt: skip
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -51,6 +53,16 @@ CASES = {  # pair: calls (name of the function, arguments)
     "free_bits": [
         ("free_bits_forward", UNIT, LOGVARS, 0.5), ("free_bits_backward", np.float64(1), UNIT, LOGVARS, 0.5),
     ],
+    "leaky_relu": [("leaky_relu_forward", LOGITS), ("leaky_relu_backward", UNIT, np.maximum(LOGITS, LOGITS / 5))],
+    "discrimination": [
+        ("discrimination_forward", LOGITS[0], LOGITS[1]), ("discrimination_backward", np.float64(1), LOGITS[0], LOGITS[1]),
+    ],
+    "covariance": [("covariance_forward", UNIT), ("covariance_backward", UNIT[:, :N].T @ UNIT[:, :N], UNIT[:, :N])],
+    "marginal_covariance": [
+        ("marginal_covariance_forward", UNIT, LOGVARS),
+        ("marginal_covariance_backward", UNIT[:, :N] / 9, UNIT[:, :N], LOGVARS[:, 2:6]),
+    ],
+    "dip": [("dip_forward", UNIT[:, :N], 10.0, 5.0), ("dip_backward", np.float64(1), UNIT[:, :N], 10.0, 5.0)],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
@@ -69,8 +81,8 @@ def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
 
 def test_every_elementwise_pair_is_in_the_table():
     pairs = {name.rsplit("_", 1)[0] for name in vars(ops) if name.endswith("_backward") and not name.startswith("_")}
-    # those two are sums of products: range is their input's
-    assert pairs - set(CASES) == {"dense", "dense_act"} and set(CASES) <= pairs
+    # two are sums of products: range is their input's; batch_parts compares rows: test_total_correlation.py
+    assert pairs - set(CASES) == {"dense", "dense_act", "batch_parts"} and set(CASES) <= pairs
 
 
 @pytest.mark.parametrize("x", [np.zeros((3, 8)), np.ones((3, 8))], ids=["all zero", "all one"])
@@ -79,7 +91,7 @@ def test_every_elementwise_pair_is_in_the_table():
     ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid"), "continuous-bernoulli", Laplace("per-pixel")],
     ids=str,
 )
-@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, IWAE, FreeBitsVAE])
+@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, DIPVAE, FactorVAE, IWAE, FreeBitsVAE])
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):
     model = cls(8, hidden=(6,), latent_dim=2, likelihood=likelihood)
     terms, grads = model.loss_and_grads(x, *model.draw_noise(3, np.random.default_rng(0)))

@@ -212,6 +212,13 @@ def test_several_draws(rows):
     assert agrees(re.search(r"still ([\d.]+) times the other", note)[1], doubly / once)
 
 
+def test_total_correlation_of_blobs(rows):
+    names = "distortion", "mutual information", "total correlation", "dimension-wise KL", "MIG", "active_units"
+    for row, (objective, seed, *cells) in zip(rows("disentangle"), table("### Total correlation"), strict=True):
+        assert (objective, int(seed)) == (row["objective"], row["seed"])
+        agree(cells, [row[name] for name in names])
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]

@@ -114,6 +114,7 @@ def test_every_situation_names_tests_that_exist():
 
 def test_the_package_can_be_run(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["vae_from_scratch", "--version"])
+    monkeypatch.delitem(sys.modules, "vae_from_scratch.__main__", raising=False)
     with pytest.raises(SystemExit) as end:
         runpy.run_module("vae_from_scratch", run_name="__main__")
     assert end.value.code == 0 and capsys.readouterr().out.startswith("vae-from-scratch ")

@@ -57,7 +57,7 @@ class EncoderDecoder(Plumbing):
     ----------
     data_dim, latent_dim : D, the number of values in one example, and Z, the number of latents
     hidden : widths of the encoder's hidden layers, such as (500,); () makes a linear model
-    activation : of the hidden layers: "tanh", "relu", "sigmoid", "softplus", "linear"
+    activation : of the hidden layers: "tanh", "relu", "leaky-relu", "sigmoid", "softplus", "linear"
     likelihood : p(x|z), "bernoulli" or Gaussian(...); an Autoencoder also takes "squared-error"
     seed : of the initial parameters
     dtype : of the parameters and of everything computed: "float32", "float64", "longdouble"

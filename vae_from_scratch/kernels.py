@@ -81,6 +81,7 @@ def _njit(function, **options):
 # reduction below must not be reordered, so it has flags of its own.
 exact = functools.partial(_njit, error_model="numpy", fastmath={"contract"}, inline="never")
 fast = functools.partial(_njit, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+as_written = functools.partial(_njit, error_model="numpy")
 
 
 class SayCompiling(event.Listener):
@@ -617,6 +618,144 @@ def gaussian_kl_backward(dkl, mu, logvar):
         if kl_dmu_dlogvar(dkl, mu, logvar, dmu, dlogvar):
             return dmu, dlogvar
     return ops.gaussian_kl_backward(dkl, mu, logvar)
+
+
+# ---- the total correlation: for each row of z a pass over the batch, in which nothing of shape (N, N) is stored --------
+
+
+@exact
+def exp_below(x):
+    """exp(x) for x <= 0; 0 where it is below the least normal number."""
+    q, s = exp_parts(x)
+    e = s * q + s if x > -LIMIT else ZERO
+    return e if x == x else x
+
+
+@fast
+def exps(a):
+    """a becomes exp(a - top), with top its largest entry.  Returns their sum and top."""
+    top, total = a[0], ZERO
+    for m in range(a.size):
+        top = a[m] if a[m] > top else top
+    for m in range(a.size):
+        a[m] = exp_below(a[m] - top)
+        total += a[m]
+    return total, top
+
+
+@as_written
+def log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint):
+    """log c_nm + log q(z_nj | x_m) for one n and all j and m into log_q (Z, N); log c_nm and their sum over j into joint (N,).
+
+    mu, precision, logvar (Z, N).  Rounded as ops rounds, for a part is a small difference of sums.  Returns the own sum, without c_nn.
+    """
+    own = ZERO
+    joint[:] = log_other
+    joint[n] = log_own
+    for j in range(mu.shape[0]):
+        z_nj, mu_j, precision_j, logvar_j, log_q_j = z[n, j], mu[j], precision[j], logvar[j], log_q[j]
+        for m in range(joint.size):
+            distance = z_nj - mu_j[m]
+            density = -(distance * distance * precision_j[m] + logvar_j[m]) * HALF
+            log_q_j[m] = log_other + density
+            joint[m] += density
+        distance = z_nj - mu_j[n]
+        density = -(distance * distance * precision_j[n] + logvar_j[n]) * HALF
+        log_q_j[n] = log_own + density
+        own += density
+    return own
+
+
+@as_written
+def batch_parts_rows(mu, precision, logvar, z, log_own, log_other, log_q, joint, parts):
+    if not (mu.shape == precision.shape == logvar.shape == log_q.shape == (z.shape[1], z.shape[0]) and joint.size == z.shape[0]):
+        return False
+    for n in range(z.shape[0]):
+        own = log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint)
+        marginals, log_prior = ZERO, ZERO
+        for j in range(z.shape[1]):
+            total, top = exps(log_q[j])
+            marginals += np.log(total) + top
+            log_prior -= z[n, j] * z[n, j] * HALF
+        total, top = exps(joint)
+        log_q_z = np.log(total) + top
+        parts[n, 0], parts[n, 1], parts[n, 2] = own - log_q_z, log_q_z - marginals, marginals - log_prior
+    return True
+
+
+@fast
+def batch_parts_grads(dparts, mu, precision, logvar, z, log_own, log_other, log_q, joint, dmu, dlogvar, dz):
+    if not (
+        mu.shape == precision.shape == logvar.shape == log_q.shape == (z.shape[1], z.shape[0])
+        and joint.size == z.shape[0]
+        and dparts.shape == (z.shape[0], 3)
+    ):
+        return False
+    dmu[:], dlogvar[:] = ZERO, ZERO
+    apart = np.empty_like(joint)
+    for n in range(z.shape[0]):
+        log_densities(z, n, mu, precision, logvar, log_own, log_other, log_q, joint)
+        total, _ = exps(joint)
+        dinformation, dcorrelation, ddimensions = dparts[n]
+        for m in range(joint.size):
+            joint[m] /= total
+            apart[m] = -dinformation * joint[m]
+        apart[n] = dinformation * (ONE - joint[n])
+        for j in range(z.shape[1]):
+            z_nj, mu_j, precision_j, t, dmu_j, dlogvar_j = z[n, j], mu[j], precision[j], log_q[j], dmu[j], dlogvar[j]
+            total, _ = exps(t)
+            back = ZERO
+            for m in range(joint.size):
+                t_m, distance = t[m] / total, z_nj - mu_j[m]
+                dlog_q, u = apart[m] + dcorrelation * (joint[m] - t_m) + ddimensions * t_m, distance * precision_j[m]
+                back += dlog_q * u
+                dmu_j[m] += dlog_q * u
+                dlogvar_j[m] += dlog_q * (u * distance - ONE) * HALF
+            dz[n, j] = ddimensions * z_nj - back
+    return True
+
+
+def _latents_first(mu, logvar, z, n_train, stratified):
+    """mu, precision and logvar as (Z, N), room for a row, the two log weights; None where a kernel has no place."""
+    if not (
+        type(mu) is type(logvar) is type(z) is ndarray
+        and mu.dtype == logvar.dtype == z.dtype == F32
+        and mu.ndim == logvar.ndim == z.ndim == 2
+        and z.size
+        and type(n_train) is int
+        and n_train > 1
+        and type(stratified) is bool
+    ):
+        return None
+    turned = [np.ascontiguousarray(array.T) for array in (mu, np.exp(-logvar), logvar)]
+    room = np.empty(z.T.shape, F32), np.empty(len(z), F32)
+    return turned, room, ops.log_batch_weights(len(z), n_train, stratified, F32)
+
+
+BATCH_PARTS = {"log_batch_weights": 0x988254ba, "_spread_weights": 0x62bdea35, "_log_density": 0x1b6c2c8d}
+
+
+@twins.of(ops, batch_parts_forward=0x498fc87f, _log_sum_exp=0x09980f06, **BATCH_PARTS)
+def batch_parts_forward(mu, logvar, z, n_train, stratified):
+    found = _latents_first(mu, logvar, z, n_train, stratified)
+    if found is not None:
+        turned, room, weights = found
+        parts = np.empty((len(z), 3), F32)
+        if batch_parts_rows(*turned, np.ascontiguousarray(z), *weights, *room, parts):
+            return parts
+    return ops.batch_parts_forward(mu, logvar, z, n_train, stratified)
+
+
+@twins.of(ops, batch_parts_backward=0xfe6e0946, _softmax=0x9221aebf, **BATCH_PARTS)
+def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
+    found = _latents_first(mu, logvar, z, n_train, stratified)
+    if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.ndim == 2:
+        turned, room, weights = found
+        dmu, dlogvar, dz = np.empty(z.T.shape, F32), np.empty(z.T.shape, F32), np.empty(z.shape, F32)
+        grads = dmu, dlogvar, dz
+        if batch_parts_grads(np.ascontiguousarray(dparts), *turned, np.ascontiguousarray(z), *weights, *room, *grads):
+            return np.ascontiguousarray(dmu.T), np.ascontiguousarray(dlogvar.T), dz
+    return ops.batch_parts_backward(dparts, mu, logvar, z, n_train, stratified)
 
 
 # ---- update rules of optimizers.py ----------------------------------------------------------------------

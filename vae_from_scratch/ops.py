@@ -294,8 +294,142 @@ def free_bits_backward(dout, mu, logvar, free_bits):
 
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
+def log_batch_weights(n, n_train, stratified, dtype):
+    """log c_nm of the own example, m = n, and of each other one, Eqs. (TC.8), (TC.10).  Returns two numbers.
+
+    n rows of n_train data.  A row alone has nothing beside it: stratified, it has the whole weight.
+    """
+    n_train = dtype.type(n_train)
+    if not stratified:
+        return -np.log(n_train * n), -np.log(n_train * n)
+    if n == 1:
+        return dtype.type(0), dtype.type(0)
+    return -np.log(n_train), np.log((n_train - 1) / (n_train * (n - 1)))
+
+
+def batch_parts_forward(mu, logvar, z, n_train, stratified):
+    """Mutual information, total correlation, dimension-wise KL of each row, Eqs. (TC.7), (TC.11) (Chen et al. 2018, Eq. 2).
+
+    mu, logvar (N, Z), z (N, Z) drawn from them, of n_train data.  Returns (N, 3) in nats; takes (N, N), one latent at a time.
+    """
+    log_c = _spread_weights(z, n_train, stratified)  # (N, N): row n of z under q(z|x_m)
+    own, log_q_z, marginals = np.zeros_like(z[:, 0]), log_c, np.zeros_like(z[:, 0])
+    for j in range(z.shape[1]):
+        log_q = _log_density(mu, logvar, z, j)
+        own = own + np.diagonal(log_q)
+        log_q_z = log_q_z + log_q  # the weight of m is in it once, not once per latent
+        marginals = marginals + _log_sum_exp(log_c + log_q)
+    log_q_z, log_prior = _log_sum_exp(log_q_z), -(z * z).sum(axis=1) / 2
+    return np.stack([own - log_q_z, log_q_z - marginals, marginals - log_prior], axis=1)
+
+
+def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
+    """Eqs. (TC.14), (TC.15), (TC.16), (TC.17).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
+    log_c, own = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
+    r = _softmax(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
+    dinformation, dcorrelation, ddimensions = dparts[:, :1], dparts[:, 1:2], dparts[:, 2:]
+    dmu, dlogvar, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+    for j in range(z.shape[1]):
+        t = _softmax(log_c + _log_density(mu, logvar, z, j))
+        dlog_q = dinformation * (own - r) + dcorrelation * (r - t) + ddimensions * t
+        distance = z[:, j, None] - mu[:, j]
+        u = distance * np.exp(-logvar[:, j])
+        dz[:, j] = ddimensions[:, 0] * z[:, j] - (dlog_q * u).sum(axis=1)
+        dmu[:, j] = (dlog_q * u).sum(axis=0)  # every z_n looks at every q(z|x_m), so all of them send a gradient back
+        dlogvar[:, j] = (dlog_q * (u * distance - 1)).sum(axis=0) / 2
+    return dmu, dlogvar, dz
+
+
+def _spread_weights(z, n_train, stratified):
+    own, other = log_batch_weights(len(z), n_train, stratified, z.dtype)
+    log_c = np.full((len(z), len(z)), other)
+    np.fill_diagonal(log_c, own)
+    return log_c
+
+
+def _log_density(mu, logvar, z, j):
+    # log N(z_nj; mu_mj, exp(logvar_mj)), (N, N), without log(2 pi) / 2: in each part one density is divided by another
+    return -((z[:, j, None] - mu[:, j]) ** 2 * np.exp(-logvar[:, j]) + logvar[:, j]) / 2
+
+
+def _log_sum_exp(a):
+    top = a.max(axis=1, keepdims=True)
+    return np.log(np.exp(a - top).sum(axis=1)) + top[:, 0]
+
+
+def _softmax(a):
+    e = np.exp(a - a.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
 
 # ---- an adversary, covariances: derivations/19 ---------------------------------------------------------
+def leaky_relu_forward(a):
+    """h = max(a, a / 5), Eq. (LRELU.1)."""
+    return np.maximum(a, a / 5)
+
+
+def leaky_relu_backward(dh, h):
+    """Eq. (LRELU.2), with the subgradient 1/5 at a = 0: h has the sign of a.  Returns da."""
+    return np.where(h > 0, dh, dh / 5)
+
+
+ACTIVATIONS["leaky-relu"] = (leaky_relu_forward, leaky_relu_backward)
+
+
+def permute_latents(z, order):
+    """Every column of z by a permutation of its own, Eq. (FACTOR.1): the ranks of noise, a column each.  Both (B, Z)."""
+    return np.take_along_axis(z, order.argsort(axis=0), axis=0)
+
+
+def discrimination_forward(logits, logits_perm):
+    """Cross-entropy of telling B codes from B permuted ones, in nats, Eq. (FACTOR.2).  Both (B,); returns a number."""
+    return (batch_mean(softplus_forward(-logits)) + batch_mean(softplus_forward(logits_perm))) / 2
+
+
+def discrimination_backward(dnll, logits, logits_perm):
+    """Eqs. (FACTOR.3), (FACTOR.4).  dnll a number.  Returns dlogits, dlogits_perm."""
+    dlogits = -dnll * sigmoid_forward(-logits) / (2 * len(logits))
+    dlogits_perm = dnll * sigmoid_forward(logits_perm) / (2 * len(logits_perm))
+    return dlogits, dlogits_perm
+
+
+def covariance_forward(mu):
+    """C = mean over the batch of (mu_n - mean)^T (mu_n - mean), Eq. (DIP.1).  mu (N, Z); returns C (Z, Z)."""
+    centred = mu - mu.mean(axis=0)  # over the rows: a latent has a mean, not a datum
+    return centred.T @ centred / len(mu)
+
+
+def covariance_backward(dC, mu):
+    """Eq. (DIP.2).  dC (Z, Z), symmetric or not.  Returns dmu."""
+    centred = mu - mu.mean(axis=0)
+    return centred @ (dC + dC.T) / len(mu)
+
+
+def marginal_covariance_forward(mu, logvar):
+    """The covariance of z itself, cov(mu) + diag(mean variance), Eq. (DIP.3).  mu, logvar (N, Z); returns C (Z, Z)."""
+    return covariance_forward(mu) + np.diag(np.exp(logvar).mean(axis=0))
+
+
+def marginal_covariance_backward(dC, mu, logvar):
+    """Eqs. (DIP.2), (DIP.4).  dC (Z, Z).  Returns dmu, dlogvar."""
+    dmu = covariance_backward(dC, mu)
+    dlogvar = np.exp(logvar) * np.diag(dC) / len(logvar)
+    return dmu, dlogvar
+
+
+def dip_forward(C, lambda_od, lambda_d):
+    """How far a covariance is from I, Eq. (DIP.5) (Kumar et al. 2018, Eqs. 6, 7).  C (Z, Z); returns a number."""
+    variances = np.diag(C)
+    off_diagonal = C - np.diag(variances)
+    return lambda_od * (off_diagonal**2).sum() + lambda_d * ((variances - 1) ** 2).sum()
+
+
+def dip_backward(dout, C, lambda_od, lambda_d):
+    """Eq. (DIP.6).  Returns dC."""
+    variances = np.diag(C)
+    off_diagonal = C - np.diag(variances)
+    return 2 * dout * (lambda_od * off_diagonal + lambda_d * np.diag(variances - 1))
+
 
 # ---- further likelihoods: derivations/06 ---------------------------------------------------------------
 def laplace_nll_forward(x_mean, log_scale, x):

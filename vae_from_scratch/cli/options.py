@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, require
-from ..engine.registry import wholes
 from ..optimizers import OPTIMIZERS
 
 TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
@@ -38,16 +37,27 @@ def sigma(text):
 
 
 def defaults(model):
-    """Hyperparameters of a model by name: what the first run needs, or else the constructor's default."""
+    """What a model takes that not all do, its arguments by keyword alone: what the first run needs, or else its defaults."""
     cls = base.MODELS[model]
-    parameters = inspect.signature(cls).parameters
-    return {name: PRESETS.get((model, name), parameters[name].default) for name in cls.hyperparameters}
+    parameters = inspect.signature(cls).parameters.values()
+    own = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in cls.hyperparameters}
+    return {name: PRESETS.get((model, name), default) for name, default in own.items() if type(default) in KINDS}
 
 
-def described(name):
-    """What help says of a hyperparameter."""
-    values = [f"{model}: {defaults(model)[name]:g}" for model in OWNERS[name]]
-    return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
+def own_option(name):
+    """The row of the table for an argument that only some models take: its kind is that of its default."""
+    values = {model: defaults(model)[name] for model in OWNERS[name]}
+    shown = ", ".join(f"{model}: {as_text(value)}" for model, value in values.items())
+    choices = base.MODELS[OWNERS[name][0]].choices.get(name)
+    kind = KINDS[type(next(iter(values.values())))]
+    return Option(name, None, kind, f"{WORDS.get(name, 'a hyperparameter')} ({shown}, if not given)", choices)
+
+
+def as_text(value):
+    """A default as it would be typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not given
@@ -57,15 +67,24 @@ LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not give
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
-    "beta": "weight of the KL; 1 is the VAE",
-    "gamma": "weight of |KL - capacity|",
+    "alpha": "weight of the mutual information; 1 is the VAE's",
+    "beta": "weight of the KL, or of its total correlation; 1 is the VAE's",
+    "gamma": "weight of |KL - capacity|, of the dimension-wise KL, or of the discriminator's total correlation",
     "capacity": "the KL to hold, in nats",
     "samples": "draws of z per example in the loss",
     "free_bits": "nats of each latent that cost nothing",
+    "doubly": "give the encoder the doubly reparameterized gradient",
+    "estimator": "of log q(z) from a batch",
+    "discriminator_hidden": "widths of the discriminator's hidden layers",
+    "kind": "whose covariance is held: of mu (i) or of z (ii)",
+    "lambda_od": "weight of the covariances between latents",
+    "lambda_d": "weight of how far their variances are from 1",
 }
-HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.MODELS[model].hyperparameters))
-OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperparameters] for name in HYPERPARAMETERS}
-KINDS = {name: int if all(name in wholes(base.MODELS[model]) for model in OWNERS[name]) else float for name in HYPERPARAMETERS}
+KINDS = {float: float, int: int, bool: bool, str: str, tuple: widths}  # of a default: how an option is read
+OWNERS: dict = {}  # name: the models whose constructor takes it
+for owner in MODELS:
+    for argument in defaults(owner):
+        OWNERS.setdefault(argument, []).append(owner)
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
     Option(
@@ -98,7 +117,7 @@ OPTIONS = [
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("scale", None, sigma, "noise of the laplace likelihood, b: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian or laplace likelihood (linear if not given)", ("linear", "sigmoid")),
-    *(Option(name, None, KINDS[name], described(name)) for name in HYPERPARAMETERS),
+    *map(own_option, OWNERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),

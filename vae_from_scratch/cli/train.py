@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, defaults
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults
 
 
 def train_run(options):
@@ -136,7 +136,9 @@ def resolve(config):
 
 def _dependent(config, name, default, applies, condition):
     if not applies and config[name] is not None:
-        raise ValueError(f"--{name} {config[name]} has no effect without {condition}; leave it out, or add that")
+        shown = as_text(config[name]) if isinstance(config[name], tuple) else config[name]
+        flag = "--" + name.replace("_", "-")
+        raise ValueError(f"{flag} {shown} has no effect without {condition}; leave it out, or add that")
     return default if applies and config[name] is None else config[name]
 
 
@@ -209,7 +211,7 @@ def build(config, data_dim):
     likelihood |= {name: config[name] for name in LIKELIHOOD_OPTIONS.get(config["likelihood"], {})}
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     model = base.MODELS[config["model"]]
-    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters]})
+    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *defaults(config["model"])]})
 
 
 @contextlib.contextmanager

@@ -1,9 +1,26 @@
 """How rows of data become the batches that a model sees, in training and in evaluation alike."""
 
+import contextlib
+import contextvars
+
 import numpy as np
 
 from . import require
 from .streams import stream
+
+
+RESTS = contextvars.ContextVar("rests", default=False)  # whether a batch may be what a data set leaves over, one row too
+
+
+@contextlib.contextmanager
+def rests_allowed():
+    """Inside, a loss that compares rows takes a single one as well: the last batch of an epoch, or of an evaluation."""
+    before = RESTS.get()
+    RESTS.set(True)
+    try:
+        yield
+    finally:
+        RESTS.set(before)
 
 
 def fetch(x, indices, how, rng, by_bytes=True):
@@ -64,7 +81,8 @@ def batches(model, x, binarize, seed, batch_size):
     for indices in in_order(len(x), batch_size):
         rows = require.rows("x", fetch(x, indices, binarize, rng, by_bytes=False), model.data_dim, model.dtype)
         require.values("x", rows, unit_interval, int(indices[0]), f" (within rows {indices[0]} to {indices[-1]})")
-        yield indices, rows
+        with rests_allowed():
+            yield indices, rows
 
 
 class FirstRows:

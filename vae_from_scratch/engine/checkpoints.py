@@ -16,6 +16,7 @@ import numpy as np
 
 from . import files, require
 from .bars import tqdm
+from .batches import rests_allowed
 from .streams import stream
 
 COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -26,6 +27,7 @@ class Run:
 
     def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False, norms=False):
         self.model, self.n, self.batch_size, self.scheduled, self.valid = model, n, batch_size, scheduled, valid
+        model.trained_on(n)
         self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
         self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
         self.order_state = self.rngs["order"].bit_generator.state  # before this epoch's order was drawn from it
@@ -305,6 +307,7 @@ class Keeper:
                 self.stack.enter_context(files.lock(self.path))
             self._start()
             main = threading.current_thread() is threading.main_thread()
+            self.stack.enter_context(rests_allowed())
             if main and signal.getsignal(signal.SIGINT) is not None:  # None: what is there is not Python's to give back
                 self.stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._interrupt))
             self.stack = self.stack.pop_all()

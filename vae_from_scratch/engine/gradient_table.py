@@ -11,7 +11,7 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import IWAE, CapacityVAE, FreeBitsVAE
+from ..objectives import DIPVAE, IWAE, BetaTCVAE, CapacityVAE, FactorVAE, FreeBitsVAE
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -90,17 +90,21 @@ def _kl_off_capacity(rng):
     return {"kl": 3 + _away_from_zero(rng)["a"]}
 
 
-_draws = _normal(recon_nll=(3, 5), z=(3, 5, 7), logvar=(3, 7), eps=(3, 5, 7))
+def _permuted(rng):
+    return {"logits": rng.normal(size=5), "logits_perm": rng.normal(size=5)}
 
+
+KINKED = ("relu", "leaky-relu")
 PAIRS = [
     Pair("dense_backward", "DENSE.2 DENSE.3 DENSE.4", "x W b", _layer),
     Pair("dense_backward_params", "DENSE.3 DENSE.4", "W b", _layer),
     Pair("tanh_backward", "TANH.2", "a", _away_from_zero),
     Pair("relu_backward", "RELU.2", "a", _away_from_zero, smooth=False),
+    Pair("leaky_relu_backward", "LRELU.2", "a", _away_from_zero, smooth=False),
     Pair("sigmoid_backward", "SIGM.2", "a", _away_from_zero),
     Pair("softplus_backward", "SOFT.2", "a", _away_from_zero),
     *(
-        Pair(f"dense_act_backward{ending}", "DACT.2", wrt, _layer, {"activation": act}, smooth=act != "relu")
+        Pair(f"dense_act_backward{ending}", "DACT.2", wrt, _layer, {"activation": act}, smooth=act not in KINKED)
         for act in ops.ACTIVATIONS
         for ending, wrt in (("", "x W b"), ("_params", "W b"))
     ),
@@ -125,9 +129,28 @@ PAIRS = [
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
-    Pair("log_weights_backward", "IWAE.5", "recon_nll z logvar", _draws),
+    Pair(
+        "log_weights_backward",
+        "IWAE.5",
+        "recon_nll z logvar",
+        _normal(recon_nll=(3, 5), z=(3, 5, 7), logvar=(3, 7), eps=(3, 5, 7)),
+    ),
     Pair("iwae_bound_backward", "IWAE.4", "log_w", _normal(log_w=(3, 5))),
     Pair("free_bits_backward", "FREE.2", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5)), {"free_bits": 0.4}, smooth=False),
+    Pair("discrimination_backward", "FACTOR.3 FACTOR.4", "logits logits_perm", _permuted),
+    Pair("covariance_backward", "DIP.2", "mu", _normal(mu=(5, 3))),
+    Pair("marginal_covariance_backward", "DIP.2 DIP.4", "mu logvar", _normal(mu=(5, 3), logvar=(5, 3))),
+    Pair("dip_backward", "DIP.6", "C", _normal(C=(3, 3)), {"lambda_od": 2.0, "lambda_d": 5.0}),
+    *(
+        Pair(
+            "batch_parts_backward",
+            "TC.14 TC.15 TC.16 TC.17",
+            "mu logvar z",
+            _normal(mu=(5, 3), logvar=(5, 3), z=(5, 3)),
+            {"n_train": 40, "stratified": stratified},
+        )
+        for stratified in (True, False)
+    ),
 ]
 
 
@@ -173,6 +196,7 @@ class Case(NamedTuple):
 
 class _NearestKink:
     """A namespace of pairs that notes how near to zero any pre-activation of a relu comes, and x - x_mean of a Laplace."""
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu, leaky or not, comes."""
 
     def __init__(self):
         self.distance = np.inf
@@ -181,7 +205,7 @@ class _NearestKink:
         return getattr(ops, name)
 
     def dense_act_forward(self, x, W, b, activation):
-        if activation == "relu":
+        if activation in KINKED:
             self.distance = min(self.distance, np.abs(ops.dense_forward(x, W, b)).min())
         return ops.dense_act_forward(x, W, b, activation)
 
@@ -202,12 +226,14 @@ def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3)
         data_dim=5, hidden=hidden, latent_dim=2, activation=activation, likelihood=likelihood, dtype=dtype, **settings
     )
     while True:
-        for value in model.params.values():
-            value[...] = gain * rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
+        for player in model.players.values():
+            for value in player.params.values():
+                value[...] = gain * rng.uniform(0.2, 0.5, value.shape) * rng.choice([-1, 1], value.shape)
         x = rng.uniform(size=(3, 5)).astype(dtype)
         noise = model.draw_noise(3, rng)
         namespace, model.ops = model.ops, _NearestKink()
-        model.loss(x, *noise)
+        for player in model.players.values():
+            player.loss(x, *noise)
         distance, model.ops = model.ops.distance, namespace
         if distance > 1e-3:
             return model, x, noise
@@ -225,7 +251,7 @@ def models(dtype="float64"):
         for likelihood_name, likelihood in LIKELIHOODS.items():
             if model_class.variational and not likelihood.is_density:
                 continue
-            for activation in ops.ACTIVATIONS:
+            for activation in [name for name in ops.ACTIVATIONS if name != "leaky-relu"]:  # the discriminator's: below
                 case = small_case(model_class, dtype, activation, likelihood, **settings)
                 yield Case(f"{model_name}, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
     for likelihood_name, likelihood in LIKELIHOODS.items():
@@ -259,3 +285,18 @@ def models(dtype="float64"):
         kinks = activation == "relu" or isinstance(likelihood, likelihoods.Laplace)
         words = " ".join(str(value) for value in likelihood.config.values() if value != "linear")
         yield Case(f"VAE, {words}, {activation}", *small_case(VAE, dtype, activation, likelihood), smooth=not kinks)
+    for kind in DIPVAE.choices["kind"]:
+        for likelihood, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+            case = small_case(DIPVAE, dtype, activation, LIKELIHOODS[likelihood], kind=kind, lambda_od=3.0, lambda_d=5.0)
+            yield Case(f"DIPVAE {kind}, {likelihood}, {activation}", *case, smooth=activation != "relu")
+    case = small_case(FactorVAE, dtype, "tanh", "bernoulli", discriminator_hidden=())  # no kink, so to more digits
+    yield Case("FactorVAE and its discriminator, bernoulli, tanh, no hidden layer in the discriminator", *case)
+    for likelihood, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "leaky-relu")):
+        case = small_case(FactorVAE, dtype, activation, LIKELIHOODS[likelihood], discriminator_hidden=(4, 3))
+        yield Case(f"FactorVAE and its discriminator, {likelihood}, {activation}", *case, smooth=False)
+    prices = {"alpha": 0.5, "beta": 6.0, "gamma": 2.0, "n_train": 40}
+    for likelihood_name, activation in (("bernoulli", "tanh"), ("gaussian per-pixel", "softplus"), ("bernoulli", "relu")):
+        case = small_case(BetaTCVAE, dtype, activation, LIKELIHOODS[likelihood_name], **prices)
+        yield Case(f"BetaTCVAE, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
+    case = small_case(BetaTCVAE, dtype, "tanh", "bernoulli", **prices, estimator="weighted")
+    yield Case("BetaTCVAE, bernoulli, tanh, weighted", *case)

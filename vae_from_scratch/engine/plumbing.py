@@ -7,6 +7,7 @@ import numpy as np
 
 from . import require
 from .backends import BACKENDS
+from .batches import RESTS
 from .registry import arguments, kept, register
 
 MODELS: dict = {}  # name: class, entered when the class is defined
@@ -18,7 +19,9 @@ class Plumbing:
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
     draws = 1  # how many codes of each row the decoder sees, one below the other
+    least_rows = 1  # that a batch must have: 2 for a loss that compares its rows with each other
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
+    choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -44,13 +47,17 @@ class Plumbing:
         likelihood = [value if name == "name" else f"{name} {value}" for name, value in self.likelihood.config.items()]
         return "\n".join([*lines, f"  likelihood: {', '.join(likelihood)}"])
 
+    def trained_on(self, n):
+        """fit says on how many examples it is about to train: a loss that depends on it overrides this, and keeps it."""
+
     @property
     def config(self) -> dict:
         """The constructor's arguments, ready for JSON; with params, all that a file needs to hold."""
         found = kept(self)
         own = {"likelihood": lambda likelihood: copy.deepcopy(likelihood.config)}
         plain = {"hidden": list, "decoder_hidden": list, "dtype": require.dtype_name, **own}
-        return {name: plain.get(name, lambda value: value)(value) for name, value in found.items()}
+        as_json = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
+        return {name: plain.get(name, as_json)(value) for name, value in found.items()}
 
     def set(self, **values):
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
@@ -81,6 +88,8 @@ class Plumbing:
         """x (N, D) and its noise in the model's dtype.  ValueError or TypeError if they are not what it takes."""
         x = require.rows("x", x, self.data_dim, self.dtype) if looked_at else self.checked(x)
         require.noise(noise, self.noise_shapes(len(x)), len(x))
+        if not RESTS.get():
+            require.comparable(self, len(x), "len(x)")
         return (x, *(np.asarray(array, self.dtype) for array in noise))
 
     def __copy__(self):  # parameters that two models share would be trained twice

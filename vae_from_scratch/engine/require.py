@@ -207,7 +207,10 @@ def evaluation(model_, x, binarize, variational=False, **sizes):
     choice("binarize", binarize, BINARIZE)
     for name, value in sizes.items():
         whole(name, value)
-    return examples("x", x, model_.data_dim)
+    n = examples("x", x, model_.data_dim)
+    if n > 1:
+        comparable(model_, sizes.get("batch_size", n))
+    return n
 
 
 def noise(arrays, shapes, n):
@@ -218,6 +221,23 @@ def noise(arrays, shapes, n):
             f"x has {n} examples, so the noise must have the shapes {list(shapes)}, got {found}; "
             "draw it: noise = model.draw_noise(len(x), rng), pass *noise"
         )
+
+
+def comparable(model, size, name="batch_size"):
+    """Batches with as many rows as a loss needs that compares them with each other."""
+    least = model.least_rows
+    if size < least:
+        raise ValueError(f"{name} is {size}, but {type(model).__name__} compares the rows of a batch; use at least {least}")
+
+
+def n_train(model):
+    """How many data a model's batches are drawn from."""
+    if model.n_train is None:
+        raise ValueError(
+            f"{type(model).__name__} has n_train = None: its loss depends on how many data the batches are drawn from; "
+            "fit fills that in, for a loss without fit give n_train=len(x)"
+        )
+    return model.n_train
 
 
 def values(name, part, unit_interval, first=None, where=""):
@@ -355,6 +375,7 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
             data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
+    comparable(model_, batch_size)
     return chosen, batch_size, epochs
 
 
