@@ -10,7 +10,7 @@ from user_file import TwoDraws
 from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, SGD, fit
 from vae_from_scratch.base import BACKENDS, PenaltyGrads
 from vae_from_scratch.beta_vae import PenaltyVAE
-from vae_from_scratch.engine import parts
+from vae_from_scratch.engine import gradient_table, parts
 
 pytestmark = pytest.mark.skipif(not hasattr(BACKENDS["numba"](), "twins"), reason="Numba cannot compile here")
 CASES = {
@@ -63,6 +63,20 @@ def test_the_parts_give_the_gradient_of_the_batch(name, threads):
         np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max(), strict=True)
 
 
+TABLE = {type(case.model).__name__: case for case in gradient_table.models()}  # one row for each model
+
+
+@pytest.mark.parametrize("case", [case for case in TABLE.values() if case.model.rows_apart], ids=lambda case: case.name)
+def test_every_objective_whose_rows_are_apart_is_cut_right(case):
+    model = case.model.__class__(**{**case.model.config, "backend": "numba"})
+    model.params.vector = case.model.params.vector
+    assert parts.can_be_cut(model)
+    with parts.Crew(2, model.players, {"model": Adam()}) as crew:
+        _, grads = crew.loss_and_grads("model", case.x, case.noise)
+    whole = model.loss_and_grads(case.x, *case.noise)[1]
+    np.testing.assert_allclose(grads.vector, whole.vector, rtol=1e-10, atol=1e-12)
+
+
 def trained(threads, optimizer, **how):
     model = small(VAE, seed=1)
     history = fit(model, data(), optimizer, batch_size=7, epochs=2, threads=threads, progress=False, **how)
@@ -79,7 +93,7 @@ def test_a_number_of_threads_gives_the_same_bits_each_time_and_one_the_same_as_e
     assert (two == again).all()
     np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
     assert (one == trained(None, optimizer)[0].params.vector).all()  # so little work that one thread is chosen
-    assert not [each for each in threading.enumerate() if each.name.startswith("ThreadPool")]  # nothing is left behind
+    assert not [each for each in threading.enumerate() if each.name.startswith("part")]  # nothing is left behind
 
 
 def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():

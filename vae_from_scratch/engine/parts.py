@@ -53,7 +53,7 @@ def can_be_cut(player):
 
     likelihood = type(getattr(player, "likelihood", None))
     return (
-        getattr(player.ops, "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
+        getattr(getattr(player, "ops", None), "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
         and not player.ops.twins.changed
         and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
         and type(player.encoder) is type(player.decoder) is MLP
@@ -97,27 +97,28 @@ class Crew:
         self.look_again()
 
     def __enter__(self):
-        self.pool = None
+        self.others = []
         if self.threads > 1 and any(map(can_be_cut, self.players.values())):
-
             self.turn, self.work, self.results = 0, None, [None] * self.threads
             self.reached = next(iter(self.players.values())).ops.reached
             self.begun, self.done = Count(self.reached), Count(self.reached)
-            self.pool = concurrent.futures.ThreadPoolExecutor(self.threads - 1)
             for i in range(1, self.threads):
-                self.pool.submit(contextvars.copy_context().run, self.serve, i)
+                how = dict(target=contextvars.copy_context().run, args=(self.serve, i), name=f"part {i}", daemon=True)
+                self.others.append(threading.Thread(**how))
+                self.others[-1].start()
         return self
 
     def __exit__(self, *_):
-        if self.pool is not None:
+        if self.others:
             self.work = None
             self.begun.add()
-            self.pool.shutdown()
+        for other in self.others:
+            other.join()
 
     def look_again(self):
         """Whose code runs may have changed: find out anew what it allows, and reuse no memory that it may hold."""
         self.private = functools.cache(lambda name: ours(self.players[name], self.optimizers[name]))
-        self.divisible = functools.cache(lambda name: self.pool is not None and can_be_cut(self.players[name]))
+        self.divisible = functools.cache(lambda name: bool(self.others) and can_be_cut(self.players[name]))
         self.grads, self.cuts = {}, {}
 
     def each(self, work):
@@ -154,10 +155,9 @@ class Crew:
         player, out = self.players[name], {"out": self.grads[name]} if name in self.grads else {}
         if self.divisible(name) and len(x) >= self.threads:
             grads = out.get("out", player.params.zeros_like())
-            size = name, len(x), player.draws
-            cut = self.cuts.get(size)
+            cut = self.cuts.get((name, len(x)))
             if cut is None or cut.grads is not grads:
-                cut = self.cuts[size] = Cut(self, player, len(x), grads)
+                cut = self.cuts[name, len(x)] = Cut(self, player, len(x), grads)
             terms = cut.loss_and_grads(*player.batch(x, noise, looked_at=True))
         else:
             terms, grads = player.loss_and_grads(x, *noise, **out)
@@ -178,16 +178,13 @@ class Cut:
         self.rows = slices(n, crew.threads)
         self.shares = [player.dtype.type((part.stop - part.start) / n) for part in self.rows]
         self.layers = {}
-        for network, draws in ((player.encoder, 1), (player.decoder, player.draws)):
+        for network in (player.encoder, player.decoder):
             for (W, b), fan_in, fan_out in zip(network.names, network.widths, network.widths[1:]):
-                layer = Layer(grads[W], grads[b], n, draws, fan_in, fan_out, slices(fan_in, crew.threads))
-                self.layers[id(grads[W])] = layer
-        self.first = self.layers[id(grads[player.encoder.names[0][0]])]
+                self.layers[id(grads[W])] = Layer(grads[W], grads[b], slices(fan_in, crew.threads))
         self.pairs = [Later(self, i) for i in range(crew.threads)]
 
     def loss_and_grads(self, x, *noise):
         meeting = Meeting(self) if has_penalty_of_the_batch(self.player) else None
-        self.first.x = x
         found = self.crew.each(functools.partial(self.part, x, noise, meeting))
         self.crew.each(self.weights)
         terms, own = zip(*found)
@@ -225,11 +222,17 @@ class Cut:
 
 
 class Layer:
-    """One layer's input and the gradient of its pre-activation, of all rows, each with so many draws."""
+    """One layer's input and the gradient of its pre-activation, of all rows."""
 
-    def __init__(self, dW, db, n, draws, fan_in, fan_out, rows_of_W):
-        self.dW, self.db, self.draws, self.rows_of_W = dW, db, draws, rows_of_W
-        self.x, self.da = np.empty((n * draws, fan_in), dW.dtype), np.empty((n * draws, fan_out), dW.dtype)
+    def __init__(self, dW, db, rows_of_W):
+        self.dW, self.db, self.rows_of_W, self.lock = dW, db, rows_of_W, threading.Lock()
+        self.x, self.da = np.empty((0, dW.shape[0]), dW.dtype), np.empty((0, dW.shape[1]), dW.dtype)
+
+    def make_room(self, n):
+        """For n rows: those of the batch, or K times as many where each has K draws."""
+        with self.lock:
+            if len(self.x) != n:
+                self.x, self.da = (np.empty((n, each.shape[1]), each.dtype) for each in (self.x, self.da))
 
 
 class Later:
@@ -249,10 +252,11 @@ class Later:
 
     def keep(self, dh, x, h, activation, out):
         layer, da = self.cut.layers[id(out[0])], self.ops.layer_da(dh, h, activation)
-        rows = slice(self.rows.start * layer.draws, self.rows.stop * layer.draws)
+        draws = len(da) // (self.rows.stop - self.rows.start)
+        layer.make_room(draws * self.cut.n)
+        rows = slice(draws * self.rows.start, draws * self.rows.stop)
         np.multiply(da, self.share, out=layer.da[rows])  # of the mean over all rows, not over these
-        if layer is not self.cut.first:
-            layer.x[rows] = x
+        layer.x[rows] = x
         return da
 
 

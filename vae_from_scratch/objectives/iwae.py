@@ -50,11 +50,6 @@ class IWAE(VAE):  # encode is inherited
         self.set(samples=samples)
         self.doubly = require.flag("doubly", doubly)
 
-    @property
-    def draws(self):
-        """K, for the threads that share a batch."""
-        return self.samples
-
     def noise_shapes(self, n):
         """eps ~ N(0, I), (n, K, Z)."""
         return ((n, self.samples, self.latent_dim),)
