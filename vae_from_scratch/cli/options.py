@@ -40,12 +40,13 @@ def defaults(model):
     """Hyperparameters of a model by name: what the first run needs, or else the constructor's default."""
     cls = base.MODELS[model]
     parameters = inspect.signature(cls).parameters
-    return {name: PRESETS.get((model, name), parameters[name].default) for name in cls.hyperparameters}
+    return {name: PRESETS.get((model, name), parameters[name].default) for name in (*cls.hyperparameters, *cls.choices)}
 
 
 def described(name):
-    """What help says of a hyperparameter."""
-    values = [f"{model}: {defaults(model)[name]:g}" for model in OWNERS[name]]
+    """What help says of a hyperparameter, or of a choice that one model offers."""
+    shown = {model: defaults(model)[name] for model in OWNERS[name]}
+    values = [f"{model}: {value if isinstance(value, str) else format(value, 'g')}" for model, value in shown.items()]
     return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
 
 
@@ -53,11 +54,18 @@ def described(name):
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
     "beta": "weight of the KL; 1 is the VAE",
+    "corruption": "what the encoder's input suffers",
+    "level": "how much of it: the share of the pixels, or sigma",
+    "weight": "weight of the penalty",
+    "penalty": "on the code",
+    "rho": "the mean activation to aim at",
+    "code": "activation of the code",
     "gamma": "weight of |KL - capacity|",
     "capacity": "the KL to hold, in nats",
 }
 HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.MODELS[model].hyperparameters))
-OWNERS = {name: [model for model in MODELS if name in base.MODELS[model].hyperparameters] for name in HYPERPARAMETERS}
+CHOICES = {name: words for model in MODELS for name, words in base.MODELS[model].choices.items()}
+OWNERS = {name: [model for model in MODELS if name in defaults(model)] for name in (*HYPERPARAMETERS, *CHOICES)}
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
@@ -74,6 +82,7 @@ OPTIONS = [
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
     *(Option(name, None, float, described(name)) for name in HYPERPARAMETERS),
+    *(Option(name, None, str, described(name), tuple(words)) for name, words in CHOICES.items()),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),

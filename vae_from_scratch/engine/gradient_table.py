@@ -11,7 +11,7 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import CapacityVAE
+from ..objectives import CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -106,6 +106,16 @@ PAIRS = [
     Pair("squared_error_backward", "SE.2", "recon", _normal(recon=(3, 5), x=(3, 5))),
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
+    # derivations/16
+    Pair("sparse_kl_backward", "SPARSE.4", "a", _normal(a=(3, 5)), {"rho": 0.05}),
+    Pair("l1_backward", "SPARSE.6", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, smooth=False),
+    *(
+        Pair("slope_backward", "CAE.4", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, {"activation": act}, act != "relu")
+        for act in ops.SLOPES
+    ),
+    Pair("contraction_backward", "CAE.6 CAE.7", "p W", _normal(p=(3, 5), W=(7, 5))),
+    Pair("tangent_backward", "CAE.9 CAE.10 CAE.11", "t W p", _normal(t=(3, 7), W=(7, 5), p=(3, 5))),
+    Pair("squared_norm_backward", "CAE.13", "t", _normal(t=(3, 5))),
 ]
 
 
@@ -210,3 +220,22 @@ def models(dtype="float64"):
         BetaVAE, dtype, "relu", "bernoulli", decoder_hidden=(3, 4, 3), decoder_activation="tanh", beta=4.0
     )
     yield Case("BetaVAE, bernoulli, relu encoder, deeper tanh decoder", *case, smooth=False)
+    yield from priced_autoencoders(dtype)
+
+
+def priced_autoencoders(dtype):
+    """The autoencoders of derivations/16: each corruption, each penalty, each depth."""
+    for corruption in DenoisingAutoencoder.choices["corruption"]:
+        case = small_case(DenoisingAutoencoder, dtype, "tanh", "bernoulli", corruption=corruption, level=0.6)
+        yield Case(f"DenoisingAutoencoder, bernoulli, tanh, {corruption}", *case)
+    for penalty, code in (("kl", "sigmoid"), ("l1", "sigmoid"), ("l1", "linear")):
+        smooth = code == "sigmoid"  # |z| has a kink at 0
+        case = small_case(SparseAutoencoder, dtype, "softplus", "squared-error", penalty=penalty, code=code, weight=3.0)
+        yield Case(f"SparseAutoencoder, squared-error, softplus, {penalty} of a {code} code", *case, smooth=smooth)
+    for activation in ops.SLOPES:
+        for hidden in ((), (4, 3)):
+            case = small_case(ContractiveAutoencoder, dtype, activation, "bernoulli", hidden=hidden, weight=0.5)
+            name = f"ContractiveAutoencoder, bernoulli, {activation}, {len(hidden) or 'no'} hidden layers"
+            yield Case(name, *case, smooth=activation != "relu")
+    case = small_case(ContractiveAutoencoder, dtype, "tanh", LIKELIHOODS["gaussian learned sigmoid"], hidden=(4,))
+    yield Case("ContractiveAutoencoder, gaussian learned sigmoid, tanh, 1 hidden layer", *case)

@@ -18,6 +18,7 @@ class Plumbing:
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
+    choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -70,6 +71,10 @@ class Plumbing:
             return
         require.same_names("params must have the names", self._theta, values)
         self._theta.update(values)
+
+    def evaluation_noise(self, n, rng):
+        """What evaluate gives loss for n examples: noise as in training, unless a model says otherwise."""
+        return self.draw_noise(n, rng)
 
     def checked(self, x):
         """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
