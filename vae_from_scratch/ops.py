@@ -263,19 +263,19 @@ def sparse_kl_forward(a, rho):
 
 
 def sparse_kl_backward(dkl, a, rho):
-    """Eq. (SPARSE.4).  dkl a number.  Every row has a share in r_j.  Returns da (N, Z)."""
+    """Eq. (SPARSE.5).  dkl a number.  Every row has a share in r_j.  Returns da (N, Z)."""
     h, not_h = sigmoid_forward(a), sigmoid_forward(-a)
     r, s = batch_mean(h), batch_mean(not_h)
     return dkl * ((1 - rho) * (not_h / s) * h - rho * (h / r) * not_h) / len(a)
 
 
 def l1_forward(h):
-    """sum_j |h_j|, Eq. (SPARSE.5).  h (N, Z); returns (N,)."""
+    """sum_j |h_j|, Eq. (SPARSE.6).  h (N, Z); returns (N,)."""
     return np.abs(h).sum(axis=1)
 
 
 def l1_backward(dl1, h):
-    """Eq. (SPARSE.6), with sign(0) = 0.  dl1 (N,).  Returns dh."""
+    """Eq. (SPARSE.7), with sign(0) = 0.  dl1 (N,).  Returns dh."""
     return dl1[:, None] * np.sign(h)
 
 

@@ -54,12 +54,12 @@ def described(name):
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
     "beta": "weight of the KL; 1 is the VAE",
-    "corruption": "what the encoder's input suffers",
-    "level": "how much of it: the share of the pixels, or sigma",
+    "corruption": "what is done to the encoder's input in training",
+    "level": "how much is corrupted: the share of the pixels, or the noise's sigma",
     "weight": "weight of the penalty",
-    "penalty": "on the code",
+    "penalty": "what makes the code sparse",
     "rho": "the mean activation to aim at",
-    "code": "activation of the code",
+    "code": "activation of the code; kl needs sigmoid",
     "gamma": "weight of |KL - capacity|",
     "capacity": "the KL to hold, in nats",
 }

@@ -107,8 +107,8 @@ PAIRS = [
     Pair("softmax_cross_entropy_backward", "SOFTMAX.2", "logits", _classes),
     Pair("capacity_backward", "CAP.2", "kl", _kl_off_capacity, {"gamma": 10.0, "capacity": 3.0}, smooth=False),
     # derivations/16
-    Pair("sparse_kl_backward", "SPARSE.4", "a", _normal(a=(3, 5)), {"rho": 0.05}),
-    Pair("l1_backward", "SPARSE.6", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, smooth=False),
+    Pair("sparse_kl_backward", "SPARSE.5", "a", _normal(a=(3, 5)), {"rho": 0.05}),
+    Pair("l1_backward", "SPARSE.7", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, smooth=False),
     *(
         Pair("slope_backward", "CAE.4", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, {"activation": act}, act != "relu")
         for act in ops.SLOPES
