@@ -12,7 +12,10 @@ import threading
 import numpy as np
 import pytest
 
-from vae_from_scratch import SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, Gaussian, cli, fit, load, training
+from vae_from_scratch import (
+    SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, Gaussian,
+    cli, fit, load, training,
+)  # fmt: skip
 from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
@@ -55,6 +58,8 @@ CASES = {  # name: (model, optimizer from a learning rate, further arguments of 
         {"x_valid": X[:9]},
     ),
     "autoencoder": (lambda: Autoencoder(7, (6,), 3, likelihood="squared-error"), Adam, {}),
+    "denoising": (lambda: DenoisingAutoencoder(7, (6,), 3), Adam, {"x_valid": X[:9]}),
+    "contractive": (lambda: ContractiveAutoencoder(7, (6,), 3), Adam, {}),
     "learned variance": (lambda: VAE(7, (6,), 3, likelihood=Gaussian("learned")), Adam, {"binarize": "threshold"}),
 }
 

@@ -13,7 +13,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, load, save
+from vae_from_scratch import (
+    VAE, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, Gaussian, SparseAutoencoder, load, save,
+)  # fmt: skip
 from vae_from_scratch.engine import files, locks
 
 MODELS = [
@@ -29,6 +31,9 @@ MODELS = [
     ),
     BetaVAE(7, hidden=(5,), latent_dim=2, beta=2.5, decoder_hidden=(3, 3), decoder_activation="relu"),
     CapacityVAE(7, hidden=(5,), latent_dim=2, likelihood=Gaussian("per-pixel"), gamma=10, capacity=3),
+    DenoisingAutoencoder(7, hidden=(5,), latent_dim=2, corruption="gaussian", level=0.5),
+    SparseAutoencoder(7, hidden=(5,), latent_dim=9, penalty="l1", code="relu", weight=0.5),
+    ContractiveAutoencoder(7, hidden=(), latent_dim=9, activation="softplus", weight=0.5),
 ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, Gaussian, base, ops
+from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, Gaussian, SparseAutoencoder, base, ops
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -36,6 +36,13 @@ CASES = {  # pair: calls (name of the function, arguments)
         ("capacity_forward", np.float64(1e4), 1000.0, 25.0),
         ("capacity_backward", np.float64(1), np.float64(1e4), 1000.0, 25.0),
     ],
+    "sparse_kl": [("sparse_kl_forward", LOGITS / 1e3, 0.05), ("sparse_kl_backward", np.float64(1), LOGITS / 1e3, 0.05)],
+    "l1": [("l1_forward", LOGITS), ("l1_backward", ONES, LOGITS)],
+    "slope": [
+        call for act in ops.SLOPES for h in [ops.ACTIVATIONS[act][0](LOGITS)]
+        for call in (("slope_forward", h, act), ("slope_backward", UNIT, h, act))
+    ],
+    "squared_norm": [("squared_norm_forward", LOGITS), ("squared_norm_backward", ONES, LOGITS)],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
@@ -54,15 +61,15 @@ def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
 
 def test_every_elementwise_pair_is_in_the_table():
     pairs = {name.rsplit("_", 1)[0] for name in vars(ops) if name.endswith("_backward") and not name.startswith("_")}
-    # those two are sums of products: range is their input's
-    assert pairs - set(CASES) == {"dense", "dense_act"} and set(CASES) <= pairs
+    # these are sums of products: range is their input's
+    assert pairs - set(CASES) == {"dense", "dense_act", "contraction", "tangent"} and set(CASES) <= pairs
 
 
 @pytest.mark.parametrize("x", [np.zeros((3, 8)), np.ones((3, 8))], ids=["all zero", "all one"])
 @pytest.mark.parametrize(
     "likelihood", ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid")], ids=str
 )
-@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE])
+@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, DenoisingAutoencoder, SparseAutoencoder])
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):
     model = cls(8, hidden=(6,), latent_dim=2, likelihood=likelihood)
     terms, grads = model.loss_and_grads(x, *model.draw_noise(3, np.random.default_rng(0)))

@@ -37,35 +37,47 @@ def sigma(text):
 
 
 def defaults(model):
-    """Hyperparameters of a model by name: what the first run needs, or else the constructor's default."""
+    """What a model takes that not all do, its arguments by keyword alone: what the first run needs, or else its defaults."""
     cls = base.MODELS[model]
-    parameters = inspect.signature(cls).parameters
-    return {name: PRESETS.get((model, name), parameters[name].default) for name in (*cls.hyperparameters, *cls.choices)}
+    parameters = inspect.signature(cls).parameters.values()
+    own = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY or p.name in cls.hyperparameters}
+    return {name: PRESETS.get((model, name), default) for name, default in own.items() if type(default) in KINDS}
 
 
-def described(name):
-    """What help says of a hyperparameter, or of a choice that one model offers."""
-    shown = {model: defaults(model)[name] for model in OWNERS[name]}
-    values = [f"{model}: {value if isinstance(value, str) else format(value, 'g')}" for model, value in shown.items()]
-    return f"{WORDS.get(name, 'a hyperparameter')} ({', '.join(values)}, if not given)"
+def own_option(name):
+    """The row of the table for an argument that only some models take: its kind is that of its default."""
+    values = {model: defaults(model)[name] for model in OWNERS[name]}
+    shown = ", ".join(f"{model}: {as_text(value)}" for model, value in values.items())
+    choices = base.MODELS[OWNERS[name][0]].choices.get(name)
+    kind = KINDS[type(next(iter(values.values())))]
+    return Option(name, None, kind, f"{WORDS.get(name, 'a hyperparameter')} ({shown}, if not given)", choices)
+
+
+def as_text(value):
+    """A default as it would be typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # at the classes' own values, 4 and 0, the codes of 8 x 8 digits nearly collapse
 PRESETS = {("beta-vae", "beta"): 1.5, ("capacity-vae", "capacity"): 5.0}
 WORDS = {
     "beta": "weight of the KL; 1 is the VAE",
+    "gamma": "weight of |KL - capacity|",
+    "capacity": "the KL to hold, in nats",
     "corruption": "what is done to the encoder's input in training",
     "level": "how much is corrupted: the share of the pixels, or the noise's sigma",
     "weight": "weight of the penalty",
     "penalty": "what makes the code sparse",
-    "rho": "the mean activation to aim at",
     "code": "activation of the code; kl needs sigmoid",
-    "gamma": "weight of |KL - capacity|",
-    "capacity": "the KL to hold, in nats",
+    "rho": "the mean activation to aim at",
 }
-HYPERPARAMETERS = list(dict.fromkeys(name for model in MODELS for name in base.MODELS[model].hyperparameters))
-CHOICES = {name: words for model in MODELS for name, words in base.MODELS[model].choices.items()}
-OWNERS = {name: [model for model in MODELS if name in defaults(model)] for name in (*HYPERPARAMETERS, *CHOICES)}
+KINDS = {float: float, int: int, bool: bool, str: str, tuple: widths}  # of a default: how an option is read
+OWNERS: dict = {}  # name: the models whose constructor takes it
+for owner in MODELS:
+    for argument in defaults(owner):
+        OWNERS.setdefault(argument, []).append(owner)
 OPTIONS = [
     Option("model", "beta-vae", str, "what to train", MODELS),
     Option("data", "digits", str, f"a data set ({', '.join(datasets.NAMES)}), or an .npy or .npz file of your images"),
@@ -81,8 +93,7 @@ OPTIONS = [
     Option("likelihood", "bernoulli", str, "p(x|z); squared-error is for the autoencoder", LIKELIHOODS),
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
-    *(Option(name, None, float, described(name)) for name in HYPERPARAMETERS),
-    *(Option(name, None, str, described(name), tuple(words)) for name, words in CHOICES.items()),
+    *map(own_option, OWNERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
     Option("optimizer", "adam", str, "the update rule", tuple(OPTIMIZERS)),

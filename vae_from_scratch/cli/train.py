@@ -188,7 +188,7 @@ def build(config, data_dim):
         likelihood.update(sigma=config["sigma"], mean=config["mean"])
     names = "hidden latent_dim activation seed dtype backend decoder_hidden decoder_activation init".split()
     model = base.MODELS[config["model"]]
-    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *model.hyperparameters, *model.choices]})
+    return model(data_dim, likelihood=likelihood, **{name: config[name] for name in [*names, *defaults(config["model"])]})
 
 
 @contextlib.contextmanager

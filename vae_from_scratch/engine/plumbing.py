@@ -18,7 +18,7 @@ class Plumbing:
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
-    choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line
+    choices: dict = {}  # name: the words that a constructor argument may be
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
