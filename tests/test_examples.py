@@ -20,11 +20,11 @@ SMALL = {  # example: what makes it small
     "benchmark": ["--quick"],
 }
 REPRODUCTIONS = [  # they share the runner
-    "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
+    "autoencoders", "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
     "kingma_welling_2013", "own_photos",
 ]  # fmt: skip
 SLOW = (  # one to six seconds each
-    "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
+    "autoencoders", "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "exact_answers", "gradient_variance",
     "kingma_welling_2013",
 )  # fmt: skip
 HELPERS = ("latents", "runner")  # imported by examples, none itself
