@@ -59,7 +59,6 @@ class ContractiveAutoencoder(Autoencoder):
     """
 
     name = "contractive-autoencoder"
-    rows_apart = True
     hyperparameters = {"weight": 0}  # name: smallest legal value
 
     def __init__(
