@@ -63,6 +63,7 @@ def test_what_examples_share_does_what_its_docstring_shows(name, monkeypatch):
     assert tried and not failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "derivations" / "figures").glob("*.py")), ids=lambda path: path.stem)
 def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
     number = path.stem.removeprefix("note_")

@@ -123,7 +123,6 @@ OPTIONS = [
     Option("sigma", None, sigma, "noise of the gaussian likelihood: a number, learned, or per-pixel (learned if not given)"),
     Option("scale", None, sigma, "noise of the laplace likelihood, b: a number, learned, or per-pixel (learned if not given)"),
     Option("mean", None, str, "mean of the gaussian or laplace likelihood (linear if not given)", ("linear", "sigmoid")),
-    Option("mean", None, str, "mean of the gaussian likelihood (linear if not given)", ("linear", "sigmoid")),
     *map(own_option, OWNERS),
     Option("epochs", None, int, "passes over the training data (300 on digits, 20 elsewhere, if not given)"),
     Option("batch_size", 100, int, "examples per step"),
