@@ -7,7 +7,7 @@ const LIGHT = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59",
 const DARK = ["#5ba7ea", "#ffa90e", "#ff6a4d", "#94a4a2", "#b57be0", "#c98d7b", "#ff8a3d", "#d0c389", "#f2f2f7", "#92dadd"];
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis, for numbers
 const FIRST = 10, PAGE = 24, STEPS = 9; // sliders that are open, images at a time, images of a walk
-const SILENT = 0.01; // nats
+const SILENT = 0.01, SMALL = 420; // nats; pixels
 
 const models = runs.map(unpack_model);
 for (const model of models) { // codes of the images, (N, Z)
@@ -369,6 +369,16 @@ function draw_plane() {
     context.stroke();
   }
   context.lineWidth = 1;
+  if (view.size < SMALL) draw_inset(context, z);
+}
+
+function draw_inset(context, z) {
+  // on a phone the decoded image is out of sight: once more, in a corner that z is not in
+  const high = view.size / 4, wide = high * COLUMNS / ROWS, left = z[0] > view.size / 2 && z[1] < view.size / 2 ? 20 : view.size - wide - 4;
+  context.imageSmoothingEnabled = false;
+  context.drawImage($("decoded"), left, 4, wide, high);
+  context.strokeStyle = css("--accent");
+  context.strokeRect(left, 4, wide, high);
 }
 
 function move_z(a, b) {
@@ -511,7 +521,8 @@ function draw_sliders() {
     const sigma = Math.exp(logvar[j] / 2);
     band.style.left = left(mu[j] - sigma);
     band.style.width = `calc(${place(mu[j] + sigma) - place(mu[j] - sigma)} * (100% - 16px))`;
-    note.textContent = `μ ${fixed(mu[j])}  σ ${fixed(sigma)}  ε ${fixed((state.z[j] - mu[j]) / sigma)}  KL of this x ${fixed(costs[j])}`;
+    const eps = (state.z[j] - mu[j]) / sigma;
+    note.textContent = [`μ ${fixed(mu[j])}`, `σ ${fixed(sigma)}`, `ε ${fixed(eps)}`, `KL of this x ${fixed(costs[j])}`].join("    ");
   }
 }
 
@@ -529,7 +540,7 @@ function draw_loss() {
   $("kl").textContent = fixed(kl);
   const sum = `${fixed(recon)} + ${fixed(kl)}`, beta = model().hyperparameters.beta;
   let words = `loss = ${fixed(recon)}`;
-  if (logvar) words = `${state.noisy ? "one draw of −ELBO" : "−ELBO, were this z a draw"}: ${sum} = ${fixed(recon + kl)}`;
+  if (logvar) words = `${state.noisy ? "one draw of −ELBO" : "−ELBO, if this z is a draw from q"}: ${sum} = ${fixed(recon + kl)}`;
   if (logvar && model().model === "beta-vae" && beta !== 1) {
     words += `; loss with β = ${beta}: ${fixed(recon)} + ${beta} × ${fixed(kl)} = ${fixed(recon + beta * kl)}`;
   }
@@ -552,12 +563,8 @@ function set_t(t) {
 }
 
 function draw_walk() {
-  const strip = $("strip"), tile = element("canvas"), context = strip.getContext("2d");
-  [strip.width, strip.height] = [STEPS * COLUMNS, ROWS];
-  for (let k = 0; k < STEPS; k++) {
-    paint(tile, decode(model(), on_walk(k / (STEPS - 1))));
-    context.drawImage(tile, k * COLUMNS, 0);
-  }
+  if (!$("strip").children.length) $("strip").append(...Array.from({ length: STEPS }, () => element("canvas")));
+  [...$("strip").children].forEach((canvas, k) => paint(canvas, decode(model(), on_walk(k / (STEPS - 1)))));
 }
 
 function play() {
@@ -616,8 +623,8 @@ function start() {
   });
   $("switch").hidden = runs.length < 2;
   images.colourings.forEach(({ name }, k) => $("colour").append(element("option", { value: k, textContent: name })));
-  const half = Math.floor(images.count / 2);
-  [state.from, state.to] = [0, half].map((n) => encode(model(), image(n)).mu);
+  const other = Array.from({ length: images.count }, (_, n) => n).find((n) => class_of(n) !== class_of(0)) || images.count - 1;
+  [state.from, state.to] = [0, other].map((n) => encode(model(), image(n)).mu);
   $("main").hidden = false;
   [state.x, state.picked] = [image(0), 0];
   state.z = encode(model(), state.x).mu;
