@@ -9,7 +9,9 @@ Prints a line for each page, and "skipped: ..." where there is no browser.
 import argparse
 import base64
 import contextlib
+import html
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -98,8 +100,9 @@ class Browser:
         self.cdp("Emulation.setEmulatedMedia", features=[scheme])
         self.frame()
 
-    def shoot(self, path):
-        size = self.run("return [document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+    def shoot(self, path, whole=True):
+        height = "scrollHeight" if whole else "clientHeight"
+        size = self.run("const d = document.documentElement; return [d.clientWidth, d[arguments[0]]]", height)
         clip = {"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1}
         shot = self.cdp("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         Path(path).write_bytes(base64.b64decode(shot["data"]))
@@ -171,6 +174,7 @@ def make(folder, name, models, data, precision="int8"):
     for model in models.values():
         fit(model, data, Adam(lr=3e-3), batch_size=50, epochs=3, progress=False)
     images, x = explore.pack_images(data)
+    images["ends"] = explore.ends(next(iter(models.values())), x, images)
     runs = [explore.pack_model(key, model, x, precision) for key, model in models.items()]
     path = Path(folder) / f"{name.replace(' ', '-').replace(',', '')}.html"
     path.write_text(explore.build(name, runs, images, [HOSTILE[1]]), "utf-8")
@@ -286,13 +290,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shots", metavar="DIR", help="leave screenshots at 1200 and 390 pixels, light and dark, in DIR")
     parser.add_argument("--page", metavar="FILE", help="only take screenshots of this page")
+    parser.add_argument("--picture", metavar="FILE", help="only take the picture of --page that README shows")
+    parser.add_argument("--renew", metavar="FILE", help="only build this page again, from its own data, with the files of explore/")
     options = parser.parse_args()
+    if options.renew:
+        return renew(Path(options.renew))
     if not (found(BROWSERS) and found(DRIVERS)):
         return print("skipped: chromium and chromedriver are needed")
     shots = options.shots and Path(options.shots)
     with tempfile.TemporaryDirectory() as folder, browser() as page:
         if options.page:
             page.open(options.page)
+            if options.picture:
+                return picture(page, options.picture)
             shoot(page, shots, Path(options.page).stem)
             return print("\n".join(page.errors()) or "no console error")
         for name, models, data in pages():
@@ -312,6 +322,26 @@ def main():
             if shots:
                 shoot(page, shots, path.stem)
         print("all pages do what they should, without a console error")
+
+
+def picture(page, path):
+    """The upper part of a page, z dragged to the side, in few colours."""
+    from PIL import Image  # comes with Matplotlib
+
+    page.look(1200, 882)
+    page.drag("#plane", (10, 10), (30, 20), (145, 2))
+    page.run("scrollTo(0, 0)")
+    page.frame()
+    page.shoot(path, whole=False)
+    Image.open(path).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def renew(path):
+    """A page whose data stay, built with the template, style and scripts as they are now."""
+    text = path.read_text("utf-8")
+    title, notes = re.search("<title>(.*?)</title>", text)[1], re.findall("<li>(.*?)</li>", text)
+    data = json.loads(re.search('id="data">(.*?)</script>', text)[1])
+    path.write_text(explore.build(html.unescape(title), data["runs"], data["images"], map(html.unescape, notes)), "utf-8")
 
 
 def shoot(page, shots, name):

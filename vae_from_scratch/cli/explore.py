@@ -7,6 +7,8 @@ from ..engine import files
 from .look import open_run
 from .train import open_data
 
+NOTICED = 0.1  # nats that rounding may change without a hint
+
 
 def explore_run(options):
     """One self-contained HTML file from the models of some runs and images of the first."""
@@ -17,13 +19,15 @@ def explore_run(options):
     data = open_data(config, config["split"])
     precision = "float16" if options.float16 else "int8"
     images, x = explore.pack_images(data, config["binarize"], options.images, config["seed"])
-    images["name"] += f" {config['split']}"
+    images |= {"name": f"{data.name} {config['split']}", "ends": explore.ends(next(iter(models.values())), x, images)}
     runs = [explore.pack_model(name_of(folder, model), model, x, precision) for folder, model in models.items()]
     notes = list(sentences(runs, images, config))
     text = explore.build(f"{data.name}: the latent space of {'a' if len(runs) == 1 else len(runs)} {words(models)}", runs, images, notes)
     files.write(path, lambda file: file.write(text.encode()))
     for note in notes:
         print(note)
+    if not options.float16 and any(abs(run["error"]["nats"]) > NOTICED for run in runs):
+        print("--float16 keeps more digits of each weight, in a page nearly twice as large")
     print(f"wrote {path} ({len(text) / 1e6:.2f} MB); open it in a browser")
 
 

@@ -5,8 +5,8 @@ import copy
 
 import numpy as np
 
-from .. import evaluation, plots
-from ..datasets.factors import FactorDataset, Rows
+from .. import evaluation
+from ..datasets import FactorDataset
 from ..engine import require
 from ..engine.batches import fetch
 from ..engine.streams import stream
@@ -142,7 +142,7 @@ def pack_model(name, model, x, precision="int8"):
         "likelihood": pack_likelihood(model),
         "encoder": pack_network(layers_of(model, model.encoder), precision, tied=False),
         "decoder": pack_network(layers_of(model, model.decoder), precision, tied),
-        "mu": text_of(mu.astype(np.float16)),
+        "mu": text_of(np.clip(mu, -6e4, 6e4).astype(np.float16)),
         "logvar": None if logvar is None else text_of(np.clip(logvar, -60, 60).astype(np.float16)),
         "kl": None if logvar is None else _short(model.ops.gaussian_kl_per_latent(mu, logvar).mean(axis=0)),
         "variance": _short(mu.var(axis=0)),
@@ -174,13 +174,16 @@ def checked_alike(models):
     return models
 
 
-def pack_images(data, binarize="none", most=MOST_IMAGES, seed=0, shape=None):
+def pack_images(data, binarize="none", most=MOST_IMAGES, seed=0):
     """Some images of a data set as JSON can hold them, and as floats (N, D) equal to what the page will see.
 
-    As many as most and the budget allow, drawn at random; bytes, where 0 is the lowest value there is and 255 the highest.
+    As many as most and the budget allow, drawn at random; bytes, where 0 is the lowest value there is and 255 the highest,
+    or bits if there are no others.
     """
-    shape = tuple(data.image_shape if shape is None else shape)
-    room = max(10, IMAGE_BYTES // int(np.prod(shape)))
+    from .. import plots  # Matplotlib, only when it is needed
+
+    shape = tuple(data.image_shape)
+    room = max(10, (8 if data.binary or binarize == "threshold" else 1) * IMAGE_BYTES // int(np.prod(shape)))
     count = min(require.whole("images", most), room, len(data))
     rows = np.arange(len(data))
     if count < len(data):
@@ -188,21 +191,34 @@ def pack_images(data, binarize="none", most=MOST_IMAGES, seed=0, shape=None):
     x = np.asarray(fetch(data, rows, "threshold" if binarize == "threshold" else "none", None), np.float32)
     low, high = plots.image_range(x)
     levels = np.rint(255 * np.clip((x - low) / (high - low), 0, 1)).astype(np.uint8)
+    grey = bool(((levels > 0) & (levels < 255)).any())
     packed = {
-        "name": data.name, "shape": list(shape), "low": low, "high": high, "values": text_of(levels), "count": count, "of": len(data),
-        "grey": bool(((levels > 0) & (levels < 255)).any()), "colourings": colourings(data, rows),
+        "name": data.name, "shape": list(shape), "low": low, "high": high, "count": count, "of": len(data), "grey": grey,
+        "values": text_of(levels if grey else np.packbits(levels > 0)), "colourings": colourings(data, rows),
     }  # fmt: skip
     return packed, (low + levels * np.float32((high - low) / 255)).astype(np.float32)
 
 
+def ends(model, x, images):
+    """Two of these images to begin with: the one that is reconstructed best, and the best of another class."""
+    from .. import plots
+
+    first, others = plots.readable(model, x), np.arange(len(x))
+    for colouring in images["colourings"][:1]:
+        values = np.array(colouring.get("values", others))
+        others = np.flatnonzero(values != values[first])
+    others = others if len(others) else np.arange(len(x))
+    return [first, int(others[plots.readable(model, x[others])])]
+
+
 def colourings(data, rows):
     """[{name, values, numbers}]: by what the codes of these rows can be coloured, the labels or the known factors."""
-    whole, own = (data.values.data, data.values.rows[rows]) if isinstance(data.values, Rows) else (data, rows)
+    whole, own = (data.values.data, data.values.rows[rows]) if hasattr(data.values, "rows") else (data, rows)
     found = []
-    if data.labels is not None:
-        found.append(("label", np.asarray(data.labels)[rows]))
-    elif isinstance(whole, FactorDataset):
+    if isinstance(whole, FactorDataset):
         found += zip(whole.factor_names, whole.factors(own).T)
+    elif data.labels is not None:
+        found.append(("label", np.asarray(data.labels)[rows]))
     return [_colouring(name, values) for name, values in found]
 
 

@@ -6,7 +6,7 @@ const [ROWS, COLUMNS, COLOURS = 1] = images.shape, D = ROWS * COLUMNS * COLOURS;
 const LIGHT = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#14142b", "#92dadd"];
 const DARK = ["#5ba7ea", "#ffa90e", "#ff6a4d", "#94a4a2", "#b57be0", "#c98d7b", "#ff8a3d", "#d0c389", "#f2f2f7", "#92dadd"];
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis, for numbers
-const FIRST = 10, PAGE = 24, STEPS = 9; // sliders that are open, images at a time, images of a walk
+const FIRST = 10, PAGE = 16, STEPS = 9; // sliders that are open, images at a time, images of a walk
 const SILENT = 0.01, SMALL = 420; // nats; pixels
 
 const models = runs.map(unpack_model);
@@ -14,7 +14,9 @@ for (const model of models) { // codes of the images, (N, Z)
   model.mu = halves_of(model.mu);
   model.logvar = model.logvar && halves_of(model.logvar);
 }
-const levels = bytes_of(images.values);
+const packed_bytes = bytes_of(images.values); // a byte for a value, or where all are black or white a bit
+const levels = images.grey ? packed_bytes
+  : Uint8Array.from({ length: images.count * D }, (_, k) => 255 * ((packed_bytes[k >> 3] >> (7 - k % 8)) & 1));
 const image = (n) => Float64Array.from(levels.subarray(n * D, (n + 1) * D), (level) => images.low + level / 255 * (images.high - images.low));
 
 const state = {
@@ -444,7 +446,7 @@ function pick(n) {
 }
 
 function build_choices() {
-  const words = (j) => `z${j}: ` + (model().kl ? `${fixed(model().kl[j])} nats` : `variance ${fixed(model().variance[j])}`);
+  const words = (j) => `z${j}, ` + (model().kl ? `KL ${fixed(model().kl[j])}` : `var ${fixed(model().variance[j])}`);
   for (const axis of ["across", "up"]) {
     $(axis).replaceChildren(...order().map((j) => element("option", { value: j, textContent: words(j), selected: j === state[axis] })));
   }
@@ -623,11 +625,11 @@ function start() {
   });
   $("switch").hidden = runs.length < 2;
   images.colourings.forEach(({ name }, k) => $("colour").append(element("option", { value: k, textContent: name })));
-  const other = Array.from({ length: images.count }, (_, n) => n).find((n) => class_of(n) !== class_of(0)) || images.count - 1;
-  [state.from, state.to] = [0, other].map((n) => encode(model(), image(n)).mu);
+  [state.from, state.to] = images.ends.map((n) => encode(model(), image(n)).mu);
   $("main").hidden = false;
-  [state.x, state.picked] = [image(0), 0];
-  state.z = encode(model(), state.x).mu;
+  [state.x, state.picked] = [image(images.ends[0]), images.ends[0]];
+  state.first = Math.floor(state.picked / PAGE) * PAGE;
+  state.z = state.from;
   set_run(0);
   build_legend();
   build_gallery();
