@@ -13,11 +13,11 @@ NOTICED = 0.1  # nats that rounding may change without a hint
 def explore_run(options):
     """One self-contained HTML file from the models of some runs and images of the first."""
     opened = {folder: open_run(folder, options)[:2] for folder in dict.fromkeys(options.runs)}
-    models = explore.checked_alike({folder: model for folder, (model, _) in opened.items()})
+    precision = "float16" if options.float16 else "int8"
+    models = explore.checked_alike({folder: model for folder, (model, _) in opened.items()}, precision)
     path = page_path(options.out or Path(options.runs[0]) / "explore.html")
     config = next(iter(opened.values()))[1]
     data = open_data(config, config["split"])
-    precision = "float16" if options.float16 else "int8"
     images, x = explore.pack_images(data, config["binarize"], options.images, config["seed"])
     images |= {"name": f"{data.name} {config['split']}", "ends": explore.ends(next(iter(models.values())), x, images)}
     runs = [explore.pack_model(name_of(folder, model), model, x, precision) for folder, model in models.items()]
@@ -59,10 +59,9 @@ def sentences(runs, images, config):
         yield f"{images['count']} of {images['of']:,} images are in this page, drawn at random."
     for run in runs:
         pixel = 255 * run["error"]["pixel"] / (images["high"] - images["low"])
-        yield (
-            f"{run['name']}: weights are rounded to {run['precision']}, which moves a decoded pixel of these images by at most {pixel:.1f} of "
-            f"255 grey levels and changes their mean cost by {run['error']['nats']:+.3f} nats."
-        )
+        moved = f"moves a decoded pixel of these images by at most {pixel:.1f} of 255 grey levels"
+        cost = f"changes their mean cost by {run['error']['nats']:+.3f} nats"
+        yield f"{run['name']}: weights are rounded to {run['precision']}, which {moved} and {cost}."
     if images["grey"] and config["binarize"] == "dynamic":
         yield (
             "The model was trained on black and white images drawn from grey ones. Here it sees the grey image, and the "

@@ -49,7 +49,7 @@ def layers_of(model, network):
 
 
 def forward(ops, layers, x):
-    """Eq. (MLP.1), as the page does it.  Returns the output (N, O)."""
+    """The layers in turn, as in mlp.py and in the page.  Returns the output (N, O)."""
     for W, b, activation in layers:
         x = ops.dense_act_forward(x, W, b, activation)
     return x
@@ -123,11 +123,6 @@ def pack_model(name, model, x, precision="int8"):
     """A model as JSON can hold it, with its codes of x (N, D), and what rounding its weights changes on x."""
     require.choice("precision", precision, PRECISIONS)
     require_plain(model, x[:5])
-    count = sum(W.size for network in (model.encoder, model.decoder) for W, _, _ in layers_of(model, network))
-    size = count * (1 if precision == "int8" else 2)
-    if size > WEIGHT_BYTES:
-        way = "train a narrower one" if precision == "int8" else "leave --float16 out"
-        raise ValueError(f"{name} has {count:,} weights, {size / 1e6:.0f} MB; the page holds {WEIGHT_BYTES / 1e6:.0f} MB: {way}")
     twin, tied = rounded(model, precision), hasattr(model.decoder, "turned")
     code, exact = twin.encode(x), model.encode(x)
     mu, logvar = code if model.variational else (code, None)
@@ -161,8 +156,8 @@ def rounding_error(model, twin, x, code):
     return {"pixel": float(f"{pixels:.3g}"), "nats": float(f"{float((costs[1] - costs[0]).mean()):.3g}")}
 
 
-def checked_alike(models):
-    """Models by name, if a switch between them can keep z and x.  ValueError otherwise."""
+def checked_alike(models, precision="int8"):
+    """Models by name, if a switch between them can keep z and x, and one page can hold them.  ValueError otherwise."""
     (first_name, first), *others = models.items()
     for name, model in others:
         for what in ("latent_dim", "data_dim", "variational"):
@@ -171,6 +166,12 @@ def checked_alike(models):
                     f"one page holds runs that are alike, so that its switch can keep z: {what} is {getattr(first, what)} in "
                     f"{first_name} and {getattr(model, what)} in {name}; make a page of each"
                 )
+    count = sum(model.params.vector.size for model in models.values())
+    size = count * (1 if precision == "int8" else 2)
+    if size > WEIGHT_BYTES:
+        way = "train a narrower model" if len(models) == 1 else "make a page of each"
+        way = way if precision == "int8" else f"leave --float16 out, or {way}"
+        raise ValueError(f"{', '.join(models)}: {count:,} weights, {size / 1e6:.0f} MB; a page holds {WEIGHT_BYTES / 1e6:.0f} MB: {way}")
     return models
 
 

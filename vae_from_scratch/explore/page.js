@@ -625,9 +625,10 @@ function start() {
   });
   $("switch").hidden = runs.length < 2;
   images.colourings.forEach(({ name }, k) => $("colour").append(element("option", { value: k, textContent: name })));
-  [state.from, state.to] = images.ends.map((n) => encode(model(), image(n)).mu);
+  const ends = images.ends || [0, images.count - 1];
+  [state.from, state.to] = ends.map((n) => encode(model(), image(n)).mu);
   $("main").hidden = false;
-  [state.x, state.picked] = [image(images.ends[0]), images.ends[0]];
+  [state.x, state.picked] = [image(ends[0]), ends[0]];
   state.first = Math.floor(state.picked / PAGE) * PAGE;
   state.z = state.from;
   set_run(0);
