@@ -341,10 +341,8 @@ function draw_plane() {
   draw_codes();
   const plane = $("plane"), context = plane.getContext("2d"), { mu, logvar } = state.q, [i, j] = [state.across, state.up];
   const place = (z) => [z[i], alone() ? 0 : z[j]];
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, plane.width, plane.height);
-  context.drawImage(view.layer, 0, 0);
   context.setTransform(plane.width / view.size, 0, 0, plane.height / view.size, 0, 0);
+  context.clearRect(0, 0, view.size, view.size);
   if (logvar) {
     context.setLineDash([5, 5]);
     context.strokeStyle = css("--soft");
@@ -354,6 +352,7 @@ function draw_plane() {
     context.strokeStyle = css("--recon");
     for (const sigmas of [2, 1]) ellipse(context, place(mu), [i, j].map((k) => sigmas * Math.exp(logvar[k] / 2)), true);
   }
+  context.drawImage(view.layer, 0, 0, view.size, view.size); // the codes, above what is shaded
   if (state.from && state.to) {
     context.strokeStyle = css("--kl");
     line(context, ...to_plane(...place(state.from)), ...to_plane(...place(state.to)));
