@@ -220,7 +220,7 @@ def what_a_user_does(page, several):
     check(abs(after["z"][page.run("return state.across")] - expected[0]) < 0.1, "z is not where it was dragged to")
     check(shown() != image and after["x"] == before["x"], "the decoded image does not follow")
     said = page.run("return new Promise((done) => setTimeout(() => done($('status').textContent), 700))")
-    check("nats" in said, "nothing is said to a screen reader")
+    check("reconstruction" in said, "nothing is said to a screen reader")
 
     page.press("#plane", "\ue012\ue012")  # arrow left, twice
     check(state()["z"] != after["z"], "arrows do not move z")

@@ -77,6 +77,7 @@ function set_only() {
   const kinds = [model().variational ? "variational" : "autoencoder", model().likelihood.name];
   if (model().variational) kinds.push(model().model === "beta-vae" ? "beta-vae" : "vae");
   for (const part of document.querySelectorAll("[data-only]")) part.hidden = !kinds.includes(part.dataset.only);
+  $("unit").hidden = model().likelihood.name === "squared-error"; // no density, so no nats
   const own = Object.entries(model().hyperparameters).map(([name, value]) => `, ${name} ${value}`).join("");
   const active = model().variational ? `, ${model().active} active` : "";
   const some = images.count < images.of ? `${images.count} of ${images.of}` : `${images.count}`;
@@ -604,7 +605,7 @@ function render() {
   walked = walk;
   for (const button of $("gallery").children) button.setAttribute("aria-pressed", Number(button.dataset.n) === state.picked);
   const where = [...new Set([state.across, state.up])].map((j) => `z${j} ${fixed(state.z[j])}`).join(", ");
-  say(`${where}; reconstruction ${$("recon").textContent} nats` + (state.q.logvar ? `, KL ${$("kl").textContent} nats` : ""));
+  say(`${where}; reconstruction ${$("recon").textContent}` + (state.q.logvar ? `, KL ${$("kl").textContent} nats` : ""));
 }
 
 let saying = null;
