@@ -21,7 +21,7 @@ const image = (n) => Float64Array.from(levels.subarray(n * D, (n + 1) * D), (lev
 
 const state = {
   run: 0, x: null, picked: null, q: null, z: null, across: 0, up: 0, chosen: false, colour: 0, first: 0,
-  from: null, to: null, t: 0, noisy: false,
+  from: null, to: null, t: 0, walking: false, noisy: false,
 };
 const model = () => models[state.run];
 const order = () => { // latents, those that say most first
@@ -354,7 +354,7 @@ function draw_plane() {
     for (const sigmas of [2, 1]) ellipse(context, place(mu), [i, j].map((k) => sigmas * Math.exp(logvar[k] / 2)), true);
   }
   context.drawImage(view.layer, 0, 0, view.size, view.size); // the codes, above what is shaded
-  if (state.from && state.to) {
+  if (state.walking) {
     context.strokeStyle = css("--kl");
     line(context, ...to_plane(...place(state.from)), ...to_plane(...place(state.to)));
   }
@@ -559,7 +559,7 @@ function nice(value) {
 const on_walk = (t) => state.from.map((a, j) => (1 - t) * a + t * state.to[j]);
 
 function set_t(t) {
-  state.t = t;
+  [state.t, state.walking] = [t, true];
   $("t").value = t;
   set_z(on_walk(t));
 }
