@@ -194,9 +194,10 @@ def test_pencil_3_weight_decay_fixes_the_scale():
     def loss(w1, w2):
         return ops.squared_error_forward(x * w1 * w2, x).mean() + decay * (w1**2 + w2**2) / 2
 
-    square, best, at_zero, shrunk = map(
-        float, re.search(r"Here \$`w_1\^2 = ([\d.]+)`\$, and the loss is ([\d.]+), against (\d) .*?`([\d.]+) \\, x`", joined(note(1))).groups()
+    printed = re.search(
+        r"Here \$`w_1\^2 = ([\d.]+)`\$, and the loss is ([\d.]+), against (\d) .*?`([\d.]+) \\, x`", joined(note(1))
     )
+    square, best, at_zero, shrunk = map(float, printed.groups())
     assert (square, best, at_zero) == (1 - decay / variance, loss(square**0.5, square**0.5), loss(0, 0))
     assert shrunk == square and loss(-(square**0.5), -(square**0.5)) == best
     grid = np.linspace(-2, 2, 81)

@@ -369,9 +369,10 @@ def test_every_row_has_its_check_and_stands_in_order():
 
 
 def test_the_worked_translation():
-    pixels, factor, variance, spread = map(
-        float, re.search(r"of (\d+) pixels.*?784/2 = (\d+)`.*?has the variance (\d+), a standard deviation of ([\d.]+) ", joined(note(21))).groups()
+    printed = re.search(
+        r"of (\d+) pixels.*?784/2 = (\d+)`.*?has the variance (\d+), a standard deviation of ([\d.]+) ", joined(note(21))
     )
+    pixels, factor, variance, spread = map(float, printed.groups())
     assert (pixels / 2, f"{(pixels / 2) ** 0.5:.1f}") == (factor, str(spread)) and variance == factor
     s = logvar / 2
     theirs = ((recon - x) ** 2).mean() + 0.5 * np.mean((mu**2 + np.exp(2 * s) - 1 - 2 * s).sum(axis=1))
