@@ -247,7 +247,9 @@ def test_the_bounds_of_the_figure_touch_where_q_is_the_posterior_and_nowhere_els
     w = np.linspace(0.2, 1.6, 1401)
     log_p = drawn.log_evidence(w)
     assert drawn.log_evidence(1.0) == pytest.approx(log_normal_joint(np.ones(1), 0, np.array([[1.25]]))[0])
-    for at in (0.5, 2 / 3):
+    tops = re.search(r"at w of 0\.5 and has its top at ([\d.]+); .*? has its top at ([\d.]+)\.", joined(NOTE)).groups()
+    for at, top in zip((0.5, 2 / 3), tops, strict=True):
+        assert top == f"{drawn.m_step(*drawn.posterior(at)):.3f}"
         gap = log_p - drawn.bound(w, *drawn.posterior(at))
         assert gap.min() >= -EXACT and abs(w[gap.argmin()] - at) < 1e-3
         assert abs(w[drawn.bound(w, *drawn.posterior(at)).argmax()] - drawn.m_step(*drawn.posterior(at))) < 1e-3

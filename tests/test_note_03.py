@@ -279,6 +279,8 @@ def test_pencil_3_turned():
     assert gap == pytest.approx(0, abs=EXACT)
     printed = re.search(r"which are ([\d.]+) and ([\d.]+)\. .*?= ([\d.]+)`\$ and \$`1/1\.382 = ([\d.]+)`", PROSE).groups()
     assert printed == tuple(f"{value:.3f}" for value in (*lengths[::-1], *var[::-1]))
+    for length in lengths:
+        assert PROSE.count(f"{1 + length:.3f}") == 2
     assert np.linalg.det(precision) == pytest.approx(5) and np.prod(1 + lengths) == pytest.approx(5)
 
 
