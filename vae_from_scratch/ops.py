@@ -285,6 +285,7 @@ SLOPES = {  # activation: (its derivative p = act'(a) as a function of the outpu
     "relu": (lambda h: (h > 0).astype(h.dtype), np.zeros_like),
     "sigmoid": (lambda h: h * (1 - h), lambda h: 1 - 2 * h),
     "softplus": (lambda h: -np.expm1(-h), lambda h: np.exp(-h)),
+    "leaky-relu": (lambda h: np.where(h > 0, 1, np.ones_like(h) / 5), np.zeros_like),
 }
 
 
