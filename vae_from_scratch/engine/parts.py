@@ -118,7 +118,7 @@ class Crew:
     def look_again(self):
         """Whose code runs may have changed: find out anew what it allows, and reuse no memory that it may hold."""
         self.private = functools.cache(lambda name: ours(self.players[name], self.optimizers[name]))
-        self.divisible = functools.cache(lambda name: bool(self.others) and can_be_cut(self.players[name]))
+        self.divisible = functools.cache(lambda name: can_be_cut(self.players[name]))
         self.grads, self.cuts = {}, {}
 
     def each(self, work):
@@ -152,22 +152,24 @@ class Crew:
 
     def loss_and_grads(self, name, x, noise):
         """loss_and_grads(x, *noise) of a player, in parts if it can be; into the last gradient's memory if only we saw it."""
-        player, out = self.players[name], {"out": self.grads[name]} if name in self.grads else {}
-        if self.divisible(name) and len(x) >= self.threads:
-            grads = out.get("out", player.params.zeros_like())
+        player, grads = self.players[name], self.grads.get(name)
+        if self.others and self.divisible(name) and len(x) >= self.threads:
+            grads = player.params.zeros_like() if grads is None else grads
             cut = self.cuts.get((name, len(x)))
             if cut is None or cut.grads is not grads:
                 cut = self.cuts[name, len(x)] = Cut(self, player, len(x), grads)
             terms = cut.loss_and_grads(*player.batch(x, noise, looked_at=True))
+        elif grads is not None:
+            return player.loss_and_grads(x, *noise, out=grads)
         else:
-            terms, grads = player.loss_and_grads(x, *noise, **out)
+            terms, grads = player.loss_and_grads(x, *noise)
         if self.private(name):
             self.grads[name] = grads
         return terms, grads
 
     def rules(self, ops):
         """The namespace of the update rules: their twins update each stretch of the vector on a thread of its own."""
-        return Stretches(self, ops) if self.divisible(next(iter(self.players))) else ops
+        return Stretches(self, ops) if self.others and self.divisible(next(iter(self.players))) else ops
 
 
 class Cut:
