@@ -25,9 +25,12 @@ ROWS = 16  # and examples: the products of fewer are no faster
 
 
 def count(threads, model, batch_size, resume=False):
-    """How many threads fit uses: as asked, or as many as pay; None if a resumed run is to go on as it began."""
+    """How many threads fit uses: as asked, or as many as pay; None if a resumed run is to go on as it began.
+
+    One for a model that cannot be cut, whatever was asked.
+    """
     if threads is not None:
-        return require.whole("threads", threads)
+        return min(require.whole("threads", threads), threads if any(map(can_be_cut, model.players.values())) else 1)
     if resume:
         return None
     if named_by_the_environment() or not all(map(can_be_cut, model.players.values())):
