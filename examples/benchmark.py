@@ -8,6 +8,8 @@ contenders take turns, round by round: whatever else the machine does falls on a
 within a round.  Peers that are not installed are skipped; pip install '.[bench]' installs them.
 Run: python examples/benchmark.py                                 (all workloads; one core, then all cores)
      python examples/benchmark.py --workloads mnist --threads 1   (one workload on one core)
+     python examples/benchmark.py --whole 20                      (MNIST from the command to the ELBO, start and compilation included)
+     python examples/benchmark.py --isa avx2                      (every contender limited to AVX2, as most laptops are)
 """
 
 import argparse
@@ -23,6 +25,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +35,8 @@ from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Adam, datasets, fit, plots
 from vae_from_scratch.base import BACKENDS
+from vae_from_scratch.engine import parts, threads as blas
+from vae_from_scratch.evaluation import evaluate
 
 LR, BETA1, BETA2, ADAM_EPS = 1e-3, 0.9, 0.999, 1e-8
 MNIST = dict(data_dim=784, hidden=(500,), latent_dim=20)
@@ -50,6 +55,7 @@ STEP_TOLERANCE = 0.02  # of each array after three steps, |difference| / |moveme
 EPOCH_TOLERANCE = 0.02  # relative, of the mean loss of a first epoch; own random numbers move it by 0.4 %
 BATCHES = 8  # of x, taken in turn
 SLOT = 0.15  # seconds that a contender is timed in one round; at least one step, or one epoch
+PAUSE = 0.3  # seconds before it, in which the threads of the one before stop spinning
 
 
 # ---- the contenders ------------------------------------------------------------------------------------------------
@@ -63,29 +69,42 @@ def model_of(arguments):
 
 
 class Ours:
-    """This package, backend "numba" or "numpy".  Its epoch is fit, with its checks and its KL per latent."""
+    """This package, backend "numba" or "numpy".  Its epoch is fit, with its checks and its KL per latent.
+
+    threads: as many as fit chooses, unless given.
+    """
 
     place = staticmethod(np.asarray)
 
-    def __init__(self, arguments, batch_size, backend, dtype="float32"):
+    def __init__(self, arguments, batch_size, backend, dtype="float32", threads=None):
         self.model, self.adam = VAE(**arguments, backend=backend, dtype=dtype), Adam(LR, BETA1, BETA2, ADAM_EPS)
+        self.threads = parts.count(None, self.model, batch_size) if threads is None else len(cores())
+        self.crew = parts.Crew(self.threads, self.model.players, {"model": self.adam}).__enter__()
+        contextlib.ExitStack().enter_context(blas.one_blas_thread())  # from here on
         for name, value in model_of(arguments).params.items():
             self.model.params[name][...] = value  # float64 starts from the float32 numbers
-        self.grads = None
         self.state, self.rng, self.batch_size = self.adam.initial_state(self.model.params), np.random.default_rng(0), batch_size
 
     def step(self, x, eps=None):
         noise = self.model.draw_noise(len(x), self.rng) if eps is None else (eps,)
-        terms, self.grads = self.model.loss_and_grads(x, *noise, out=self.grads)  # as fit does
-        self.adam.step(self.model.params, self.grads, self.state, self.model.ops)
+        terms, grads = self.crew.loss_and_grads("model", x, noise)  # as fit does
+        self.adam.step(self.model.params, grads, self.state, self.crew.rules(self.model.ops))
         return float(terms.loss)
 
     def params(self):
         return self.model.params
 
     def epoch(self, data):
-        history = fit(self.model, data, self.adam, self.batch_size, epochs=1, binarize="dynamic", progress=False)
-        return history["loss"][0]
+        how = dict(epochs=1, binarize="dynamic", progress=False, threads=self.threads)
+        return fit(self.model, data, self.adam, self.batch_size, **how)["loss"][0]
+
+    def test_loss(self, batches):
+        return evaluate(self.model, np.concatenate(list(batches))).loss
+
+    def runs(self):
+        found = blas.ThreadpoolController().select(user_api="blas").lib_controllers
+        names = [f"{each.internal_api} {getattr(each, 'architecture', None) or ''}".strip() for each in found]
+        return f"{self.threads} thread{'s' * (self.threads > 1)}, BLAS {', '.join(names) or 'unknown'}"
 
 
 class Floor:
@@ -150,6 +169,8 @@ class Torch:
                                 halves=lambda h: h.chunk(2, dim=1), bernoulli_nll=nll)  # fmt: skip
         self.loss = peer_loss(tools, model)
         if compiled:
+            if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":
+                torch._inductor.config.cpp.simdlen = 256  # or it compiles for AVX-512, and gives NaN
             self.m, self.v = ({name: torch.zeros_like(p) for name, p in self.named.items()} for _ in "mv")
             self.t = torch.zeros(())
             self.update = torch.compile(self.whole, dynamic=False, options={"cpp_wrapper": True})
@@ -183,6 +204,15 @@ class Torch:
 
     def params(self):
         return {name: p.detach().numpy().T for name, p in self.named.items()}
+
+    def test_loss(self, batches):
+        torch = self.torch
+        with torch.no_grad():
+            every = [self.loss(self.named, self.place(x), torch.randn(len(x), self.latent_dim)).item() for x in batches]
+        return np.mean(every)
+
+    def runs(self):
+        return f"{self.torch.get_num_threads()} threads, {self.torch.backends.cpu.get_cpu_capability()}"
 
     def epoch(self, data):
         # 0.37 ms to binarise a batch; torch.bernoulli 1.05, a compiled function 1.3, images kept as floats 0.38
@@ -231,7 +261,8 @@ class Jax:
         flat = len(vector) < 100_000
         self.named = (lambda p: unravel(p["all"])) if flat else (lambda p: p)
         start = {"all": vector} if flat else start
-        loss = peer_loss(numpy_tools(jnp, jax.nn.relu), model)
+        loss = self.loss = peer_loss(numpy_tools(jnp, jax.nn.relu), model)
+        self.latent_dim = model.latent_dim
 
         def given(state, x, eps):
             p, m, v, t, key = state
@@ -264,6 +295,11 @@ class Jax:
 
     def params(self):
         return {name: np.asarray(value) for name, value in self.named(self.state[0]).items()}
+
+    def test_loss(self, batches):
+        loss = self.jax.jit(lambda p, x, eps: self.loss(self.named(p), x, eps))
+        noise = (self.rng.standard_normal((self.batch_size, self.latent_dim), np.float32) for _ in itertools.count())
+        return np.mean([float(loss(self.state[0], self.place(x), eps)) for x, eps in zip(batches, noise)])
 
     def epoch(self, data):
         self.images = getattr(self, "images", None)
@@ -301,10 +337,11 @@ class Autograd:
         return self.state[0]
 
 
-FLOOR, OURS, REFERENCE = "floor", "ours, Numba", "ours, NumPy"
+FLOOR, OURS, REFERENCE, EACH_CORE = "floor", "ours, Numba", "ours, NumPy", "ours, a thread for each core"
 CONTENDERS = {  # name: (the package it needs, how it is made)
     FLOOR: ("numpy", Floor),
     OURS: ("numba", functools.partial(Ours, backend="numba")),
+    EACH_CORE: ("numba", functools.partial(Ours, backend="numba", threads="each core")),
     REFERENCE: ("numpy", functools.partial(Ours, backend="numpy")),
     "PyTorch eager": ("torch", functools.partial(Torch, compiled=False)),
     "torch.compile": ("torch", functools.partial(Torch, compiled=True)),
@@ -318,7 +355,7 @@ def skipped(name):
     package, _ = CONTENDERS[name]
     if importlib.util.find_spec(package) is None:
         return f"{package} is not installed"
-    if name == OURS and "numba" not in BACKENDS:
+    if name in (OURS, EACH_CORE) and "numba" not in BACKENDS:
         return "there is no such backend"
     if name == "torch.compile" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "cl"))):
         return "it needs a C++ compiler"
@@ -349,6 +386,7 @@ def serve(workload, name):
     else:
         batches = itertools.cycle([contender.place(batch) for batch in x])
         run, steps = lambda: contender.step(next(batches)), 1
+    report |= {"runs": contender.runs()} if hasattr(contender, "runs") else {}
     print(json.dumps(report), file=answers, flush=True)
     for _ in sys.stdin:
         print(json.dumps(time_slot(run, steps)), file=answers, flush=True)
@@ -370,6 +408,7 @@ def validate(contender, reference, x, eps):
 
 def time_slot(run, steps):
     """Seconds per step, of which run() takes that many; a single one runs once before, to bring the caches back."""
+    time.sleep(PAUSE)
     if steps == 1:
         run()
     done, elapsed, start = 0, 0.0, time.perf_counter()
@@ -379,14 +418,40 @@ def time_slot(run, steps):
     return elapsed / done
 
 
-def images():
+def images(split="train"):
     """MNIST as the data sets find it; failing that, random bytes of the same shape."""
     try:
-        name, values = "MNIST", datasets.mnist().values.copy()  # PyTorch wants to be able to write
+        name, values = "MNIST", datasets.mnist(split).values.copy()  # PyTorch wants to be able to write
     except FileNotFoundError:
         name = "random bytes in place of MNIST"
-        values = np.random.default_rng(0).integers(0, 256, (60_000, 784), np.uint8)
+        values = np.random.default_rng(0).integers(0, 256, (60_000 if split == "train" else 10_000, 784), np.uint8)
     return datasets.dataset.Dataset(name, values, (28, 28), scale=255)
+
+
+def whole_run(name, epochs):
+    """MNIST trained and evaluated by one contender, written plainly; prints the loss on the test images."""
+    _, arguments, batch_size = WORKLOADS["epoch"]
+    contender, data, test = CONTENDERS[name][1](arguments, batch_size), images(), images("test")
+    for _ in range(epochs):
+        contender.epoch(data)
+    binary = np.random.default_rng(0).random(test.values.shape, np.float32) * 255 < test.values
+    batches = (binary[first : first + batch_size].astype(np.float32) for first in range(0, len(binary), batch_size))
+    print(f"{contender.test_loss(batches):.2f}")
+
+
+def time_whole_runs(names, epochs, threads):
+    """Rows of (contender, seconds with empty caches, seconds again, loss): each run a process of its own."""
+    for name in names:
+        seconds = []
+        with tempfile.TemporaryDirectory() as folder:
+            caches = {"NUMBA_CACHE_DIR": folder, "TORCHINDUCTOR_CACHE_DIR": folder, "JAX_COMPILATION_CACHE_DIR": folder}
+            for _ in ("cold", "warm"):
+                command = [sys.executable, __file__, "--whole", str(epochs), "--serve", "epoch", name]
+                started = time.perf_counter()
+                how = dict(env=environment(threads, name) | caches, check=True, stdout=subprocess.PIPE, text=True)
+                loss = subprocess.run(command, **how).stdout.split()[-1]
+                seconds.append(time.perf_counter() - started)
+        print(f"| {name} | {seconds[0]:.1f} | {seconds[1]:.1f} | {loss} |", flush=True)
 
 
 # ---- rounds --------------------------------------------------------------------------------------------------------
@@ -397,16 +462,29 @@ def cores():
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
 
 
-def environment(threads):
-    """Thread counts take effect only if they are set before NumPy and the others are imported."""
+AVX2 = {  # how each library is told to do without AVX-512
+    "OPENBLAS_CORETYPE": "Haswell",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "NUMBA_CPU_NAME": "haswell",
+}
+
+
+def environment(setting, name):
+    """What takes effect only if it is set before NumPy and the others are imported; setting: "1", "all", "1 avx2", ..."""
+    threads, _, isa = setting.partition(" ")
     count = "1" if threads == "1" else str(len(cores()))
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     variables |= {f"{library}_NUM_THREADS": count for library in ("OPENBLAS", "MKL", "OMP", "NUMBA")}
+    flags = ["--xla_cpu_max_isa=AVX2"] if isa else []
     if threads == "1":
-        variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        flags += ["--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"]
         if hasattr(os, "sched_setaffinity"):
             variables["BENCHMARK_CORE"] = str(cores()[-1])  # the first often serves interrupts
-    return variables
+    elif name in (OURS, EACH_CORE):  # fit chooses, and gives BLAS one thread
+        variables = {key: value for key, value in variables.items() if key not in blas.VARIABLES}
+    return {**variables, **(AVX2 if isa else {}), "XLA_FLAGS": " ".join(flags)}
 
 
 def ask(process, name):
@@ -423,7 +501,7 @@ def measure(workload, threads, names, rounds):
     with contextlib.ExitStack() as stack:
         for name in names:
             command = [sys.executable, __file__, "--serve", workload, name]
-            process = subprocess.Popen(command, env=environment(threads), text=True, **pipes)
+            process = subprocess.Popen(command, env=environment(threads, name), text=True, **pipes)
             processes[name] = stack.enter_context(process)
             reports[name] = ask(process, name)
             print(f"{workload}, {where(threads)}, {name}: {reports[name] or 'ready'}", flush=True)
@@ -478,8 +556,9 @@ def machine():
     )
 
 
-def where(threads):
-    return "one thread on one core" if threads == "1" else "all cores"
+def where(setting):
+    threads, _, isa = setting.partition(" ")
+    return ("one thread on one core" if threads == "1" else "all cores") + (", AVX2 alone" if isa else "")
 
 
 def overview(results, threads):
@@ -530,7 +609,7 @@ def draw(results):
     """A panel per workload: bars of ms per step, ours in colour, the floor a line."""
     threads, _ = next(iter(results))
     panels = {workload: seconds for (t, workload), (seconds, _) in results.items() if t == threads}
-    figure = Figure(figsize=(7.5, 0.6 + 2 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8.3, 0.7 + 2.1 * len(panels)), layout="constrained")
     for ax, (workload, seconds) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items()):
         summary = summarise(seconds)
         (floor, *_), *_ = summary.pop(FLOOR)
@@ -538,12 +617,12 @@ def draw(results):
         bars = ax.barh(list(summary), ms, color=[plots.COLOURS[0 if "ours" in name else 3] for name in summary])
         ax.bar_label(bars, [f"{own[0]:.3g} ms, {ratio[0]:.2f}x" for own, ratio, _ in summary.values()], padding=4)
         ax.axvline(floor, color="black", linestyle="--", linewidth=1)
-        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="small", loc="left")
+        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="medium", weight="bold", loc="left")
         ax.set_xlim(0, 1.35 * max(ms))
         ax.invert_yaxis()
         ax.spines[["top", "right"]].set_visible(False)
-    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone; x: times {base(seconds)}"
-    figure.supxlabel(legend, fontsize="small")
+    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone\nx: times {base(seconds)}"
+    figure.supxlabel(legend, fontsize="medium")
     return figure
 
 
@@ -551,11 +630,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--threads", nargs="+", choices=("1", "all"), default=["1", "all"])
+    parser.add_argument("--isa", nargs="+", choices=("best", "avx2"), default=["best"], help="the instructions that may be used")
     parser.add_argument("--rounds", type=int, default=9, help="of each workload; a third as many epochs")
     parser.add_argument("--quick", action="store_true", help="tiny, one thread, three rounds, no peers")
+    parser.add_argument("--whole", type=int, metavar="EPOCHS", help="instead, whole runs on MNIST of so many epochs")
     parser.add_argument("--out", default=".", help="a folder, or the figure to write; the tables go beside it")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.serve and options.whole:
+        return whole_run(options.serve[1], options.whole)
     if options.serve:
         return serve(*options.serve)
     names = list(CONTENDERS)
@@ -564,18 +647,26 @@ def main(arguments=None):
     notes = [f"Skipped: {name}, {skipped(name)}." for name in names if skipped(name)]
     print(machine(), *notes, sep="\n")
     names, results = [name for name in names if not skipped(name)], {}
-    for threads in options.threads:
+    if options.whole:
+        for threads in options.threads:
+            print(f"| {where(threads)} | first time, s | again, s | loss |\n|---|---|---|---|")
+            time_whole_runs([name for name in names if name in (OURS, "PyTorch eager", "torch.compile", "JAX jit")], options.whole, threads)
+        return
+    for isa, threads in itertools.product(options.isa, options.threads):
+        threads, alone = threads if isa == "best" else f"{threads} {isa}", threads == "1" or len(cores()) == 1
         for workload in options.workloads:
-            taking_part = [name for name in names if (workload, name) != ("epoch", "autograd")]
+            left_out = ["autograd"] * (workload == "epoch") + [EACH_CORE] * alone
+            taking_part = [name for name in names if name not in left_out]
             rounds = max(3, options.rounds // 3) if workload == "epoch" else options.rounds
             results[threads, workload] = measure(workload, threads, taking_part, rounds)
+            print(*overview({(threads, workload): results[threads, workload]}, threads), sep="\n", flush=True)
     figure = Path(options.out) if options.out.endswith(".png") else Path(options.out) / "benchmark.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     table = markdown(results, notes)
     print(table)
     figure.with_suffix(".md").write_text(table, "utf-8")
     write_csv(figure.with_suffix(".csv"), results)
-    draw(results).savefig(figure, dpi=90)
+    plots.save(draw(results), figure)
     print(f"wrote {figure}, and .md and .csv beside it")
 
 

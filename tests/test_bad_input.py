@@ -8,8 +8,8 @@ import pytest
 from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
-    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, datasets, evaluation, exact,
-    fit, load, plots, save,
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE,
+    Gaussian, Laplace, SparseAutoencoder, datasets, evaluation, exact, fit, load, plots, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -101,6 +101,17 @@ CALLS = {
     "samples of a VAE": (lambda: VAE(7, samples=3), "VAE samples IWAE"),
     "doubly": (lambda: IWAE(7, doubly="yes"), "doubly True False 'yes'"),
     "free_bits": (lambda: FreeBitsVAE(7, free_bits=-1), "free_bits 0 -1"),
+    "corruption": (lambda: DenoisingAutoencoder(7, corruption="dropout"), "corruption masking gaussian 'dropout'"),
+    "level of masking": (lambda: DenoisingAutoencoder(7, level=1.0), "level 0 1.0"),
+    "level, later": (lambda: DenoisingAutoencoder(7).set(level=1.5), "level 0 1 1.5"),
+    "penalty": (lambda: SparseAutoencoder(7, penalty="l2"), "penalty kl l1 'l2'"),
+    "weight": (lambda: SparseAutoencoder(7, weight=-1), "weight 0 -1"),
+    "rho": (lambda: SparseAutoencoder(7, rho=0), "rho 0 1"),
+    "KL of a relu code": (lambda: SparseAutoencoder(7, code="relu"), "kl sigmoid 'relu' l1"),
+    "another decoder": (lambda: ContractiveAutoencoder(7, (5,), 2, decoder_hidden=(4,)), "decoder_hidden mirror (2, 5, 7) (2, 4, 7)"),
+    "two outputs a pixel": (
+        lambda: ContractiveAutoencoder(7, (), 2, likelihood=Gaussian("per-pixel")), "likelihood one (2, 7) (2, 14)",
+    ),
     "lr zero": (lambda: Adam(lr=0), "lr 0"),
     "momentum one": (lambda: SGD(momentum=1), "momentum 0 1"),
     "beta2 one": (lambda: Adam(beta2=1.0), "beta2 1"),
@@ -334,6 +345,9 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --model iwae --samples 0": "samples at least 1 0",
     "train --model iwae --samples 1.5": "--samples int '1.5'",
     "train --model free-bits-vae --free-bits -1": "free_bits 0 -1.0",
+    "train --model vae --level 0.5": "--level 0.5 --model denoising-autoencoder",
+    "train --model autoencoder --corruption gaussian": "--corruption gaussian --model denoising-autoencoder",
+    "train --model sparse-autoencoder --penalty l2": "--penalty 'l2' kl l1",
     "train --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
     "train --likelihood gaussian --sigma wide": "--sigma wide",
     "train --likelihood squared-error": "--likelihood squared-error density --model beta-vae autoencoder gaussian --sigma",

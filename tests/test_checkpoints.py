@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vae_from_scratch import (
-    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, cli, fit, load, training,
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE,
+    Gaussian, cli, fit, load, training,
 )  # fmt: skip
 from vae_from_scratch.engine import checkpoints, files
 
@@ -59,6 +60,8 @@ CASES = {  # name: (model, optimizer from a learning rate, further arguments of 
     "iwae scheduled": (lambda: IWAE(7, (6,), 3), Adam, {"schedule": lambda step: {"samples": 1 + step // 4}}),
     "free bits": (lambda: FreeBitsVAE(7, (6,), 3, free_bits=0.05), Adam, {}),
     "autoencoder": (lambda: Autoencoder(7, (6,), 3, likelihood="squared-error"), Adam, {}),
+    "denoising": (lambda: DenoisingAutoencoder(7, (6,), 3), Adam, {"x_valid": X[:9]}),
+    "contractive": (lambda: ContractiveAutoencoder(7, (6,), 3), Adam, {}),
     "learned variance": (lambda: VAE(7, (6,), 3, likelihood=Gaussian("learned")), Adam, {"binarize": "threshold"}),
 }
 

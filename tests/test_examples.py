@@ -20,11 +20,11 @@ SMALL = {  # example: what makes it small
     "benchmark": ["--quick"],
 }
 REPRODUCTIONS = [  # they share the runner
-    "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "disentangle", "exact_answers",
+    "autoencoders", "beta_blobs", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "disentangle", "exact_answers",
     "gradient_variance", "grey_digits", "kingma_welling_2013", "own_photos", "tighter_bounds",
 ]  # fmt: skip
 SLOW = (  # one to six seconds each
-    "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "disentangle", "exact_answers",
+    "autoencoders", "benchmark", "beta_capacity", "beta_dsprites", "beta_sprites", "burda_2015", "disentangle", "exact_answers",
     "gradient_variance", "grey_digits", "kingma_welling_2013", "tighter_bounds",
 )  # fmt: skip
 HELPERS = ("latents", "runner")  # imported by examples, none itself
@@ -63,6 +63,7 @@ def test_what_examples_share_does_what_its_docstring_shows(name, monkeypatch):
     assert tried and not failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "derivations" / "figures").glob("*.py")), ids=lambda path: path.stem)
 def test_figures_of_a_note_can_be_drawn_again(path, tmp_path):
     number = path.stem.removeprefix("note_")

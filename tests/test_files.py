@@ -13,7 +13,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, Laplace, load, save
+from vae_from_scratch import (
+    IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE, Gaussian, Laplace,
+    SparseAutoencoder, load, save,
+)  # fmt: skip
 from vae_from_scratch.engine import files, locks
 
 MODELS = [
@@ -33,6 +36,9 @@ MODELS = [
     FreeBitsVAE(7, hidden=(5,), latent_dim=2, free_bits=0.5),
     VAE(7, hidden=(5,), latent_dim=2, likelihood=Laplace("learned", "sigmoid")),
     VAE(7, hidden=(5,), latent_dim=2, likelihood="continuous-bernoulli"),
+    DenoisingAutoencoder(7, hidden=(5,), latent_dim=2, corruption="gaussian", level=0.5),
+    SparseAutoencoder(7, hidden=(5,), latent_dim=9, penalty="l1", code="relu", weight=0.5),
+    ContractiveAutoencoder(7, hidden=(), latent_dim=9, activation="softplus", weight=0.5),
 ]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vae_from_scratch import (
-    DIPVAE, IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, FactorVAE, FreeBitsVAE, Gaussian, Laplace, base, ops,
+    DIPVAE, IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, FactorVAE, FreeBitsVAE, Gaussian, Laplace,
+    SparseAutoencoder, base, ops,
 )  # fmt: skip
 
 RNG = np.random.default_rng(0)
@@ -63,6 +64,13 @@ CASES = {  # pair: calls (name of the function, arguments)
         ("marginal_covariance_backward", UNIT[:, :N] / 9, UNIT[:, :N], LOGVARS[:, 2:6]),
     ],
     "dip": [("dip_forward", UNIT[:, :N], 10.0, 5.0), ("dip_backward", np.float64(1), UNIT[:, :N], 10.0, 5.0)],
+    "sparse_kl": [("sparse_kl_forward", LOGITS / 1e3, 0.05), ("sparse_kl_backward", np.float64(1), LOGITS / 1e3, 0.05)],
+    "l1": [("l1_forward", LOGITS), ("l1_backward", ONES, LOGITS)],
+    "slope": [
+        call for act in ops.SLOPES for h in [ops.ACTIVATIONS[act][0](LOGITS)]
+        for call in (("slope_forward", h, act), ("slope_backward", UNIT, h, act))
+    ],
+    "squared_norm": [("squared_norm_forward", LOGITS), ("squared_norm_backward", ONES, LOGITS)],
 }  # fmt: skip
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
@@ -81,8 +89,8 @@ def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
 
 def test_every_elementwise_pair_is_in_the_table():
     pairs = {name.rsplit("_", 1)[0] for name in vars(ops) if name.endswith("_backward") and not name.startswith("_")}
-    # two are sums of products: range is their input's; batch_parts compares rows: test_total_correlation.py
-    assert pairs - set(CASES) == {"dense", "dense_act", "batch_parts"} and set(CASES) <= pairs
+    # four are sums of products: range is their input's; batch_parts compares rows: test_total_correlation.py
+    assert pairs - set(CASES) == {"dense", "dense_act", "contraction", "tangent", "batch_parts"} and set(CASES) <= pairs
 
 
 @pytest.mark.parametrize("x", [np.zeros((3, 8)), np.ones((3, 8))], ids=["all zero", "all one"])
@@ -91,7 +99,10 @@ def test_every_elementwise_pair_is_in_the_table():
     ["bernoulli", Gaussian(0.1), Gaussian("learned"), Gaussian("per-pixel", "sigmoid"), "continuous-bernoulli", Laplace("per-pixel")],
     ids=str,
 )
-@pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, CapacityVAE, DIPVAE, FactorVAE, IWAE, FreeBitsVAE])
+@pytest.mark.parametrize(
+    "cls",
+    [Autoencoder, VAE, BetaVAE, CapacityVAE, DIPVAE, FactorVAE, IWAE, FreeBitsVAE, DenoisingAutoencoder, SparseAutoencoder],
+)
 def test_models_on_all_zero_and_all_one_images(cls, likelihood, x):
     model = cls(8, hidden=(6,), latent_dim=2, likelihood=likelihood)
     terms, grads = model.loss_and_grads(x, *model.draw_noise(3, np.random.default_rng(0)))

@@ -219,6 +219,14 @@ def test_total_correlation_of_blobs(rows):
         agree(cells, [row[name] for name in names])
 
 
+def test_prices_of_four_autoencoders(rows):
+    found = table("## Filters of four autoencoders")
+    assert len(found) == 4
+    for name, *cells in found:
+        (row,) = rows("autoencoders", model=name.split()[0])
+        assert all(agrees(cell, row[what]) for cell, what in zip(cells, ("whole", "masked", "activation", "norm"), strict=True))
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]

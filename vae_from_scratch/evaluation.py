@@ -73,7 +73,7 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
             mus.append(mu)
             kl_per_latent += model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
         for draw in range(samples):
-            noise = model.draw_noise(len(batch), noise_rngs[draw])
+            noise = model.evaluation_noise(len(batch), noise_rngs[draw])
             terms = model.loss(batch, *noise)
             total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
             if not model.variational:

@@ -241,6 +241,98 @@ def capacity_backward(dout, kl, gamma, capacity):
 # ==== the family, for a second reading: pairs of objectives/ and of further likelihoods ====================
 
 # ---- autoencoders with a price: derivations/16 ---------------------------------------------------------
+def gaussian_noise(x, eps, sigma):
+    """x + sigma * eps, Eq. (DAE.3).  x, eps (N, D), eps ~ N(0, I); eps = 0 leaves x as it is, here and in the next two."""
+    return x + sigma * eps
+
+
+def masking_noise(x, eps, t):
+    """x, but 0 where |eps| > t, Eq. (DAE.4).  x, eps (N, D); P(|eps| > t) is the share that is masked."""
+    return np.where(np.abs(eps) > t, 0, x)
+
+
+def salt_and_pepper_noise(x, eps, t):
+    """x, but 1 where eps > t and 0 where eps < -t, Eq. (DAE.5).  x, eps (N, D)."""
+    return np.where(eps > t, 1, np.where(eps < -t, 0, x))
+
+
+def sparse_kl_forward(a, rho):
+    """sum_j KL(rho || r_j), r_j the batch mean of h_j = sigmoid(a_j), in nats, Eq. (SPARSE.3).  a (N, Z); returns a number."""
+    r, s = batch_mean(sigmoid_forward(a)), batch_mean(sigmoid_forward(-a))  # s = 1 - r, with its digits where r is near 1
+    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / s)).sum()
+
+
+def sparse_kl_backward(dkl, a, rho):
+    """Eq. (SPARSE.5).  dkl a number.  Every row has a share in r_j.  Returns da (N, Z)."""
+    h, not_h = sigmoid_forward(a), sigmoid_forward(-a)
+    r, s = batch_mean(h), batch_mean(not_h)
+    return dkl * ((1 - rho) * (not_h / s) * h - rho * (h / r) * not_h) / len(a)
+
+
+def l1_forward(h):
+    """sum_j |h_j|, Eq. (SPARSE.6).  h (N, Z); returns (N,)."""
+    return np.abs(h).sum(axis=1)
+
+
+def l1_backward(dl1, h):
+    """Eq. (SPARSE.7), with sign(0) = 0.  dl1 (N,).  Returns dh."""
+    return dl1[:, None] * np.sign(h)
+
+
+SLOPES = {  # activation: (its derivative p = act'(a) as a function of the output h, the derivative of that in h)
+    "linear": (np.ones_like, np.zeros_like),
+    "tanh": (lambda h: 1 - h * h, lambda h: -2 * h),
+    "relu": (lambda h: (h > 0).astype(h.dtype), np.zeros_like),
+    "sigmoid": (lambda h: h * (1 - h), lambda h: 1 - 2 * h),
+    "softplus": (lambda h: -np.expm1(-h), lambda h: np.exp(-h)),
+    "leaky-relu": (lambda h: np.where(h > 0, 1, np.ones_like(h) / 5), np.zeros_like),
+}
+
+
+def slope_forward(h, activation):
+    """p = act'(a), from the output h = act(a), Eq. (CAE.3).  activation: a key of SLOPES.  Any shape."""
+    return SLOPES[activation][0](h)
+
+
+def slope_backward(dp, h, activation):
+    """Eq. (CAE.4): times p, which the activation's own backward does, this is act''(a).  Returns dh."""
+    return dp * SLOPES[activation][1](h)
+
+
+def contraction_forward(p, W):
+    """||dh/dx||_F^2 of one layer h = act(x W + b), Eq. (CAE.5).  p = act'(a) (N, O), W (I, O); returns (N,)."""
+    return p * p @ (W * W).sum(axis=0)
+
+
+def contraction_backward(dnorm, p, W):
+    """Eqs. (CAE.6), (CAE.7).  dnorm (N,).  Returns dp, dW."""
+    dp = 2 * dnorm[:, None] * p * (W * W).sum(axis=0)
+    dW = 2 * W * (dnorm @ (p * p))
+    return dp, dW
+
+
+def tangent_forward(t, W, p):
+    """Where a small step t of a layer's input takes its output, Eq. (CAE.8).  t (N, I), W (I, O), p (N, O); returns (N, O)."""
+    return t @ W * p
+
+
+def tangent_backward(dy, t, W, p):
+    """Eqs. (CAE.9), (CAE.10), (CAE.11).  dy (N, O).  Returns dt, dW, dp."""
+    dt = dy * p @ W.T
+    dW = t.T @ (dy * p)
+    dp = dy * (t @ W)
+    return dt, dW, dp
+
+
+def squared_norm_forward(t):
+    """sum_j t_j^2, Eq. (CAE.12).  t (N, Z); returns (N,)."""
+    return (t * t).sum(axis=1)
+
+
+def squared_norm_backward(dnorm, t):
+    """Eq. (CAE.13).  dnorm (N,).  Returns dt."""
+    return 2 * dnorm[:, None] * t
+
 
 # ---- several draws, free bits: derivations/17 ----------------------------------------------------------
 def log_weights_forward(recon_nll, z, logvar, eps):

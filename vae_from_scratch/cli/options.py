@@ -79,6 +79,12 @@ WORDS = {
     "kind": "whose covariance is held: of mu (i) or of z (ii)",
     "lambda_od": "weight of the covariances between latents",
     "lambda_d": "weight of how far their variances are from 1",
+    "corruption": "what is done to the encoder's input in training",
+    "level": "how much is corrupted: the share of the pixels, or the noise's sigma",
+    "weight": "weight of the penalty",
+    "penalty": "what makes the code sparse",
+    "code": "activation of the code; kl needs sigmoid",
+    "rho": "the mean activation to aim at",
 }
 KINDS = {float: float, int: int, bool: bool, str: str, tuple: widths}  # of a default: how an option is read
 OWNERS: dict = {}  # name: the models whose constructor takes it

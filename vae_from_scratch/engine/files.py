@@ -216,7 +216,7 @@ def read_model(source, path):
     try:
         if {"data_dim", "hidden", "latent_dim", "decoder_hidden"} <= set(config):  # a user's own may fix some
             widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]
-            weights = sum(a * b for a, b in zip(widths, widths[1:]))  # there are at least so many
+            weights = sum(a * b for a, b in zip(widths, widths[1:])) // 2  # or more: a decoder may have the encoder's
             if weights * 4 > sum(array.nbytes for array in arrays.values()):
                 raise ValueError(f"it has {weights} weights or more, the file holds less")
         model = base.MODELS[name](**config)

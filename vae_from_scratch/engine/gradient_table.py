@@ -11,7 +11,10 @@ from .. import likelihoods, ops
 from ..autoencoder import Autoencoder
 from ..beta_vae import BetaVAE
 from ..gradcheck import check_model, check_pair
-from ..objectives import DIPVAE, IWAE, BetaTCVAE, CapacityVAE, FactorVAE, FreeBitsVAE
+from ..objectives import (
+    DIPVAE, IWAE, BetaTCVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FactorVAE, FreeBitsVAE,
+    SparseAutoencoder,
+)  # fmt: skip
 from ..vae import VAE
 
 # ---- the table of pairs -----------------------------------------------------------------------------
@@ -151,6 +154,16 @@ PAIRS = [
         )
         for stratified in (True, False)
     ),
+    # derivations/16
+    Pair("sparse_kl_backward", "SPARSE.5", "a", _normal(a=(3, 5)), {"rho": 0.05}),
+    Pair("l1_backward", "SPARSE.7", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, smooth=False),
+    *(
+        Pair("slope_backward", "CAE.4", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, {"activation": act}, "relu" not in act)
+        for act in ops.SLOPES
+    ),
+    Pair("contraction_backward", "CAE.6 CAE.7", "p W", _normal(p=(3, 5), W=(7, 5))),
+    Pair("tangent_backward", "CAE.9 CAE.10 CAE.11", "t W p", _normal(t=(3, 7), W=(7, 5), p=(3, 5))),
+    Pair("squared_norm_backward", "CAE.13", "t", _normal(t=(3, 5))),
 ]
 
 
@@ -300,3 +313,22 @@ def models(dtype="float64"):
         yield Case(f"BetaTCVAE, {likelihood_name}, {activation}", *case, smooth=activation != "relu")
     case = small_case(BetaTCVAE, dtype, "tanh", "bernoulli", **prices, estimator="weighted")
     yield Case("BetaTCVAE, bernoulli, tanh, weighted", *case)
+    yield from priced_autoencoders(dtype)
+
+
+def priced_autoencoders(dtype):
+    """The autoencoders of derivations/16: each corruption, each penalty, each depth."""
+    for corruption in DenoisingAutoencoder.choices["corruption"]:
+        case = small_case(DenoisingAutoencoder, dtype, "tanh", "bernoulli", corruption=corruption, level=0.6)
+        yield Case(f"DenoisingAutoencoder, bernoulli, tanh, {corruption}", *case)
+    for penalty, code in (("kl", "sigmoid"), ("l1", "sigmoid"), ("l1", "linear")):
+        smooth = code == "sigmoid"  # |z| has a kink at 0
+        case = small_case(SparseAutoencoder, dtype, "softplus", "squared-error", penalty=penalty, code=code, weight=3.0)
+        yield Case(f"SparseAutoencoder, squared-error, softplus, {penalty} of a {code} code", *case, smooth=smooth)
+    for activation in ops.SLOPES:
+        for hidden in ((), (4, 3)):
+            case = small_case(ContractiveAutoencoder, dtype, activation, "bernoulli", hidden=hidden, weight=0.5)
+            name = f"ContractiveAutoencoder, bernoulli, {activation}, {len(hidden) or 'no'} hidden layers"
+            yield Case(name, *case, smooth="relu" not in activation)
+    case = small_case(ContractiveAutoencoder, dtype, "tanh", LIKELIHOODS["gaussian learned sigmoid"], hidden=(4,))
+    yield Case("ContractiveAutoencoder, gaussian learned sigmoid, tanh, 1 hidden layer", *case)

@@ -77,6 +77,10 @@ class Plumbing:
         require.same_names("params must have the names", self._theta, values)
         self._theta.update(values)
 
+    def evaluation_noise(self, n, rng):
+        """What evaluate gives loss for n examples: noise as in training, unless a model says otherwise."""
+        return self.draw_noise(n, rng)
+
     def checked(self, x):
         """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
         x = require.rows("x", x, self.data_dim, self.dtype)

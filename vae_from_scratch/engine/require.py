@@ -283,7 +283,7 @@ def prior(model):
     """A model with a prior p(z), and so with an ELBO."""
     if not model.variational:
         raise TypeError(
-            f"an {type(model).__name__} has no prior p(z): no samples, no ELBO, no log p(x); train a VAE to have them"
+            f"{type(model).__name__} has no prior p(z): no samples, no ELBO, no log p(x); train a VAE to have them"
         )
 
 
