@@ -147,7 +147,9 @@ class Run:
             then, rngs = dict(about["settings"]), {name: np.random.default_rng() for name in self.rngs}
             for name, rng in rngs.items():
                 rng.bit_generator.state = about["rngs"][name]
+            then.setdefault("threads", 1)  # as of a version that had one
             require.whole("epochs", then["epochs"])
+            require.whole("threads", then["threads"])
             epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
             earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
             of_model = {name: require.setting(self.model, name, value) for name, value in about["of_model"].items()}
@@ -248,7 +250,6 @@ def progress(path):
 
 
 def _compare(path, then, now, done):
-    then.setdefault("threads", 1)
     now["epochs"], now["threads"] = now["epochs"] or then["epochs"], now["threads"] or then["threads"]
     then.setdefault("gradient_norms", False)  # as of a version that kept none
     if now["epochs"] < done:
