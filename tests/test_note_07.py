@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import note, table
+from helpers import joined, note, table
 
 from vae_from_scratch import ops
 from vae_from_scratch.beta_vae import BetaVAE
@@ -266,7 +266,7 @@ def test_pencil_2_counts_of_multiplications():
     forward = sum(sizes.values())
     backward = 2 * forward - sizes["encoder_W1"]
     assert f"{forward:,} {sizes['encoder_W1']:,}" == "814,000 392,000" and "814{,}000" in NOTE and "the 392,000" in NOTE
-    assert f"{backward:,}, or {backward / forward:.2f}" in NOTE
+    assert f"{backward:,}, or {backward / forward:.2f}" in joined(NOTE)
 
 
 def test_pencil_3_tied_weights():
