@@ -186,6 +186,9 @@ def test_variance_against_the_number_of_latents(equation, latents):
     assert mean == pytest.approx(0, abs=1e-12)
     assert variance == pytest.approx((latents + 2) * (latents + 4), rel=1e-11)
     assert "With 20 latents this is 528 against 4." in NOTE and 22 * 24 == 528
+    baseline = latents + 2
+    _, lower = moments(((grid**2).sum(axis=1) - baseline) * grid[:, 0], weights)
+    assert lower == pytest.approx(2 * (latents + 2)) and "$`2(Z + 2) = 44`$" in NOTE and 2 * 22 == 44
 
 
 @pytest.mark.parametrize("omega", [0.5, 1.0, 3.0])

@@ -220,6 +220,9 @@ def test_losses_in_the_valley():
     for name, same in (("SGD", True), ("SGD, momentum 0.9", True), ("Adagrad", False), ("Adam", False)):
         straight, turned = (pictures.path(*pictures.RULES[name][:2], angle, 20)[1] for angle in (0, np.pi / 4))
         assert np.allclose(straight, turned, rtol=1e-9) == same
+    matrix, _ = pictures.valley(np.pi / 4)
+    scales = np.exp(np.linspace(-2, 2, 81))  # 1 is in the middle
+    assert np.argmin([np.linalg.cond(matrix * np.outer([1, s], [1, s])) for s in scales]) == 40
 
 
 # ---- with a pencil -------------------------------------------------------------------------------------
