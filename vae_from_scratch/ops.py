@@ -205,9 +205,9 @@ def squared_error_forward(recon, x):
     return ((recon - x) ** 2).sum(axis=1) / 2
 
 
-def squared_error_backward(dout, recon, x):
-    """Eq. (SE.2).  dout (N,).  Returns drecon."""
-    return dout[:, None] * (recon - x)
+def squared_error_backward(dnll, recon, x):
+    """Eq. (SE.2).  dnll (N,).  Returns drecon."""
+    return dnll[:, None] * (recon - x)
 
 
 # ---- estimating log p(x): forward only, nothing is trained through these --------------------------------
