@@ -23,6 +23,7 @@ class Case(NamedTuple):
     fit: dict[str, Any] = {}
 
 
+KL_EACH = "    return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l\n"
 KL_FORWARD = "    return gaussian_kl_per_latent(mu, logvar).sum(axis=1)\n"
 KL_DMU, KL_DLOGVAR = "dmu = dkl[:, None] * mu\n", "dlogvar = dkl[:, None] * np.expm1(logvar) / 2\n"
 NLL = "(np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)"
@@ -51,7 +52,7 @@ CASES = [
         "kl-mean-over-latents",
         "ops.py",
         (
-            (KL_FORWARD, "    return gaussian_kl_per_latent(mu, logvar).mean(axis=1)\n"),
+            (KL_EACH, "    return (mu * mu + (np.expm1(logvar) - logvar)) / 2 / mu.shape[1]\n"),
             (KL_DMU, "dmu = dkl[:, None] * mu / mu.shape[1]\n"),
             (KL_DLOGVAR, "dlogvar = dkl[:, None] * np.expm1(logvar) / 2 / mu.shape[1]\n"),
         ),
@@ -105,7 +106,7 @@ CASES = [
         (
             (NLL, NLL.replace(".sum(axis=1)", ".mean(axis=1)")),
             ("    return dnll[:, None] * (sigmoid_forward(logits) - x)\n", "    return dnll[:, None] * (sigmoid_forward(logits) - x) / x.shape[1]\n"),
-            (KL_FORWARD, "    return np.full_like(mu[:, 0], gaussian_kl_per_latent(mu, logvar).sum())\n"),
+            (KL_EACH, "    return ((mu * mu + (np.expm1(logvar) - logvar)) / 2).sum(axis=0) + np.zeros_like(mu)\n"),
             (KL_DMU, "dmu = dkl.sum() * mu\n"),
             (KL_DLOGVAR, "dlogvar = dkl.sum() * np.expm1(logvar) / 2\n"),
         ),
@@ -299,7 +300,7 @@ CASES = [
         "the-one-once",
         "ops.py",
         (
-            ("    return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l\n", "    return (mu * mu + np.exp(logvar) - logvar) / 2\n"),
+            (KL_EACH, "    return (mu * mu + np.exp(logvar) - logvar) / 2\n"),
             (KL_FORWARD, "    return gaussian_kl_per_latent(mu, logvar).sum(axis=1) - mu.dtype.type(0.5)\n"),
         ),
         "ericjang/draw, issue 2",
@@ -316,7 +317,7 @@ CASES = [
         "log-std-in-the-kl",
         "ops.py",
         (
-            ("    return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l\n", "    return (mu * mu + (np.expm1(2 * logvar) - 2 * logvar)) / 2\n"),
+            (KL_EACH, "    return (mu * mu + (np.expm1(2 * logvar) - 2 * logvar)) / 2\n"),
             (KL_DLOGVAR, "dlogvar = dkl[:, None] * np.expm1(2 * logvar)\n"),
         ),
         "KarenUllrich/Tutorial_BayesianCompressionForDL, issue 1",
@@ -427,8 +428,8 @@ CASES = [
         "The total correlation is reported as negative.",
         ("pair", "model", "training"),
         ("value",),
-        "q(z) from all the data",
-        "With all the data in the batch, is the estimate of q(z) exact?",
+        "q(z) over all batches",
+        "Over all batches that hold a datum, is the mean of the estimates q(z)?",
         "A stride of B steps down a column of a B x B matrix; the diagonal needs B + 1.  The weight of the own example lands on the"
         " first example of the batch, for every row.",
         ("TC.8",),
