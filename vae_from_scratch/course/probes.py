@@ -29,7 +29,7 @@ def model(get, case):
     """All gradients of a small model of the case's kind against differences of its loss."""
     kind, settings = model_class(get, case)
     table = get("engine.gradient_table")
-    settings = {"likelihood": "bernoulli", **settings}
+    settings = {"likelihood": "bernoulli", "backend": "numpy", **settings}
     smooth = "discriminator_hidden" not in settings  # it has a kink
     if "estimator" in getattr(kind, "choices", {}):
         settings["n_train"] = 40
@@ -253,3 +253,41 @@ def values(get, names=None):
         worst = np.abs(found - wanted).argmax() if found.shape == wanted.shape else 0
         words = f"{found.flat[worst]:.6g}, should be {wanted.flat[worst]:.6g}"
         yield Found(name, f"{what}: {words}", ok)
+
+
+# ---- training ----------------------------------------------------------------------------------------
+
+WORSE = 0.5  # nats by which a right program may find the trained parameters worse than its own
+
+
+def train(get, case, seed=0):
+    """The case's model after some seconds on the digits.  Returns the model and its history."""
+    kind, settings = model_class(get, case)
+    digits, how = get("datasets.digits").digits, {"epochs": 20, **case.fit}
+    capacity = how.pop("capacity", None)  # reached in 300 steps
+    model = kind(64, (64,), 8, seed=seed, backend="numpy", **settings)
+    schedule = None if capacity is None else lambda step: {"capacity": min(capacity, capacity * step / 300)}
+    adam = get("optimizers").Adam(3e-3)
+    fit = get("training").fit
+    history = fit(model, digits(), adam, 50, seed=seed, x_valid=digits("test"), schedule=schedule, progress=False, threads=1, **how)
+    return model, history
+
+
+def true_loss(get, model):
+    """What a model costs on the test digits; of FactorVAE, whose loss needs its opponent, minus the ELBO."""
+    found = get("evaluation").evaluate(model, get("datasets.digits").digits("test"), samples=10 if model.variational else 1)
+    return -found.elbo if model.name == "factor-vae" else found.loss
+
+
+def training(get, right, case):
+    """The parameters that training finds, measured by a right program (imported by right) and compared with its own."""
+    if case.model[0] == "mig":
+        yield Found("training", "the model was trained elsewhere; here it is only scored", True)
+        return
+    trained, _ = train(get, case)
+    model, _ = train(right, case)
+    wanted = true_loss(right, model)
+    model.params = {name: np.array(value) for name, value in trained.params.items()}
+    found = true_loss(right, model)
+    words = f"the trained parameters cost {found:.2f} nats by a right program, and those that it finds itself {wanted:.2f}"
+    yield Found("training", words, bool(found - wanted < WORSE))
