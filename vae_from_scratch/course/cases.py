@@ -106,7 +106,10 @@ CASES = [
         "ops.py",
         (
             (NLL, NLL.replace(".sum(axis=1)", ".mean(axis=1)")),
-            ("    return dnll[:, None] * (sigmoid_forward(logits) - x)\n", "    return dnll[:, None] * (sigmoid_forward(logits) - x) / x.shape[1]\n"),
+            (
+                "    return dnll[:, None] * (sigmoid_forward(logits) - x)\n",
+                "    return dnll[:, None] * (sigmoid_forward(logits) - x) / x.shape[1]\n",
+            ),
             (KL_EACH, "    return ((mu * mu + (np.expm1(logvar) - logvar)) / 2).sum(axis=0) + np.zeros_like(mu)\n"),
             (KL_DMU, "dmu = dkl.sum() * mu\n"),
             (KL_DLOGVAR, "dlogvar = dkl.sum() * np.expm1(logvar) / 2\n"),
@@ -156,7 +159,10 @@ CASES = [
     Case(
         "iwae-weights-its-own-loss",
         "ops.py",
-        (("    return log_mean_exp(log_w)\n\n\ndef iwae_bound_backward", "    return (normalised_weights(log_w) * log_w).sum(axis=-1)\n\n\ndef iwae_bound_backward"),),
+        ((
+            "    return log_mean_exp(log_w)\n\n\ndef iwae_bound_backward",
+            "    return (normalised_weights(log_w) * log_w).sum(axis=-1)\n\n\ndef iwae_bound_backward",
+        ),),
         "clementchadebec/benchmark_VAE, src/pythae/models/iwae/iwae_model.py; the weights there: AntixK/PyTorch-VAE, pull request 53",
         "The reported bound is better than the estimate of log p(x) that it should stay below.",
         ("training",),
@@ -199,10 +205,14 @@ CASES = [
         "sigmoid-twice",
         "likelihoods.py",
         (
-            ("        return ops.bernoulli_nll_forward(out, x)\n", "        return ops.bernoulli_nll_forward(ops.sigmoid_forward(out), x)\n"),
+            (
+                "        return ops.bernoulli_nll_forward(out, x)\n",
+                "        return ops.bernoulli_nll_forward(ops.sigmoid_forward(out), x)\n",
+            ),
             (
                 "        return ops.bernoulli_nll_backward(dnll, out, x), {}\n",
-                "        p = ops.sigmoid_forward(out)\n        return ops.sigmoid_backward(ops.bernoulli_nll_backward(dnll, p, x), p), {}\n",
+                "        p = ops.sigmoid_forward(out)\n"
+                "        return ops.sigmoid_backward(ops.bernoulli_nll_backward(dnll, p, x), p), {}\n",
             ),
         ),
         "Turoad/lanedet, issue 32; also itakurah/focal-loss-pytorch, pull request 5",
@@ -232,7 +242,10 @@ CASES = [
     Case(
         "a-quarter-for-a-half",
         "ops.py",
-        (("dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n", "dx_logvar = dnll[:, None] * (0.5 - (x - x_mean) ** 2 * inv_var) / 2\n"),),
+        ((
+            "dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n",
+            "dx_logvar = dnll[:, None] * (0.5 - (x - x_mean) ** 2 * inv_var) / 2\n",
+        ),),
         "y0ast/VAE-Torch, pull request 5",
         "The likelihood is worse than it should be, and the variances are too large.",
         ("value",),
@@ -248,8 +261,14 @@ CASES = [
         "sigma-for-its-logarithm",
         "ops.py",
         (
-            ("return (log_2pi + x_logvar + (x - x_mean) ** 2 * np.exp(-x_logvar))", "return (log_2pi + 2 * np.exp(x_logvar / 2) + (x - x_mean) ** 2 * np.exp(-x_logvar))"),
-            ("dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n", "dx_logvar = dnll[:, None] * (np.exp(x_logvar / 2) - (x - x_mean) ** 2 * inv_var) / 2\n"),
+            (
+                "return (log_2pi + x_logvar + (x - x_mean) ** 2 * np.exp(-x_logvar))",
+                "return (log_2pi + 2 * np.exp(x_logvar / 2) + (x - x_mean) ** 2 * np.exp(-x_logvar))",
+            ),
+            (
+                "dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n",
+                "dx_logvar = dnll[:, None] * (np.exp(x_logvar / 2) - (x - x_mean) ** 2 * inv_var) / 2\n",
+            ),
         ),
         "piEsposito/blitz-bayesian-deep-learning, issue 14",
         "The negative log likelihood never goes below zero, as if densities could not exceed one.",
@@ -258,7 +277,7 @@ CASES = [
         "a density integrates to one",
         "Integrate exp(-nll) over x.",
         "sigma stands where log sigma belongs.  Loss and gradient agree, but exp(-nll) is no density: it integrates to"
-        " sigma exp(-sigma), up to a constant, which rewards nobody for a small sigma.",
+        " sigma exp(-sigma), and a small sigma is not rewarded.",
         ("GAUSS.1",),
         ("vae.VAE", {"likelihood": {"name": "gaussian", "sigma": "learned"}}),
     ),
@@ -336,8 +355,14 @@ CASES = [
         "vae.py",
         (
             ("        mu, logvar = enc[-1][:, :Z], enc[-1][:, Z:]\n", "        mu, logvar = enc[-1][:, :Z], enc[-1][:, :Z]\n"),
-            ("        denc = np.concatenate([dmu, dlogvar], axis=1)\n", "        denc = np.concatenate([dmu + dlogvar, 0 * dlogvar], axis=1)\n"),
-            ("        return out[:, : self.latent_dim], out[:, self.latent_dim :]\n", "        return out[:, : self.latent_dim], out[:, : self.latent_dim]\n"),
+            (
+                "        denc = np.concatenate([dmu, dlogvar], axis=1)\n",
+                "        denc = np.concatenate([dmu + dlogvar, 0 * dlogvar], axis=1)\n",
+            ),
+            (
+                "        return out[:, : self.latent_dim], out[:, self.latent_dim :]\n",
+                "        return out[:, : self.latent_dim], out[:, : self.latent_dim]\n",
+            ),
         ),
         "kaist-dmlab/TRAP, pull request 1; also OpenTalker/SadTalker, issue 969",
         "The loss is a nat or two worse than others report.",
@@ -380,7 +405,10 @@ CASES = [
         "adam-multiplies",
         "optimizers.py",
         (
-            ("    m_hat = m / (1 - beta1**t)\n    v_hat = v / (1 - beta2**t)\n", "    m_hat = m * (1 - beta1**t)\n    v_hat = v * (1 - beta2**t)\n"),
+            (
+                "    m_hat = m / (1 - beta1**t)\n    v_hat = v / (1 - beta2**t)\n",
+                "    m_hat = m * (1 - beta1**t)\n    v_hat = v * (1 - beta2**t)\n",
+            ),
         ),
         "karpathy/convnetjs, pull request 70",
         "The first epoch is terrible, and the last one still a little worse than it should be.",
@@ -410,7 +438,10 @@ CASES = [
     Case(
         "mig-reshaped",
         "disentanglement/mig.py",
-        (("    codes, values = outputs[0], values[:, chosen]\n", "    codes, values = outputs[0].reshape(outputs[0].shape[1], -1).T, values[:, chosen]\n"),),
+        ((
+            "    codes, values = outputs[0], values[:, chosen]\n",
+            "    codes, values = outputs[0].reshape(outputs[0].shape[1], -1).T, values[:, chosen]\n",
+        ),),
         "YannDubs/disentangling-vae, issue 78",
         "The mutual information gap is near zero for every model.",
         ("pair", "model", "training"),
@@ -441,8 +472,16 @@ CASES = [
         "centred-over-latents",
         "ops.py",
         (
-            ("    centred = mu - mu.mean(axis=0)  # over the rows: a latent has a mean, not a datum\n", "    centred = mu - mu.mean(axis=1, keepdims=True)\n"),
-            ("    centred = mu - mu.mean(axis=0)\n    return centred @ (dC + dC.T) / len(mu)\n", "    centred = mu - mu.mean(axis=1, keepdims=True)\n    out = centred @ (dC + dC.T) / len(mu)\n    return out - out.mean(axis=1, keepdims=True)\n"),
+            (
+                "    centred = mu - mu.mean(axis=0)  # over the rows: a latent has a mean, not a datum\n",
+                "    centred = mu - mu.mean(axis=1, keepdims=True)\n",
+            ),
+            (
+                "    centred = mu - mu.mean(axis=0)\n    return centred @ (dC + dC.T) / len(mu)\n",
+                "    centred = mu - mu.mean(axis=1, keepdims=True)\n"
+                "    out = centred @ (dC + dC.T) / len(mu)\n"
+                "    return out - out.mean(axis=1, keepdims=True)\n",
+            ),
         ),
         "AntixK/PyTorch-VAE, models/dip_vae.py",
         "The loss stays well above what others reach.",
@@ -497,7 +536,10 @@ CASES = [
         "noise-in-the-target",
         "objectives/denoising_autoencoder.py",
         (
-            ("        recon_nll = self.likelihood.forward(ops, params, dec[-1], x)\n", "        recon_nll = self.likelihood.forward(ops, params, dec[-1], self.corrupt(x, eps))\n"),
+            (
+                "        recon_nll = self.likelihood.forward(ops, params, dec[-1], x)\n",
+                "        recon_nll = self.likelihood.forward(ops, params, dec[-1], self.corrupt(x, eps))\n",
+            ),
             ("        super().backward(x, saved, grads)\n", "        super().backward(self.corrupt(x, eps), saved, grads)\n"),
         ),
         "keon/3-min-pytorch, issue 18; also pkmital/tensorflow_tutorials, issue 21",
@@ -514,7 +556,10 @@ CASES = [
     Case(
         "noise-overwritten",
         "objectives/denoising_autoencoder.py",
-        (("enc = self.encoder.forward(ops, params, self.corrupt(x, eps))", "corrupted = self.corrupt(x, eps)\n        corrupted = x\n        enc = self.encoder.forward(ops, params, corrupted)"),),
+        ((
+            "enc = self.encoder.forward(ops, params, self.corrupt(x, eps))",
+            "corrupted = self.corrupt(x, eps)\n        corrupted = x\n        enc = self.encoder.forward(ops, params, corrupted)",
+        ),),
         "pkmital/CADL, issue 56",
         "The loss is remarkably good for so much noise.",
         ("pair", "model", "training"),
@@ -555,9 +600,15 @@ CASES = [
         "capacity-stays",
         "objectives/capacity_vae.py",
         (
-            ("        self.set(gamma=gamma, capacity=capacity)\n", "        self.set(gamma=gamma, capacity=capacity)\n        self.first = capacity\n"),
+            (
+                "        self.set(gamma=gamma, capacity=capacity)\n",
+                "        self.set(gamma=gamma, capacity=capacity)\n        self.first = capacity\n",
+            ),
             ("self.ops.batch_mean(kl), self.gamma, self.capacity)\n\n", "self.ops.batch_mean(kl), self.gamma, self.first)\n\n"),
-            ("dkl_mean = self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)", "dkl_mean = self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.first)"),
+            (
+                "dkl_mean = self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)",
+                "dkl_mean = self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.first)",
+            ),
         ),
         "Knight13/beta-VAE-disentanglement, issue 1",
         "The schedule runs, and the KL stays where it was.",
@@ -587,7 +638,10 @@ CASES = [
     Case(
         "last-batch-counts-double",
         "evaluation.py",
-        (("            total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter\n", "            total += float(terms.loss) * batch_size / samples\n"),),
+        ((
+            "            total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter\n",
+            "            total += float(terms.loss) * batch_size / samples\n",
+        ),),
         "mitmul/chainer-cifar10, issue 1; also dnouri/nolearn, issue 247",
         "The evaluated loss is not the sum of its two terms, and changes with the batch size.",
         ("pair", "model", "training"),

@@ -67,20 +67,17 @@ def look(get, case):
 
 
 def _look_at_a_score(get):
-    # a code that follows the two factors of the blobs, one latent each, and a third that is noise
-    data = get("datasets.blobs").blobs(positions=10)
-    values, noise = data.factors(np.arange(len(data))), np.random.default_rng(0).normal(size=(len(data), 1))
-    codes = get("datasets.factors").FactorDataset(
-        "codes", lambda f: np.hstack([f, noise[data.indices(f)]]).astype(np.float32), data.factor_names, data.sizes, (1, 3)
-    )
+    # a code that is the two factors of the blobs, a latent for each
+    names, sizes = (blobs := get("datasets.blobs").blobs(positions=10)).factor_names, blobs.sizes
+    codes = get("datasets.factors").FactorDataset("codes", lambda f: f.astype(np.float32), names, sizes, (1, 2))
     score = get("disentanglement.mig").mig_histogram(lambda x: x, codes, np.random.default_rng(0), points=None, progress=False)
-    numbers = {"MIG of a code that follows each factor": score.score, "factors, data": float(len(values))}
+    numbers = {"MIG of a code that is the factors": score.score}
     numbers |= {f"gap of {name}": gap for name, gap in zip(score.factor_names, score.gaps)}
 
     def draw(figure):
         panel = figure.subplots()
         shown = panel.imshow(score.information, cmap="gray", vmin=0)
-        panel.set(xlabel="latent", ylabel="factor", xticks=range(3), yticks=range(2), yticklabels=score.factor_names)
+        panel.set(xlabel="latent", ylabel="factor", xticks=range(2), yticks=range(2), yticklabels=score.factor_names)
         figure.colorbar(shown, label="information (nats)")
 
     return numbers, draw
