@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import unsaid
 
-from vae_from_scratch.course import edited, probes, zoo
+from vae_from_scratch.course import edited, zoo, zoo_checks
 from vae_from_scratch.course.cases import CASES, CHECKS
 from vae_from_scratch.engine import gradient_table
 
@@ -61,13 +61,13 @@ def test_an_edit_whose_text_is_gone_or_there_twice_is_refused():
             edited.apply("same same", [(old, "")], "ops.py")
 
 
-@pytest.mark.parametrize("case", [case for case in BUGS if case.caught in probes.VALUES and case.file in CORE], ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [case for case in BUGS if case.caught in zoo_checks.VALUES and case.file in CORE], ids=lambda case: case.id)
 def test_a_known_value_catches_it(case):
     """And the package itself has that value; the pairs that the edit touches agree as claimed."""
     with edited.package(case.file, case.edits) as get, np.errstate(all="ignore"):
-        assert [row.ok for row in probes.values(get, [case.caught])] == [False]
+        assert [row.ok for row in zoo_checks.values(get, [case.caught])] == [False]
         assert pairs_agree(case, get("ops")) or "pair" in case.fails
-    assert [row.ok for row in probes.values(zoo.right, [case.caught])] == [True]
+    assert [row.ok for row in zoo_checks.values(zoo.right, [case.caught])] == [True]
 
 
 @pytest.mark.parametrize("case", [case for case in BUGS if case.caught.endswith("_backward")], ids=lambda case: case.id)
@@ -80,7 +80,7 @@ def test_a_pair_catches_it(case):
 def test_a_model_catches_what_no_pair_sees():
     (case,) = [case for case in CASES if case.id == "discriminator-pulls-the-encoder"]
     with edited.package(case.file, case.edits) as get:
-        assert [row.ok for row in probes.model(get, case)] == [False]
+        assert [row.ok for row in zoo_checks.model(get, case)] == [False]
 
 
 def test_an_edited_package_leaves_nothing_behind():
@@ -137,7 +137,7 @@ def test_a_wrong_command_is_refused_in_one_line(play, line, words):
 
 def test_points_and_what_is_accepted_as_a_name(play, monkeypatch):
     monkeypatch.setattr(zoo, "show", lambda *_: ["numbers"])
-    monkeypatch.setattr(zoo, "run_check", lambda *_: [probes.Found("a", "a: b", False)])
+    monkeypatch.setattr(zoo, "run_check", lambda *_: [zoo_checks.Found("a", "a: b", False)])
     seed = next(seed for seed in range(100) if zoo._order(seed)[0].id == "kl-mean-over-latents")
     assert play(f"next --seed {seed}")[0] == 0
     assert "WRONG a: b" in play("check value")[1] and play("check value")[0] == 0  # asked twice, it counts once

@@ -12,7 +12,7 @@ import numpy as np
 from ..engine import files
 from ..plots.images import show_grid
 from ..plots.style import TRAIN, VALID, Figure, save
-from . import edited, probes
+from . import edited, zoo_checks
 from .cases import CASES, CHECKS
 
 FOLDER = Path("zoo")  # in the folder where the command runs
@@ -32,7 +32,7 @@ def look(get, case):
     """A program of the case from outside.  Returns numbers by name, and a function that draws on a figure."""
     if case.model[0] == "mig":
         return _look_at_a_score(get)
-    model, history = probes.train(get, case)
+    model, history = zoo_checks.train(get, case)
     test = get("datasets.digits").digits("test")
     found = get("evaluation").evaluate(model, test)
     numbers = {
@@ -103,10 +103,10 @@ def run_check(case, kind):
     """The rows of one of the four checks on a case's program."""
     with edited.package(case.file, case.edits) as get, np.errstate(all="ignore"):
         if kind == "pair":
-            return list(probes.pairs(get))
+            return list(zoo_checks.pairs(get))
         if kind == "model":
-            return list(probes.model(get, case))
-        return list(probes.values(get) if kind == "value" else probes.training(get, right, case))
+            return list(zoo_checks.model(get, case))
+        return list(zoo_checks.values(get) if kind == "value" else zoo_checks.training(get, right, case))
 
 
 def patch(case):
