@@ -1,1 +1,1 @@
-"""The course: exercises cut from this package, a checker, and a zoo of real bugs.  derivations/22-course.md."""
+"""Exercises cut from the package's own source, and a checker that says what is wrong.  Start with exercises.py, checker.py."""
