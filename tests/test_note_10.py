@@ -322,7 +322,7 @@ def test_a_rotation_is_free_and_leaves_the_family():
     assert abs(turned[0, 1]) > 0.05 and abs(TURN.T @ (eye * 0.3) @ TURN - 0.3 * eye).max() < EXACT  # equal ones stay diagonal
     best = np.diag(1 / np.diag(np.linalg.inv(turned)))  # Q.3
     cost = kl_normal(zero, best, zero, turned)
-    assert agrees(*numbers(r"turned by 45 degrees, that costs ([\d.]+) nats"), cost)
+    assert agrees(*numbers(r"by 45 degrees costs \$`([\d.]+) \\, \\beta"), cost)
     for scale in (0.9, 1.1):
         assert kl_normal(zero, scale * best, zero, turned) > cost
 
