@@ -609,7 +609,7 @@ def draw(results):
     """A panel per workload: bars of ms per step, ours in colour, the floor a line."""
     threads, _ = next(iter(results))
     panels = {workload: seconds for (t, workload), (seconds, _) in results.items() if t == threads}
-    figure = Figure(figsize=(7.5, 0.6 + 2 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8.3, 0.7 + 2.1 * len(panels)), layout="constrained")
     for ax, (workload, seconds) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items()):
         summary = summarise(seconds)
         (floor, *_), *_ = summary.pop(FLOOR)
@@ -617,12 +617,12 @@ def draw(results):
         bars = ax.barh(list(summary), ms, color=[plots.COLOURS[0 if "ours" in name else 3] for name in summary])
         ax.bar_label(bars, [f"{own[0]:.3g} ms, {ratio[0]:.2f}x" for own, ratio, _ in summary.values()], padding=4)
         ax.axvline(floor, color="black", linestyle="--", linewidth=1)
-        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="small", loc="left")
+        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="medium", weight="bold", loc="left")
         ax.set_xlim(0, 1.35 * max(ms))
         ax.invert_yaxis()
         ax.spines[["top", "right"]].set_visible(False)
-    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone; x: times {base(seconds)}"
-    figure.supxlabel(legend, fontsize="small")
+    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone\nx: times {base(seconds)}"
+    figure.supxlabel(legend, fontsize="medium")
     return figure
 
 
@@ -659,13 +659,14 @@ def main(arguments=None):
             taking_part = [name for name in names if name not in left_out]
             rounds = max(3, options.rounds // 3) if workload == "epoch" else options.rounds
             results[threads, workload] = measure(workload, threads, taking_part, rounds)
+            print(*overview({(threads, workload): results[threads, workload]}, threads), sep="\n", flush=True)
     figure = Path(options.out) if options.out.endswith(".png") else Path(options.out) / "benchmark.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     table = markdown(results, notes)
     print(table)
     figure.with_suffix(".md").write_text(table, "utf-8")
     write_csv(figure.with_suffix(".csv"), results)
-    draw(results).savefig(figure, dpi=90)
+    plots.save(draw(results), figure)
     print(f"wrote {figure}, and .md and .csv beside it")
 
 
