@@ -61,7 +61,9 @@ def test_an_edit_whose_text_is_gone_or_there_twice_is_refused():
             edited.apply("same same", [(old, "")], "ops.py")
 
 
-@pytest.mark.parametrize("case", [case for case in BUGS if case.caught in zoo_checks.VALUES and case.file in CORE], ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", [case for case in BUGS if case.caught in zoo_checks.VALUES and case.file in CORE], ids=lambda case: case.id
+)
 def test_a_known_value_catches_it(case):
     """And the package itself has that value; the pairs that the edit touches agree as claimed."""
     with edited.package(case.file, case.edits) as get, np.errstate(all="ignore"):
