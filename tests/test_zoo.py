@@ -128,6 +128,7 @@ def play(tmp_path, monkeypatch, capsys):
         ("name KL", "KL.2 KL none"),
         ("next --seed", "--seed whole number"),
         ("next --sed 1", "--sed --seed"),
+        ("next --case cat", "cat beta-unused"),
         ("exam --cases 99", "99 1 --cases"),
         ("patch now", "patch nothing now"),
     ],
@@ -151,6 +152,8 @@ def test_points_and_what_is_accepted_as_a_name(play, monkeypatch):
     assert play("next")[0] == 0
     play("patch")  # seen before it is named: no points
     assert "2 points of 10" in play("score")[1]
+    assert "A program" in play("next --case beta-unused")[1] and "4 of 5" not in play("name BETA.1")[1]
+    assert "beta-unused: 5 of 5" in play("score")[1]
     assert json.loads(Path("zoo/state.json").read_text("utf-8"))["place"] == 1
 
 

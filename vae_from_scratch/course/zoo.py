@@ -17,7 +17,10 @@ from .cases import CASES, CHECKS
 
 FOLDER = Path("zoo")  # in the folder where the command runs
 POINTS = 5  # for a case; each check and each wrong name takes one
-USAGE = "next | check pair|model|value|training | name TAG|none | patch | score | exam --seed S [--cases N] [--folder F]"
+USAGE = (
+    "next [--seed S | --case ID] | check pair|model|value|training | name TAG|none | patch | score"
+    " | exam --seed S [--cases N] [--folder F]"
+)
 
 
 def right(module):
@@ -39,7 +42,7 @@ def look(get, case):
         "training loss, first epoch": history["loss"][0],
         "training loss, last epoch": history["loss"][-1],
         "  of it reconstruction": history["recon_nll"][-1],
-        "  of it KL": history["kl"][-1],
+        **({"  of it KL": history["kl"][-1]} if model.variational else {}),
         "validation loss, last epoch": history["valid_loss"][-1],
         "loss on the test digits": found.loss,
     }
@@ -153,9 +156,16 @@ def _order(seed):
 
 
 def _current(state):
-    if state["place"] < 0:
+    if "checks" not in state:
         raise ValueError("no program is on the table; begin with: next")
-    return _order(state["seed"])[state["place"]]
+    return _named(state["case"]) if state["case"] else _order(state["seed"])[state["place"]]
+
+
+def _named(name):
+    for case in CASES:
+        if case.id == name:
+            return case
+    raise ValueError(f"no case is called {name!r}; there are {', '.join(sorted(case.id for case in CASES))}")
 
 
 def _next(options):
@@ -163,13 +173,18 @@ def _next(options):
     seed = options.get("seed", state["seed"])
     if seed != state["seed"]:
         state = {"seed": seed, "place": -1, "done": []}
-    if state["place"] + 1 == len(CASES):
+    if "case" in options:
+        case, title, name = _named(options["case"]), "A program", options["case"]
+    elif state["place"] + 1 == len(CASES):
         raise ValueError(f"all {len(CASES)} programs are seen; begin again with: next --seed {seed + 1}")
-    state |= {"place": state["place"] + 1, "checks": [], "wrong": [], "solved": False}
-    number, case = state["place"] + 1, _current(state)
+    else:
+        state["place"] += 1
+        case, number = _order(seed)[state["place"]], state["place"] + 1
+        title, name = f"Program {number} of {len(CASES)}", f"{number:02}"
+    state |= {"case": options.get("case"), "checks": [], "wrong": [], "solved": False}
     FOLDER.mkdir(exist_ok=True)
-    picture = FOLDER / f"case-{number:02}.png"
-    print(f"Program {number} of {len(CASES)}.  " + "\n".join(show(case, picture, f"Program {number}")))
+    picture = FOLDER / f"case-{name}.png"
+    print(f"{title}.  " + "\n".join(show(case, picture, title)))
     print(f"\nCurve and images: {picture}\nWhat a user said: {case.symptom}\n")
     print("Name the equation that you suspect (name KL.2; or name none), after as few checks as you can (check value).")
     _store(state)
@@ -204,9 +219,7 @@ def _name(tag):
         print(f"Not {tag}.  {case.question}")
         return
     points = max(1, POINTS - len(state["checks"]) - len(state["wrong"]))
-    state["solved"] = True
-    state["done"].append({"place": state["place"], "checks": state["checks"], "wrong": state["wrong"], "points": points})
-    _store(state)
+    _finish(state, points)
     print(f"Right: {', '.join(case.equations)}.  {points} of {POINTS} points.  See the edit and the report with: patch")
 
 
@@ -214,16 +227,21 @@ def _patch():
     state = _load()
     case = _current(state)
     if not state["solved"]:
-        state["solved"] = True
-        state["done"].append({"place": state["place"], "checks": state["checks"], "wrong": state["wrong"], "points": 0})
-        _store(state)
+        _finish(state, 0)
     print(patch(case))
+
+
+def _finish(state, points):
+    title = state["case"] or f"program {state['place'] + 1}"
+    state["solved"] = True
+    state["done"].append({"title": title, "checks": state["checks"], "wrong": state["wrong"], "points": points})
+    _store(state)
 
 
 def _score():
     done = _load()["done"]
     for each in done:
-        print(f"program {each['place'] + 1}: {each['points']} of {POINTS}, checks: {', '.join(each['checks']) or 'none'}")
+        print(f"{each['title']}: {each['points']} of {POINTS}, checks: {', '.join(each['checks']) or 'none'}")
     print(f"{sum(each['points'] for each in done)} points of {POINTS * len(done)}")
 
 
@@ -258,7 +276,7 @@ def _options(words, known):
         if name not in known:
             raise ValueError(f"{name!r} is not known here; there are {', '.join(known)}")
         if value is None or known[name] is int and not value.isdecimal():
-            raise ValueError(f"{name} needs a {'whole number' if known[name] is int else 'folder'}, got {value!r}")
+            raise ValueError(f"{name} needs a {'whole number' if known[name] is int else 'name'}, got {value!r}")
         found[name[2:]] = known[name](value)
     return found
 
@@ -273,7 +291,7 @@ def zoo(arguments):
         if len(words) != takes.get(command, len(words)):
             raise ValueError(f"{command} takes {'one word' if takes[command] else 'nothing'} after it, got {' '.join(words) or 'none'}")
         if command == "next":
-            _next(_options(words, {"--seed": int}))
+            _next(_options(words, {"--seed": int, "--case": str}))
         elif command == "exam":
             _exam(_options(words, {"--seed": int, "--cases": int, "--folder": str}))
         else:
