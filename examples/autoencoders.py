@@ -34,7 +34,7 @@ def measure(model, x, masked):
 
 def draw(models, rows, image_shape):
     """The weights into the first units of each, each scaled to its own largest."""
-    figure = Figure(figsize=(10.4, 3.1), layout="constrained")
+    figure = Figure(figsize=(8.6, 2.9), layout="constrained")
     side = int(SHOWN**0.5)
     for axis, (name, model), row in zip(figure.subplots(1, len(models)), models.items(), rows):
         filters = model.params["encoder_W1"].T[:SHOWN]

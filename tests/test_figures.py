@@ -1,7 +1,9 @@
 """Promise: every figure shows its data, in colours that the colour-blind can tell apart, and needs no display."""
 
+import importlib
 import io
 import os
+import sys
 import threading
 import xml.etree.ElementTree as xml
 
@@ -9,7 +11,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers import python, refused, run
+from helpers import ROOT, python, refused, run
 from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Autoencoder, cli, datasets, fit, plots
@@ -445,3 +447,56 @@ def test_out_is_written_as_it_ends_and_refused_before_anything_is_computed(folde
         for path, words in (("a.jpg", "ends in .png, .pdf or .svg, got a.jpg"), ("no/a.png", "there is no folder no")):
             assert cli.main([command, "r", "--out", path]) == 2
             assert words in capsys.readouterr().err
+
+
+# ---- the figures of README, the examples and the notes ---------------------------------------------------
+
+WIDE = {"beta_dsprites_kl.png": 1080}  # two hours to draw again
+
+
+@pytest.mark.parametrize("folder, most", [("examples", 900), ("derivations", 1060)])  # a column of GitHub is some 840 wide
+def test_no_figure_of_a_page_is_wider_than_a_column_can_show_or_slow_to_load(folder, most):
+    found = sorted((ROOT / folder / "figures").glob("*.png"))
+    assert len(found) > 20
+    for path in found:
+        head = path.read_bytes()
+        width = int.from_bytes(head[16:20], "big")
+        assert width <= WIDE.get(path.name, most) and len(head) <= 300_000, (path.name, width, len(head))
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Import an example by name, with what it shares beside it."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    yield importlib.import_module
+    for path in (ROOT / "examples").glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_the_colours_of_beta_blobs_have_a_bar(example):
+    data = datasets.blobs(size=8, positions=8)
+    models = {beta: VAE(data.data_dim, (3,), 5, backend="numpy") for beta in (1, 150)}
+    figure = example("beta_blobs").draw(models, data, [np.arange(5.0)] * 2)
+    bars = [ax for ax in figure.axes if ax.get_ylabel() == "mean of q"]
+    assert [[tick for tick in ax.get_yticks() if abs(tick) <= 3] for ax in bars] == [[-3, 0, 3]] * 2
+    maps = [image for ax in figure.axes for image in ax.images if image.get_cmap().name == "RdBu"]
+    assert len(maps) == 8 and {image.get_clim() for image in maps} == {(-3, 3)}
+
+
+def test_a_colour_of_beta_capacity_is_one_factor_and_small_latents_have_no_name(example, tmp_path):
+    data, latents = datasets.dsprites(size=16), example("latents")
+    watch = latents.Watch(tmp_path / "results.csv", data, n=2)
+    nats, follows = [9.0, 0.09, 5.0, 4.0, 0.2], [3, 4, 3, 4, None]
+    for images in (1, 2):
+        shares = {f"share_{j}_{f}": 0.9 if f == mine else 0.01 for j, mine in enumerate(follows) for f in range(5)}
+        row = {f"kl_{j}": value * images / 2 for j, value in enumerate(nats)}
+        watch.results.add(images=images, kl=sum(nats), capacity=float(images), **row, **shares)
+    left, right = example("beta_capacity").draw(watch, data).axes
+    of = {line.get_label(): line.get_color() for line in right.lines if line.get_label() in data.factor_names}
+    assert len({*of.values()}) == 5
+    named = {text.get_text(): line for text, line in zip(left.get_legend().get_texts(), left.lines)}
+    assert [*named] == ["z0: posX 90 %", "z2: posX 90 %", "z3: posY 90 %", "z4: none alone"]
+    colours = [line.get_color() for line in named.values()]
+    assert colours[:3] == [of["posX"], of["posX"], of["posY"]] and colours[3] not in of.values()
+    assert [line.get_linestyle() for line in named.values()] == ["-", "--", "-", "-"]
+    assert left.lines[-1].get_color() == "0.75" and left.get_legend().get_title().get_text() == "grey: 1 below 0.1 nats"

@@ -196,6 +196,17 @@ def test_latents_that_blobs_use(rows):
         assert cells == [str(row["above_tenth_nat"]) for row in mine]
 
 
+def test_latents_that_a_capacity_wakes(rows):
+    *_, last = mine = rows("beta_capacity")
+    text = " ".join(README.split("\n### Capacity\n", 1)[1].split("\n## ", 1)[0].split())
+    *largest, rate = re.search(r"all the nats \(([\d.]+), ([\d.]+) and ([\d.]+) of ([\d.]+)\)", text).groups()
+    kl = sorted((last[f"kl_{j}"] for j in range(10)), reverse=True)
+    assert all(agrees(*each) for each in zip([*largest, rate], [*kl[:3], last["kl"]], strict=True)) and kl[3] < 0.1
+    ends = re.search(r"From C = 12.5 on distortion stays between ([\d.]+) and ([\d.]+);", text).groups()
+    late = [row["recon_nll"] for row in mine if row["capacity"] >= 12.5]
+    assert all(agrees(*each) for each in zip(ends, (min(late), max(late)), strict=True))
+
+
 def test_several_draws(rows):
     for name, elbo, *bounds in table("## Several draws"):
         mine = [rows("tighter_bounds", model=name, samples=K)[0] for K in (5, 50, 2000)]

@@ -124,7 +124,7 @@ def reconstructions(model, x, image_shape, value_range=None):
 def samples(images, image_shape, columns=10, value_range=None):
     """A square of samples: E[x|z] for z drawn from the prior.  images (n, D)."""
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    return image_grid(rows, image_shape, title="samples: E[x|z], z ~ N(0, I)", value_range=value_range)
+    return image_grid(rows, image_shape, title=f"sample{'s' * (len(images) > 1)}: E[x|z], z ~ N(0, I)", value_range=value_range)
 
 
 def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range=None):
