@@ -419,6 +419,21 @@ def test_a_figure_that_fails_is_a_note(folder, monkeypatch, capsys):
     assert "note: figures were not drawn: division by zero\n" in notes and "figures:" not in printed
 
 
+def test_a_run_says_which_of_many_latents_its_codes_are_shown_in(folder, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.update({path.stem: figure}))
+    run("train --epochs 1 --quiet --out r --model autoencoder --latent-dim 4")
+    (ax,) = saved["latents"].axes
+    assert ax.get_title() == "codes of the test images\nin the two latents with the most variance"
+    image_of(saved["latents"])
+    box = ax.title.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= saved["latents"].bbox.x1
+
+
+def test_one_sample_is_one():
+    assert [plots.samples(np.ones((n, 4)), (2, 2)).texts[0].get_text().split(":")[0] for n in (1, 2)] == ["sample", "samples"]
+
+
 def test_a_run_on_data_of_any_range_has_figures_of_that_range(folder, monkeypatch):
     saved, save = {}, plots.save
     monkeypatch.setattr(plots, "save", lambda figure, path: (saved.update({path.stem: figure}), save(figure, path)))
@@ -459,9 +474,9 @@ def test_no_figure_of_a_page_is_wider_than_a_column_can_show_or_slow_to_load(fol
     found = sorted((ROOT / folder / "figures").glob("*.png"))
     assert len(found) > 20
     for path in found:
-        head = path.read_bytes()
-        width = int.from_bytes(head[16:20], "big")
-        assert width <= WIDE.get(path.name, most) and len(head) <= 300_000, (path.name, width, len(head))
+        content = path.read_bytes()
+        width, size = int.from_bytes(content[16:20], "big"), len(content)
+        assert width <= WIDE.get(path.name, most) and size <= 300_000, path.name
 
 
 @pytest.fixture

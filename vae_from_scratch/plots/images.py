@@ -145,7 +145,7 @@ def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range
     )
     return image_grid(
         manifold_rows(model, span, steps), image_shape, row_labels=rows[::-1], column_labels=columns, xlabel="z0", ylabel="z1",
-        title="the latent plane: E[x|z] at each place" + " where the codes are" * (codes is not None), cell=0.45, value_range=value_range,
+        title=f"the latent plane{', where the codes are' * (codes is not None)}: E[x|z] at each place", cell=0.45, value_range=value_range,
     )  # fmt: skip
 
 
