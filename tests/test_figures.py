@@ -69,14 +69,17 @@ def test_every_line_between_images_is_there_and_all_are_of_one_width(columns, im
         assert {*np.diff(starts)} == {scale.pop() * (size + 1)}
 
 
-@pytest.mark.parametrize("dpi", [60, 90, 100, 137])
-def test_lines_are_there_in_a_figure_of_ones_own_at_any_resolution(dpi):
+@pytest.mark.parametrize("dpi, within", [(60, False), (90, False), (100, False), (137, False), (100, True)])
+def test_lines_are_there_in_a_figure_of_ones_own_at_any_resolution(dpi, within):
     figure = Figure(figsize=(5, 4), dpi=dpi, layout="constrained")
-    plots.show_grid(figure.subplots(2, 1)[1], np.ones((2, 9, 64)), (8, 8), (0, 1))
+    part = figure.subfigures(2, 1, height_ratios=(1, 2))[1] if within else figure
+    plots.show_grid(part.subplots(2, 1)[1], np.ones((2, 9, 64)), (8, 8), (0, 1))
     grey = np.abs(image_of(figure) - 128 / 255).max(axis=2) < 0.01
     row = grey[np.flatnonzero(grey.any(axis=1))[-1] - int(dpi / 8)]  # through the last row of images
     starts, ends = (np.flatnonzero(np.diff(np.pad(row.astype(int), 1)) == step) for step in (1, -1))
     assert len(starts) == 10 and {*np.diff(starts)} == {9 * (ends - starts)[0]}
+    outer = np.flatnonzero(np.diff(np.pad(grey[:, starts[0]].astype(int), 1)))[-2:]  # the line at the left
+    assert np.diff(outer) == 19 * (ends - starts)[0]  # the images are square
 
 
 @pytest.mark.parametrize("title", ["", "many words " * 9, "\n".join(["three lines"] * 3)])

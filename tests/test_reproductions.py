@@ -194,6 +194,11 @@ def test_latents_that_blobs_use(rows):
     for beta, *cells in table("### Blobs"):
         mine = [rows("beta_blobs", beta=int(beta), seed=seed)[0] for seed in (0, 1, 2)]
         assert cells == [str(row["above_tenth_nat"]) for row in mine]
+    found = [rows("beta_blobs", beta=150, seed=seed)[0] for seed in (0, 2, 1)]
+    words = r"one latent holds ([\d.]+) or ([\d.]+) nats .* at a loss of ([\d,]+) or ([\d,]+) after 150 epochs, where seed 1 has ([\d,]+)"
+    texts = [text.replace(",", "") for text in re.search(words, " ".join(README.split())).groups()]
+    expected = [row["kl_0"] for row in found[:2]] + [row["recon_nll"] + 150 * row["kl"] for row in found]
+    assert all(agrees(*each) for each in zip(texts, expected, strict=True))
 
 
 def test_latents_that_a_capacity_wakes(rows):
