@@ -87,4 +87,6 @@ class Watch:
             ax.plot(at, kl[:, j], **look)
         others = int((kl[-1] <= NAMED).sum())
         ax.set(ylabel="nats", ylim=(0, None))
-        ax.legend(frameon=False, fontsize="small", loc="upper left", title=f"grey: {others} below {NAMED} nats" if others else None)
+        shown = () if others < len(kl[-1]) else ([], [])  # or Matplotlib would miss them
+        words = f"grey: {others} below {NAMED} nats" if others else None
+        ax.legend(*shown, frameon=False, fontsize="small", loc="upper left", title=words)
