@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | gradcheck."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import warnings
 from ..engine import threads
 from .compare import compare_runs
 from .derivatives import run_gradcheck
+from .explore import explore_run
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
 from .train import train_run
@@ -64,6 +65,7 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "explore": explore_run,
     "score": score_run,
     "compare": compare_runs,
     "gradcheck": run_gradcheck,
