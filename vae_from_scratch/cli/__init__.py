@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | compare | sweep | gradcheck."""
 
 import contextlib
 import os
@@ -10,6 +10,7 @@ from .compare import compare_runs
 from .derivatives import run_gradcheck
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
+from .sweep import sweep_run
 from .train import train_run
 
 
@@ -66,5 +67,6 @@ COMMANDS = {
     "traverse": traverse_run,
     "score": score_run,
     "compare": compare_runs,
+    "sweep": sweep_run,
     "gradcheck": run_gradcheck,
 }
