@@ -4,6 +4,7 @@
     rows = sweep(grid(model="beta-vae", beta=[1, 2, 4, 8], seed=range(10)), "runs/sweep", jobs=2)
 """
 
+import contextlib
 import csv
 import io
 import itertools
@@ -21,7 +22,7 @@ from .. import __version__
 from ..engine import files, require, sweeps, threads
 from ..engine.bars import tqdm
 from .compare import print_table
-from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, widths
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, sigma, widths
 from .train import learn, prepare, read_config, resolve
 
 TABLE, FIGURE, RESULT = "sweep.csv", "sweep.png", "result.json"
@@ -50,15 +51,16 @@ def sweep_run(options):
     against = axis(varied, options.against)
     if options.jobs is not None and options.scheduler is not None:
         raise ValueError("--jobs counts processes on this machine, and --scheduler names another's; give one of them")
-    executor = None if options.scheduler is None else cluster(options.scheduler)
-    rows = sweep(configs, out, executor=executor, jobs=options.jobs, progress=not options.quiet)
+    with contextlib.nullcontext() if options.scheduler is None else cluster(options.scheduler) as executor:
+        rows = sweep(configs, out, executor=executor, jobs=options.jobs, progress=not options.quiet)
     print_summary(rows, varied)
     print(f"wrote {out / TABLE}")
     if against is not None and any(row.get(options.result) is not None for row in rows):
         from .. import plots
 
         label = RESULTS[options.result] + (", nats per example" if options.result in ("elbo", "recon_nll", "kl", "loss") else "")
-        figure = plots.sweep(rows, options.result, against, [name for name in varied if name not in (against, "seed")], label)
+        others = [name for name in varied if name not in (against, "seed")]
+        figure = plots.sweep(rows, options.result, against, others, label)
         plots.save(figure, out / FIGURE)
         print(f"wrote {out / FIGURE}")
     if failed := [row for row in rows if row["status"] == "failed"]:
@@ -106,7 +108,7 @@ def grid(**settings):
     >>> grid(model=["vae", "beta-vae"], beta=[1.0, 4.0])
     [{'model': 'vae'}, {'model': 'beta-vae', 'beta': 1.0}, {'model': 'beta-vae', 'beta': 4.0}]
     """
-    several = {name: list(value) if isinstance(value, (list, range)) else [value] for name, value in settings.items()}
+    several = {name: list(value) if isinstance(value, (list, range, np.ndarray)) else [value] for name, value in settings.items()}
     for name, found in several.items():
         if not found:
             raise ValueError(f"{name} is an empty list; name a value, or leave it out")
@@ -133,10 +135,11 @@ def complete(config):
     if unknown := set(config) - set(BY_NAME):
         raise ValueError(f"train has no option {sorted(map(str, unknown))[0]!r}; it has {', '.join(BY_NAME)}")
     config = {name: config.get(name, option.default) for name, option in BY_NAME.items()}
+    config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
     for name, option in BY_NAME.items():
         if option.choices and (config[name] is not None or option.default is not None):
             require.choice(name, config[name], option.choices)
-        if option.kind is float and isinstance(config[name], int) and not isinstance(config[name], bool):
+        if option.kind in (float, sigma) and isinstance(config[name], int) and not isinstance(config[name], bool):
             config[name] = float(config[name])  # one run, whether it was asked for with 4 or with 4.0
     config = resolve(config)
     config["threads"] = 1 if config["threads"] is None else config["threads"]
@@ -216,30 +219,30 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
         rows = {folder: row_of(folder, config) for folder, config in {**own, **others}.items()}
         waiting = [folder for folder in folders if rows[folder]["status"] == "waiting"]
         write_table(out / TABLE, rows.values())
-        tasks = [(str(folder.absolute()), own[folder]) for folder in waiting]
-        bar = tqdm(total=len(folders), initial=len(folders) - len(tasks), unit="run", disable=not require.flag("progress", progress))
-        with bar:
+        tasks = {(str(folder.absolute()), json.dumps(own[folder])): folder for folder in waiting}
+        if executor is None:
+            ending = sweeps.run_in_processes(run_one, tasks, jobs)
+        else:
+            ending = sweeps.run_all(executor, run_one, tasks, len(tasks))
+        done, unit = len(folders) - len(tasks), {"unit": "run", "disable": not require.flag("progress", progress)}
+        with tqdm(total=len(folders), initial=done, **unit) as bar, contextlib.closing(ending):
             try:
-                for item, result, error in (
-                    sweeps.run_all(executor, run_one, tasks, len(tasks))
-                    if executor is not None
-                    else sweeps.run_in_processes(run_one, tasks, jobs)
-                ):
-                    folder = folders[waiting_at(folders, item)]
+                for task, result, error in ending:
+                    folder = tasks[task]
                     rows[folder] = collect(folder, own[folder], result, error)
                     write_table(out / TABLE, rows.values())
+                    bar.set_postfix_str(count([rows[folder] for folder in folders]), refresh=False)
                     bar.update()
-                    said = [f"{n} {status}" for status in ("diverged", "failed") if (n := sum(rows[f]["status"] == status for f in folders))]
-                    bar.set_postfix_str(", ".join(said))
             except KeyboardInterrupt:
-                ended = sum(rows[folder]["status"] in ("done", "diverged") for folder in folders)
-                raise KeyboardInterrupt(f"interrupted: {ended} of {len(folders)} runs have ended, the same call goes on with the others") from None
+                left = sum(rows[folder]["status"] in ("waiting", "failed") for folder in folders)
+                raise KeyboardInterrupt(f"interrupted, {left} of {len(folders)} runs are left; the same call goes on with them") from None
     return [rows[folder] for folder in folders]
 
 
-def waiting_at(folders, item):
-    """The position of the folder that a task was given."""
-    return [str(folder.absolute()) for folder in folders].index(item[0])
+def count(rows):
+    """How many runs did not end well, in words."""
+    each = [row["status"] for row in rows]
+    return ", ".join(f"{each.count(status)} {status}" for status in ("diverged", "failed") if status in each)
 
 
 def open_sweep(out):
@@ -264,14 +267,16 @@ def known(out):
 def claim(out, configs):
     """A folder for each config: that of its run, or a new one, called after the settings that vary, with its config.json."""
     varied, there, folders = varying(configs), known(out), []
-    write_table(out / TABLE, []) if not (out / TABLE).exists() else None
+    if not (out / TABLE).exists():  # before the first run, so that a killed sweep is known for one
+        write_table(out / TABLE, [])
     for config in configs:
         folder, _ = there.get(identity(config), (None, None))
         if folder is None:
             words = [f"{name}-{shown(config[name])}" for name in varied if name != "image_shape"]
             name = re.sub(r"[^\w.+-]+", "-", "_".join(words))[:120] or "run"
-            folder = next(path for n in itertools.count(1) if not (path := out / (name if n == 1 else f"{name}_{n}")).exists())
-            folder.mkdir()
+            places = (out / (name if n == 1 else f"{name}_{n}") for n in itertools.count(1))
+            folder = next(place for place in places if not place.exists() or not any(place.iterdir()))
+            folder.mkdir(exist_ok=True)
             files.write_json(folder / "config.json", config)
         folders.append(folder)
     return folders
@@ -285,40 +290,39 @@ def shown(value):
 
 
 def run_one(folder, config):
-    """Train and evaluate one run, from its checkpoint if it has one.  Returns its result, and its files if folder is not here.
+    """Train and evaluate one run, config as JSON, from its checkpoint if it has one.  Returns its files by name, if they are elsewhere.
 
-    On a machine that does not share the folder, the run is made in another and its files are sent back.
+    That is on a machine which does not share the folder: there the run is made in another, and its files are sent back.
     """
-    folder = Path(folder)
+    folder, config = Path(folder), json.loads(config)
     if (folder / "config.json").is_file() and identity(read_config(folder)) == identity(config):
-        return _run(folder, config), {}
+        _run(folder, config)
+        return {}
     with tempfile.TemporaryDirectory() as own:
         files.write_json(Path(own) / "config.json", config)
-        result = _run(Path(own), config)
-        return result, {path.name: path.read_bytes() for path in Path(own).iterdir() if path.is_file() and not files.is_leftover(path)}
+        _run(Path(own), config)
+        return {path.name: path.read_bytes() for path in Path(own).iterdir() if path.is_file() and not files.is_leftover(path)}
 
 
 def _run(folder, config):
-    if (folder / RESULT).is_file():  # another was quicker
-        return files.read_json(folder / RESULT)
+    if (folder / RESULT).is_file():  # a worker that was given up for lost has done it after all
+        return
     with files.lock(folder):
         files.sweep(folder)
-    about = {"version": __version__, "machine": platform.machine()}
     try:
-        history, found = learn(dict(config), prepare(dict(config)), folder, files.has_checkpoint(folder), progress=False)
+        history, found = learn(config, prepare(config), folder, files.has_checkpoint(folder), progress=False)
         result = {"status": "done"}
         result |= {name: getattr(found, name) for name in ("elbo", "standard_error", "recon_nll", "kl", "active_units", "loss")}
         result |= {"examples": found.n, **{name: history[name][-1] for name in ("steps", "seconds", "cpu_seconds")}}
     except FloatingPointError as error:
         result = {"status": "diverged", "words": str(error)}
-    files.write_json(folder / RESULT, result | about)
-    return result | about
+    files.write_json(folder / RESULT, {**result, "version": __version__, "machine": platform.machine()})
 
 
 def collect(folder, config, result, error):
     """The row of a run that has ended; files that came from elsewhere are put into its folder, the result last."""
-    if isinstance(error, KeyboardInterrupt) or error is None:
-        for name, content in sorted((result or ({}, {}))[1].items(), key=lambda item: item[0] == RESULT):
+    if error is None:
+        for name, content in sorted(result.items(), key=lambda item: item[0] == RESULT):
             files.write(folder / name, lambda file, content=content: file.write(content))
         return row_of(folder, config)
     kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
@@ -337,8 +341,10 @@ def row_of(folder, config, result=None):
 
 
 def write_table(path, rows):
-    """The rows as CSV; what is missing or unknown is empty."""
-    columns, text = ["run", "status", *BY_NAME, *RESULTS, "version", "machine", "words"], io.StringIO(newline="")
+    """The rows as CSV: settings that any of them has, results, words; what is missing or unknown is empty."""
+    rows = list(rows)
+    settings = [name for name in BY_NAME if any(row[name] is not None for row in rows)]
+    columns, text = ["run", "status", *settings, *RESULTS, "version", "machine", "words"], io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([cell(row[name]) for name in columns] for row in rows)
@@ -352,13 +358,15 @@ def cell(value):
     return as_text(tuple(value)) if isinstance(value, (list, tuple)) else str(value)
 
 
+@contextlib.contextmanager
 def cluster(address):
-    """The executor of the Dask scheduler at an address."""
+    """The executor of the Dask scheduler at an address, which takes a lost worker's runs to another one."""
     try:
         from dask.distributed import Client  # the extra "cluster"
     except ImportError as error:
         raise ValueError("--scheduler needs dask.distributed: pip install 'vae_from_scratch[cluster]'") from error
-    return Client(address, timeout="10s").get_executor(pure=False)
+    with Client(address, timeout="10s") as client:
+        yield client.get_executor(pure=False)
 
 
 # ---- what they came to -------------------------------------------------------------------------------

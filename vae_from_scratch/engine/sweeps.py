@@ -68,14 +68,13 @@ def run_all(executor: Executor, task, items, window):
 
 def run_in_processes(task, items, jobs):
     """run_all in processes of its own; the tasks that went down with one are tried again in others."""
-    for attempt in range(ATTEMPTS):
-        lost = []
+    items, attempt = list(items), 0
+    while items:
+        attempt, lost = attempt + 1, []
         with processes(min(jobs, len(items))) as pool:
             for item, result, error in run_all(pool, task, items, window=jobs):
-                if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS - 1:
+                if isinstance(error, BrokenExecutor) and attempt < ATTEMPTS:
                     lost.append(item)
                 else:
                     yield item, result, error
         items = lost
-        if not items:
-            return
