@@ -168,8 +168,9 @@ def identity(config):
 
 
 def varying(configs):
-    """The names of the settings that differ."""
-    return [name for name in BY_NAME if len({json.dumps(config[name], default=str) for config in configs}) > 1]
+    """The names of the settings that differ, among the runs that have them."""
+    having = {name: [config for config in configs if applies(name, config)] for name in BY_NAME}
+    return [name for name in BY_NAME if len({json.dumps(config[name], default=str) for config in having[name]}) > 1]
 
 
 def axis(varied, against):
@@ -272,7 +273,7 @@ def claim(out, configs):
     for config in configs:
         folder, _ = there.get(identity(config), (None, None))
         if folder is None:
-            words = [f"{name}-{shown(config[name])}" for name in varied if name != "image_shape"]
+            words = [f"{name}-{shown(config[name])}" for name in varied if name != "image_shape" and applies(name, config)]
             name = re.sub(r"[^\w.+-]+", "-", "_".join(words))[:120] or "run"
             places = (out / (name if n == 1 else f"{name}_{n}") for n in itertools.count(1))
             folder = next(place for place in places if not place.exists() or not any(place.iterdir()))
@@ -313,6 +314,8 @@ def _run(folder, config):
         history, found = learn(config, prepare(config), folder, files.has_checkpoint(folder), progress=False)
         result = {"status": "done"}
         result |= {name: getattr(found, name) for name in ("elbo", "standard_error", "recon_nll", "kl", "active_units", "loss")}
+        if found.elbo is None:  # an autoencoder has no KL
+            result["kl"] = None
         result |= {"examples": found.n, **{name: history[name][-1] for name in ("steps", "seconds", "cpu_seconds")}}
     except FloatingPointError as error:
         result = {"status": "diverged", "words": str(error)}
@@ -362,7 +365,7 @@ def cell(value):
 def cluster(address):
     """The executor of the Dask scheduler at an address, which takes a lost worker's runs to another one."""
     try:
-        from dask.distributed import Client  # the extra "cluster"
+        from dask.distributed import Client
     except ImportError as error:
         raise ValueError("--scheduler needs dask.distributed: pip install 'vae_from_scratch[cluster]'") from error
     with Client(address, timeout="10s") as client:
@@ -376,7 +379,7 @@ def print_summary(rows, varied):
     """A line for each combination of settings: means over the seeds, with their standard deviation."""
     names, groups = [name for name in varied if name != "seed"], {}
     for row in rows:
-        groups.setdefault(tuple(shown(row[name]) for name in names), []).append(row)
+        groups.setdefault(tuple(shown(row[name]) if applies(name, row) else "-" for name in names), []).append(row)
     columns = [name for name in ("elbo", "recon_nll", "kl", "active_units", "seconds") if any(row[name] is not None for row in rows)]
     table = [[*names, "runs", *columns]]
     for key, group in groups.items():

@@ -55,8 +55,8 @@ def run_all(executor: Executor, task, items, window):
                 item = waiting.pop(0)
                 try:
                     running[executor.submit(task, *item)] = item
-                except BrokenExecutor as error:
-                    yield item, None, error
+                except BrokenExecutor as broken:
+                    yield item, None, broken
             for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 item = running.pop(future)
                 error = future.exception()

@@ -16,14 +16,14 @@ def sweep(rows, result, against, others=(), label=None):
     seen = sorted({_key(row[against]) for row in rows}, key=lambda key: (isinstance(key, str), key))
     numeric = all(not isinstance(key, str) for key in seen)
     place = {key: key if numeric else number for number, key in enumerate(seen)}
-    groups: dict = {}
+    groups = {}
     for row in rows:
         groups.setdefault(tuple(_key(row[name]) for name in others), []).append(row)
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     ax = figure.subplots()
     for number, (key, group) in enumerate(groups.items()):
         colour = NAMED[number] if number < len(NAMED) else GREY
-        found: dict = {}
+        found = {}
         for row in group:
             value = np.nan if row.get(result) is None else float(row[result])
             found.setdefault(row["seed"] if against != "seed" else None, {})[place[_key(row[against])]] = value
@@ -33,7 +33,7 @@ def sweep(rows, result, against, others=(), label=None):
         at = sorted({x for of_seed in found.values() for x in of_seed})
         each = [[of_seed[x] for of_seed in found.values() if not np.isnan(of_seed.get(x, np.nan))] for x in at]
         means = [np.mean(values) if values else np.nan for values in each]
-        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in zip(others, key))
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in zip(others, key) if value != "None")
         ax.plot(at, means, "o" if against == "seed" else "o-", color=colour, linewidth=2.6, label=words or None)
     if numeric and seen[0] > 0 and seen[-1] >= 8 * seen[0]:
         ax.set_xscale("log", base=2 if seen[-1] / seen[0] < 1000 else 10)
