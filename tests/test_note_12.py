@@ -159,7 +159,7 @@ def test_few_effective_samples_miss_by_many_errors():
         rise = bound - (ops.log_mean_exp(first) + ops.log_mean_exp(second)).mean() / 2
         assert agrees(halving, rise) and 0.2 < rise / -bound < 0.3
         found = evaluation.effective_samples(part)
-        assert agrees(effective, np.median(found)) and few(found).startswith("1000 of 1000 have fewer than 100 effective samples")
+        assert agrees(effective, np.median(found)) and few(found).startswith("1000 of 1000 have under 100 effective samples")
     assert few(np.array([100.0, 400.0])) == "" and few(np.array([99.9, 100.0])).startswith("1 of 2 ")
 
 

@@ -36,7 +36,7 @@ def few(effective):
     n = int((effective < FEW).sum())
     if not n:
         return ""
-    return f"{n} of {len(effective)} have fewer than {FEW} effective samples: their bound may be nats too low, whatever its error"
+    return f"{n} of {len(effective)} have under {FEW} effective samples: their bound may be nats too low"
 
 
 def estimate(each, error):
