@@ -57,7 +57,8 @@ def run_all(executor: Executor, task, items, window):
                     running[executor.submit(task, *item)] = item
                 except BrokenExecutor as broken:
                     yield item, None, broken
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+            ended = wait(running, return_when=FIRST_COMPLETED).done if running else set()
+            for future in [future for future in running if future in ended]:
                 item = running.pop(future)
                 error = future.exception()
                 yield item, None if error else future.result(), error
