@@ -659,6 +659,7 @@ def main(arguments=None):
             taking_part = [name for name in names if name not in left_out]
             rounds = max(3, options.rounds // 3) if workload == "epoch" else options.rounds
             results[threads, workload] = measure(workload, threads, taking_part, rounds)
+            print(*overview({(threads, workload): results[threads, workload]}, threads), sep="\n", flush=True)
     figure = Path(options.out) if options.out.endswith(".png") else Path(options.out) / "benchmark.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     table = markdown(results, notes)

@@ -36,8 +36,9 @@ def train_run(options):
             "--likelihood continuous-bernoulli is (derivations/06)"
         )
     with folder as out:
+        article = "an" if config["model"][0] in "aeiou" else "a"
         print(
-            f"{'going on with' if resume else 'training'} a {config['model']} on {config['data']}: "
+            f"{'going on with' if resume else 'training'} {article} {config['model']} on {config['data']}: "
             f"{len(data)} examples of {model.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
         )
         try:

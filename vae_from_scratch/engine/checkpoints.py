@@ -261,7 +261,7 @@ def progress(path):
 
 
 def _compare(path, then, now, done):
-    now["epochs"], now["threads"] = now["epochs"] or then["epochs"], now.get("threads") or then["threads"]
+    now["epochs"], now["threads"] = now["epochs"] or then["epochs"], now["threads"] or then["threads"]
     then.setdefault("gradient_norms", False)  # as of a version that kept none
     if now["epochs"] < done:
         raise ValueError(
