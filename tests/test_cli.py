@@ -282,6 +282,14 @@ def test_evaluate_estimates_log_p_and_judges_silent_latents(undrawn, capsys):
     assert "example" in capsys.readouterr().err  # a progress bar
 
 
+def test_threads_is_what_training_uses(undrawn):
+    run("train --quiet --epochs 1 --batch-size 500 --threads 2 --out r")
+    about = json.loads(str(files.read_npz(Path("r") / files.CHECKPOINT, only=("about",))["about"]))
+    assert about["settings"]["threads"] == 2
+    shutil.rmtree("r/figures")
+    run("train --quiet --resume r --epochs 2")
+
+
 def test_your_own_images_and_the_note_about_grey_pixels(undrawn, capsys):
     np.save("mine.npy", np.random.default_rng(0).uniform(size=(150, 5, 4)))
     run(f"{TRAIN} --data mine.npy --out r --binarize none")

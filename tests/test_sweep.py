@@ -113,7 +113,8 @@ def test_two_runs_beside_each_other_their_table_and_never_again(tmp_path, monkey
     assert "2/2" in bar and "<00:00" in bar  # with the time left
     assert [row["run"] for row in first] == ["seed-0", "seed-1"] and {row["status"] for row in first} == {"done"}
     table = rows_of(tmp_path / "s")
-    assert [row["elbo"] for row in table] == [str(row["elbo"]) for row in first] and table[0]["hidden"] == "4" and table[0]["threads"] == "1"
+    assert [row["elbo"] for row in table] == [str(row["elbo"]) for row in first]
+    assert (table[0]["hidden"], table[0]["threads"]) == ("4", "1")
     assert all(table[0][name] for name in ("standard_error", "recon_nll", "kl", "active_units", "seconds", "cpu_seconds", "version"))
     # the same bits as train gives
     assert cli.main(f"train --quiet --seed 1 --threads 1 --out t {LINE}".split()) == 0

@@ -84,7 +84,7 @@ def learn(config, parts, out, resume, progress):
         checkpoint_seconds=config["checkpoint_seconds"],
         resume=resume,
         gradient_norms=config["gradient_norms"],
-        threads=config["threads"],
+        threads=None if resume else config["threads"],  # a run goes on with as many as it began with
     )
     config["epochs"] = history["epoch"][-1]
     files.save(model, out / "model.npz")
