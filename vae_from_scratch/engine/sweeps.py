@@ -3,11 +3,13 @@
 import contextlib
 import os
 import threading
+import time
 import warnings
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # BLAS reads them when it is loaded
+GRACE = 10  # seconds
 ATTEMPTS = 3  # a process that dies, as of a full memory, takes the tasks of all others in its pool with it
 
 
@@ -29,10 +31,22 @@ def environment(**values):
 
 @contextlib.contextmanager
 def processes(jobs):
-    """A pool of so many new processes (spawned: nothing is inherited), with one BLAS thread each."""
+    """A pool of so many new processes (spawned: nothing is inherited), with one BLAS thread each.
+
+    After an error or Ctrl-C they have GRACE seconds to end, as they do by themselves if Ctrl-C has reached them, too.
+    """
+    others = set(active_children())
     with environment(**ONE_THREAD):
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=start_process) as pool:
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                end = time.monotonic() + GRACE
+                for child in set(active_children()) - others:
+                    child.join(max(0, end - time.monotonic()))
+                    child.terminate()
+                raise
 
 
 def start_process():
