@@ -177,8 +177,10 @@ def add_sweep(commands):
     for option in OPTIONS:
         one = option.kind is widths or option.name == "data"
         how = {"nargs": "+"} if option.kind is widths else {"nargs": "?", "const": "yes"} if option.kind is bool else {}
+        words = f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
+        words = "parts of each batch, computed side by side (1 unless given)" if option.name == "threads" else words
         sweep.add_argument(
-            "--" + option.name.replace("_", "-"), action="append", default=argparse.SUPPRESS, help=option.help,
+            "--" + option.name.replace("_", "-"), action="append", default=argparse.SUPPRESS, help=words,
             metavar="yes,no" if option.kind is bool else option.name.upper() if one else "LIST", **how,
         )  # fmt: skip
     sweep.add_argument("--out", metavar="DIR", default="runs/sweep", help="folder for the runs, new or of a sweep (default: %(default)s)")

@@ -205,14 +205,15 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
 
     Raises ValueError, TypeError or OSError before anything is written if a config cannot be trained.
     """
-    configs = list({identity(config): config for config in map(complete, configs)}.values())
+    configs, hidden = list(map(complete, configs)), not require.flag("progress", progress)
     out = Path(require.path("out", out))
-    jobs = min(require.whole("jobs", threads.cores() if jobs is None else jobs), len(configs))
+    jobs = require.whole("jobs", threads.cores() if jobs is None else jobs)
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must be one of concurrent.futures, such as ProcessPoolExecutor(2), got {executor!r:.100}")
     if not configs:
         raise ValueError("configs is empty: name at least one run")
     check(configs)
+    configs = list({identity(config): config for config in configs}.values())
     with files.lock(open_sweep(out)):
         folders = claim(out, configs)
         own = dict(zip(folders, configs))
@@ -225,8 +226,8 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
             ending = sweeps.run_in_processes(run_one, tasks, jobs)
         else:
             ending = sweeps.run_all(executor, run_one, tasks, len(tasks))
-        done, unit = len(folders) - len(tasks), {"unit": "run", "disable": not require.flag("progress", progress)}
-        with tqdm(total=len(folders), initial=done, **unit) as bar, contextlib.closing(ending):
+        done = len(folders) - len(tasks)
+        with tqdm(total=len(folders), initial=done, unit="run", disable=hidden) as bar, contextlib.closing(ending):
             try:
                 for task, result, error in ending:
                     folder = tasks[task]
