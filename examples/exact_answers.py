@@ -44,7 +44,7 @@ def moments(x):
 
 
 def ppca(values, Z):
-    """The largest mean log likelihood of probabilistic PCA (note 10, after LIN.11), which the best ELBO equals."""
+    """The largest mean log likelihood of probabilistic PCA (note 20, after LIN.11), which the best ELBO equals."""
     D, noise = len(values), values[Z:].mean()
     return -(D * np.log(2 * np.pi) + np.log(values[:Z]).sum() + (D - Z) * np.log(noise) + D) / 2
 

@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | sweep | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | sweep | gradcheck."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import warnings
 from ..engine import threads
 from .compare import compare_runs
 from .derivatives import run_gradcheck
+from .explore import explore_run
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
 from .sweep import sweep_run
@@ -65,6 +66,7 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "explore": explore_run,
     "score": score_run,
     "compare": compare_runs,
     "sweep": sweep_run,

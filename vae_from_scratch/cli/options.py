@@ -268,6 +268,17 @@ def build_parser():
             command.add_argument("--between", type=int, nargs=2, metavar=("I", "J"), help=words)
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
+    words = "make one HTML file in which to explore a trained model's latent space, or that of several models alike"
+    explore = commands.add_parser("explore", help=words, description=words[0].upper() + words[1:] + ".")
+    explore.add_argument("runs", metavar="RUN", nargs="+", help="a folder that train left, or several, such as runs of other beta")
+    explore.add_argument("--out", metavar="FILE", help="the page to write (default: explore.html in the first run's folder)")
+    explore.add_argument("--images", type=int, default=300, help="how many, at most (default: %(default)s)")
+    explore.add_argument("--float16", action="store_true", help="keep more digits of each weight: 16 bits instead of 8")
+    explore.add_argument("--seed", type=int, help="of the draw of images (default: the run's)")
+    explore.add_argument("--data", help="instead of the run's own data")
+    explore.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
+    words = "rows,columns or rows,columns,3 (default: the run's)"
+    explore.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
     words = "score a trained model's codes against the known factors of its data"
     score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
