@@ -117,6 +117,7 @@ def test_two_runs_beside_each_other_their_table_and_never_again(tmp_path, monkey
     assert (table[0]["hidden"], table[0]["threads"]) == ("4", "1")
     assert all(table[0][name] for name in ("standard_error", "recon_nll", "kl", "active_units", "seconds", "cpu_seconds", "version"))
     # the same bits as train gives
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)  # they are test_cli.py's
     assert cli.main(f"train --quiet --seed 1 --threads 1 --out t {LINE}".split()) == 0
     assert same(load("s/seed-1/model.npz"), load("t/model.npz"))
     assert json.loads((tmp_path / "s/seed-1/config.json").read_text()) == json.loads((tmp_path / "t/config.json").read_text())
