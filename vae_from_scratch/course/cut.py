@@ -138,21 +138,34 @@ def imports(targets):
     return ["import numpy as np", *([""] if lines else []), *lines]
 
 
-def exercise_file(exercise):
-    """The text of an exercise's file."""
+def exercise_file(exercise, body=None):
+    """The text of an exercise's file; body: target -> the text of a function, blank unless given."""
+    body = body or (lambda target: blank(target, exercise.note))
     head = f'"""Exercise {exercise.number}: {exercise.title}.  About {exercise.minutes} minutes; read {exercise.note} first.\n\n'
-    head += f"{textwrap.fill(exercise.task, 110)}\n\nThen: vae-from-scratch course check {exercise.number}\n\"\"\"\n\n"
+    head += f'{textwrap.fill(exercise.task, 110)}\n\nThen: vae-from-scratch course check {exercise.number}\n"""\n\n'
     parts, classes = [head + "\n".join(imports(exercise.functions)) + "\n"], {}
     for target in exercise.functions:
         module, owner, _ = home(target)
         if owner is module:
-            parts.append(blank(target, exercise.note))
+            parts.append(body(target))
         else:
-            classes.setdefault(owner, []).append(textwrap.indent(blank(target, exercise.note), "    "))
+            classes.setdefault(owner, []).append(textwrap.indent(body(target), "    "))
     for owner, methods in classes.items():
         words = f'    """Methods of {owner.__module__}.{owner.__name__}: check sets them on that class."""\n\n'
         parts.append(f"class {owner.__name__}:\n" + words + "\n".join(methods))
     return "\n\n".join(parts)
+
+
+def solved_file(exercise, edits=()):
+    """The same file with the package's own functions in it, after edits of their text: for tests, and for a teacher."""
+
+    def body(target):
+        text = source(target)
+        for function, old, new in edits:
+            text = text.replace(old, new) if function == target else text
+        return text
+
+    return exercise_file(exercise, body)
 
 
 # ---- a student's file ---------------------------------------------------------------------------------
