@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck | course."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import warnings
 
 from ..engine import threads
 from .compare import compare_runs
+from .course import run_course
 from .derivatives import run_gradcheck
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
@@ -67,4 +68,5 @@ COMMANDS = {
     "score": score_run,
     "compare": compare_runs,
     "gradcheck": run_gradcheck,
+    "course": run_course,
 }

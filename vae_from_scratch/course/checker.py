@@ -347,8 +347,8 @@ def ran(function, path, target):
 # ---- the report as text -------------------------------------------------------------------------------
 
 
-def text(report, exercise):
-    """What check prints."""
+def text(report, exercise, solution=True):
+    """What check prints; solution: whether the package's own source follows when the exercise is passed."""
     n = len(report.replaced)
     lines = [f"your file: {report.path}, {n} function{'s' * (n != 1)} replaced"]
     unwritten = [finding for finding in report.findings if finding.kind == "unwritten"]
@@ -361,8 +361,8 @@ def text(report, exercise):
     lines += [f"  {finding.says}" for finding in unwritten]
     if report.passed:
         lines += [f"  seen: {words}" for words in report.evidence]
-        lines += [f"exercise {report.exercise} is passed.  How the package wrote it, comments say why:", ""]
-        lines += [source(target) for target in exercise.functions]
+        lines.append(f"exercise {report.exercise} is passed." + "  How the package wrote it, comments say why:\n" * solution)
+        lines += [source(target) for target in exercise.functions if solution]
     elif wrong:
         lines.append(f"  for a hint: vae-from-scratch course hint {report.exercise}")
     return "\n".join(lines)
