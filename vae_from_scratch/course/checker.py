@@ -139,7 +139,8 @@ def _findings(target, group, got, wanted, path, varies):
     count, names = len(wanted[group[0]].outputs), wanted[group[0]].names
     for i in group:
         if len(got[i].outputs) != len(wanted[i].outputs):
-            given = "nothing (is there a return?)" if got[i].outputs == (None,) else f"{len(got[i].outputs)}"
+            nothing = len(got[i].outputs) == 1 and got[i].outputs[0] is None
+            given = "nothing (is there a return?)" if nothing else f"{len(got[i].outputs)}"
             words = f"{in_file(target)} returns {given}, expected {len(wanted[i].outputs)}: {', '.join(map(str, names))}."
             return [Finding(target, "shape", None, words)]
     findings = []
