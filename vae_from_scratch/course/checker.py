@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evidence
-from .cut import home, in_file, returns, source, tags
+from .cut import compiled, home, in_file, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
 from .mistakes import MISTAKES
 from .probes import expected, probes, run
@@ -271,6 +271,9 @@ def _by_numbers(target, group, got, wanted, which):
         words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
         if words:
             return Finding(target, "factor", None, f"{where}: {name} is {words} what {equation} says, in every entry{about}.")
+    words = _by_arguments(target, group, got, wanted, which) or _by_shift(target, group, got, wanted, which)
+    if words:
+        return Finding(target, "argument", None, f"{where}: {name} {words.format(equation=equation)}{about}.")
     off = [i for i in group if not _agree(target, i, got[i].outputs[which], wanted[i].outputs[which])][0]
     a, b = got[off].outputs[which], wanted[off].outputs[which]
     with np.errstate(all="ignore"):
@@ -288,6 +291,72 @@ def _ratio(a, b):
         return None
     ratio = np.sum(a * b, dtype=float) / np.sum(b * b, dtype=float)
     return ratio if ratio and np.allclose(a, ratio * b, rtol=1e-7, atol=1e-9 * np.abs(a).max()) else None
+
+
+def _by_arguments(target, group, got, wanted, which):
+    """Whether it is what the package's function gives for other arguments; or whether it does not hear of one."""
+    function, all_probes = original_source(target), probes(target)
+
+    def given(i):
+        return {name: value for name, value in all_probes[i].arguments().items() if isinstance(value, (np.ndarray, float))}
+
+    def alike(change):  # is it what the right function gives after this change of the arguments?
+        for i in group:
+            changed = run(target, function, all_probes[i]._replace(arguments=lambda: {**all_probes[i].arguments(), **change(given(i))}))
+            if changed.error is not None or not _agree(target, i, changed.outputs[which], got[i].outputs[which]):
+                return False
+        return True
+
+    names = list(given(group[0]))
+    shapes = {name: np.shape(value) for name, value in given(group[0]).items()}
+    for a in names:
+        for b in names:
+            if a < b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b], b: g[a]}):  # noqa: B023
+                return f"is right for {a} and {b} in each other's place"
+            if a != b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b]}):  # noqa: B023
+                return f"has {b} where {{equation}} has {a}"
+        for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all"), (4, "four times")):
+            if alike(lambda g: {a: factor * g[a]}):  # noqa: B023
+                return f"takes {a} {words} ({{equation}})"
+    return ""
+
+
+def _by_shift(target, group, got, wanted, which):
+    """A constant that is missing or too much; the right size with the wrong sign; a multiple of an argument too much."""
+    pairs = [(np.asarray(got[i].outputs[which], float), np.asarray(wanted[i].outputs[which], float)) for i in group]
+    if not all(np.isfinite(a).all() and np.isfinite(b).all() for a, b in pairs):
+        return ""
+    if all(np.allclose(np.abs(a), np.abs(b), rtol=WITHIN) for a, b in pairs):
+        return "has the right size everywhere, but in some entries the wrong sign ({equation})"
+    shifts = [a - b for a, b in pairs]
+    if all(np.allclose(shift, shifts[0].flat[0], rtol=1e-7) for shift in shifts):
+        return f"is off by {shifts[0].flat[0]:+.6g} in every entry: a constant is missing from {{equation}}, or too much"
+    for name in probes(target)[group[0]].arguments():
+        terms = [_spread(probes(target)[i].arguments()[name], shift.shape) for i, shift in zip(group, shifts)]
+        ratios = [None if term is None else _ratio(shift, term) for shift, term in zip(shifts, terms)]
+        if None not in ratios and np.allclose(ratios, ratios[0], rtol=1e-7):
+            return f"is off by {ratios[0]:+.6g} times {name} (a term of {{equation}})"
+    return ""
+
+
+def _spread(value, shape):
+    """An argument in the shape of an output: (N,) as a column of (N, Z), and (N, Z) summed to (N,); None if it does not fit."""
+    if not isinstance(value, np.ndarray) or value.ndim not in (1, 2) or not shape:
+        return None
+    if len(shape) == 2 and value.shape == shape[:1]:
+        value = value[:, None]
+    elif len(shape) == 1 and value.ndim == 2:
+        value = value.sum(axis=1)
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        return None
+
+
+@functools.cache
+def original_source(target):
+    """The package's own function, from its source: for when another stands in its place."""
+    return compiled(target, source(target))
 
 
 AXES = {"N": "the batch size", "D": "the number of pixels", "Z": "the number of latents", "K": "the number of draws",

@@ -37,7 +37,7 @@ EXERCISES = (
     ),
     Exercise(
         2, "vae_forward", "the ELBO, forward",
-        ("vae.VAE.forward",), 25, "derivations/07-backpropagation.md",
+        ("vae.VAE.forward",), 25, "derivations/02-latent-variable-models.md",
         "From a batch x and its noise eps to the loss. The encoder's output holds mu and logvar side by side. Use self.encoder, "
         "self.decoder, self.likelihood and the functions in self.ops; Terms and Saved are in base.py.",
         ("bound_is_below_log_p", "bound_is_tight_at_the_posterior"),

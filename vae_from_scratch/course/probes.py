@@ -189,6 +189,16 @@ def _out(target, names):
     return Probe(given, call, ("out",), "out", "training hands in out, and reads dW and db from there")
 
 
+def _three_axes():
+    given = lambda: {"log_w": np.random.default_rng(7).normal(size=(2, 3, 4))}
+    return Probe(given, kind="shared", about="log_w may have more axes than two, and the last is K")
+
+
+def _scalar(target):
+    given = lambda: {**arguments(target, SIZES[0], 0, np.float32), "x_logvar": 0.3}
+    return Probe(given, kind="float32", about="x_logvar may be a plain number, and float32 in must be float32 out")
+
+
 small, large = 1e-6, 800.0
 EXTREMES = {
     "ops.dense_backward": [_out("ops.dense_backward", 3)],
@@ -204,8 +214,10 @@ EXTREMES = {
     "ops.bernoulli_nll_backward": [
         extreme("digits", "logits of 800", dnll=[1.0, 1.0, 1.0, 1.0], logits=[[large], [-large], [large], [-large]], x=[[1.0], [0.0], [0.0], [1.0]])
     ],
-    "ops.gaussian_nll_forward": [_shared("ops.gaussian_nll_forward", ()), _shared("ops.gaussian_nll_forward", (7,))],
-    "ops.gaussian_nll_backward": [_shared("ops.gaussian_nll_backward", ()), _shared("ops.gaussian_nll_backward", (7,))],
+    "ops.gaussian_nll_forward": [_shared("ops.gaussian_nll_forward", ()), _shared("ops.gaussian_nll_forward", (7,)), _scalar("ops.gaussian_nll_forward")],
+    "ops.gaussian_nll_backward": [
+        _shared("ops.gaussian_nll_backward", ()), _shared("ops.gaussian_nll_backward", (7,)), _scalar("ops.gaussian_nll_backward")
+    ],
     "ops.softmax_cross_entropy_forward": [
         extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0], [0.0, 50.0, 0.0]],
                 targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
@@ -214,10 +226,8 @@ EXTREMES = {
         extreme("digits", "logits of 1000", dnll=[1.0, 1.0], logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
                 targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ],
-    "ops.log_mean_exp": [extreme("digits", "log weights of +-1000", log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0]])],
-    "evaluation.effective_samples": [
-        extreme("digits", "log weights of +-1000", log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0]])
-    ],
+    **{target: [extreme("digits", "log weights of +-1000", log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0]]), _three_axes()]
+       for target in ("ops.log_mean_exp", "evaluation.effective_samples")},
     "gradcheck.relative_error": [
         extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]])
     ],
