@@ -158,9 +158,54 @@ def _findings(target, group, got, wanted, path, varies):
             found = _by_numbers(target, group, got, wanted, which)
         if found not in findings:
             findings.append(found)
-    if len({f.says for f in findings}) > 2 and all(f.kind in ("factor", "value") for f in findings):
-        findings = findings[:2]  # a model's gradients are wrong together
+    if target in STAGES and all(finding.kind != "mistake" for finding in findings):
+        return [_first_stage(target, group, got, wanted, findings)]
     return findings
+
+
+STAGES = {  # what is computed from what, in order: outputs whose names begin so, and what to say where they are the first to be wrong
+    "vae.VAE.forward": (
+        ("Saved.mu", "mu is the first to be wrong: the first Z columns of the encoder's output, the last of its layers"),
+        ("Saved.logvar", "mu is right, logvar is not: the last Z columns of the encoder's output"),
+        ("Saved.z", "mu and logvar are right, z is not: ops.reparameterize_forward(mu, logvar, eps)"),
+        ("Saved.dec", "z is right, the decoder's output is not: self.decoder.forward(ops, params, z)"),
+        ("recon_nll_each", "the decoder's output is right, recon_nll is not: self.likelihood.forward(ops, params, dec[-1], x)"),
+        ("Saved.kl", "z is right, the kl that is saved is not: ops.gaussian_kl_forward(mu, logvar)"),
+        ("kl_each", "the kl saved is right, the one in Terms is not: Terms(loss, two means, recon_nll, kl)"),
+        ("recon_nll", "recon_nll of each datum is right, its batch mean is not"),
+        ("kl", "the kl of each datum is right, its batch mean is not"),
+        ("loss", "both means are right, the loss is not: it is their sum"),
+    ),
+    "vae.VAE.backward": (
+        ("grads['x_logvar']", "the likelihood's own gradient is the first to be wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
+        ("grads['decoder", "the decoder's gradients are wrong: they need dout and saved.dec alone, so look at drecon_nll and dout"),
+        ("grads['encoder_b2']", "the decoder's gradients are right, the encoder's are not: look at {half}"),
+        ("grads['encoder", "dmu and dlogvar are right, the encoder's backward is not: which arrays does it get?"),
+    ),
+    "optimizers.adam_update": (
+        ("m after", "m is wrong: a running mean of grad (ADAM.1)"),
+        ("v after", "m is right, v is not: a running mean of the square of grad (ADAM.2)"),
+        ("param after step 1", "m and v are right, the step is not: divide both by 1 - beta ** t, then ADAM.5"),
+        ("param after", "the first step is right, a later one is not: look at t in ADAM.3 and ADAM.4"),
+    ),
+}  # fmt: skip
+
+
+def _first_stage(target, group, got, wanted, findings):
+    for prefix, words in STAGES[target]:
+        for which, name in enumerate(wanted[group[-1]].names):
+            values = [(i, got[i].outputs[which], wanted[i].outputs[which]) for i in group if which < len(wanted[i].outputs)]
+            if not name.startswith(prefix) or all(_agree(target, i, a, b) for i, a, b in values):
+                continue
+            exact = [f for f in findings if f.kind in ("shape", "factor") and f": {name} " in f.says]
+            if exact:
+                return exact[0]
+            if "{half}" in words:
+                off = [[not np.allclose(*halves) for halves in zip(np.split(a, 2), np.split(b, 2))] for _, a, b in values]
+                off = np.any(off, axis=0)
+                words = words.format(half=" and ".join(np.array(["dmu", "dlogvar"])[off]))
+            return Finding(target, "stage", None, f"{in_file(target)}: {words}.")
+    return findings[0]
 
 
 @functools.cache
@@ -329,6 +374,9 @@ def _by_shift(target, group, got, wanted, which):
     if all(np.allclose(np.abs(a), np.abs(b), rtol=WITHIN) for a, b in pairs):
         return "has the right size everywhere, but in some entries the wrong sign ({equation})"
     shifts = [a - b for a, b in pairs]
+    words = _by_part(target, group, shifts, which)
+    if words:
+        return words
     if all(np.allclose(shift, shifts[0].flat[0], rtol=1e-7) for shift in shifts):
         return f"is off by {shifts[0].flat[0]:+.6g} in every entry: a constant is missing from {{equation}}, or too much"
     for name in probes(target)[group[0]].arguments():
@@ -336,6 +384,27 @@ def _by_shift(target, group, got, wanted, which):
         ratios = [None if term is None else _ratio(shift, term) for shift, term in zip(shifts, terms)]
         if None not in ratios and np.allclose(ratios, ratios[0], rtol=1e-7):
             return f"is off by {ratios[0]:+.6g} times {name} (a term of {{equation}})"
+    return ""
+
+
+def _by_part(target, group, shifts, which):
+    """Whether the part of the result that an argument is in, or the part that it is not in, is taken several times."""
+    function, all_probes = original_source(target), probes(target)
+    for name, value in all_probes[group[0]].arguments().items():
+        if not isinstance(value, np.ndarray):
+            continue
+        for inside in (True, False):
+            ratios = []
+            for i, shift in zip(group, shifts):
+                given = all_probes[i].arguments
+                whole = run(target, function, all_probes[i])
+                without = run(target, function, all_probes[i]._replace(arguments=lambda: {**given(), name: 0 * given()[name]}))  # noqa: B023
+                if whole.error or without.error or np.shape(without.outputs[which]) != shift.shape:
+                    break
+                ratios.append(_ratio(shift, whole.outputs[which] - without.outputs[which] if inside else without.outputs[which]))
+            if len(ratios) == len(group) and None not in ratios and np.allclose(ratios, ratios[0], rtol=1e-7):
+                times = {-1.0: "with the wrong sign"}.get(round(1 + ratios[0], 9), f"{1 + ratios[0]:.6g} times")
+                return f"takes the part that {name} is {'' if inside else 'not '}in {times} ({{equation}})"
     return ""
 
 

@@ -303,11 +303,11 @@ def _adam(sizes, seed):
 
     def call(function, given):
         param, m, v = given["param"], np.zeros_like(given["m"]), np.zeros_like(given["v"])
-        found = []
+        found: dict = {}
         for t, grad in enumerate(given["grad"][:3], 1):
             function(param, grad, m, v, t, 0.1, 0.8, 0.95, 0.05)
-            found.append(param.copy())
-        return Named((*found, m, v), ("param after step 1", "param after step 2", "param after step 3", "m", "v"))
+            found.update({f"{name} after step {t}": value.copy() for name, value in (("m", m), ("v", v), ("param", param))})
+        return Named(tuple(found.values()), tuple(found))
 
     return Probe(given, call, ("param",), sizes=sizes)
 
