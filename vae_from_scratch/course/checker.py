@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evidence
-from .cut import compiled, home, in_file, returns, source, tags
+from .cut import home, in_file, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
 from .mistakes import MISTAKES
-from .probes import expected, probes, run
+from .probes import expected, original, probes, run
 
 WITHIN = 1e-9  # of an array's largest entry; at the ends of the range, and in float32, WITHIN_SPECIAL of each entry
 WITHIN_SPECIAL = {"digits": 1e-6, "float32": 1e-3}
@@ -177,7 +177,7 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
         ("loss", "both means are right, the loss is not: it is their sum"),
     ),
     "vae.VAE.backward": (
-        ("grads['x_logvar']", "the likelihood's own gradient is the first to be wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
+        ("grads['x_logvar']", "the likelihood's own gradient is wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
         ("grads['decoder", "the decoder's gradients are wrong: they need dout and saved.dec alone, so look at drecon_nll and dout"),
         ("grads['encoder_b2']", "the decoder's gradients are right, the encoder's are not: look at {half}"),
         ("grads['encoder", "dmu and dlogvar are right, the encoder's backward is not: which arrays does it get?"),
@@ -286,7 +286,7 @@ def _swapped(target, group, got, wanted):
     names, count = wanted[group[0]].names, len(wanted[group[0]].outputs)
     for a in range(count):
         for b in range(a):
-            pairs = [(got[i].outputs[a], wanted[i].outputs[b]) for i in group] + [(got[i].outputs[b], wanted[i].outputs[a]) for i in group]
+            pairs = [(got[i].outputs[one], wanted[i].outputs[other]) for i in group for one, other in ((a, b), (b, a))]
             same = all(_agree(target, group[0], x, y) for x, y in pairs)
             if same and not all(_agree(target, i, wanted[i].outputs[a], wanted[i].outputs[b]) for i in group):
                 return f"{names[b]} and {names[a]} in each other's place"
@@ -296,7 +296,6 @@ def _swapped(target, group, got, wanted):
 def _by_numbers(target, group, got, wanted, which):
     """A shape, a dtype, a transpose, a factor; or else the worst entry."""
     first, name = group[0], wanted[group[0]].names[which]
-    name = name if name != "the result" else "what it returns"
     where, equation = in_file(target), _equation(target, wanted[first], which)
     about = f" ({probes(target)[first].about})" if probes(target)[first].about else ""
     for i in group:
@@ -325,9 +324,10 @@ def _by_numbers(target, group, got, wanted, which):
         distance = np.abs(np.asarray(a, float) - np.asarray(b, float))
     distance = np.where(np.isfinite(distance), distance, np.where(np.asarray(a) == np.asarray(b), 0, np.inf))
     worst = np.unravel_index(distance.argmax(), distance.shape)
-    entry = f"[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
-    words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}."
-    return Finding(target, "value", None, f"{words} {int((distance > WITHIN * max(1, np.abs(b).max())).sum())} of {a.size} entries differ.")
+    entry = f"{' at ' * (name == 'the result')}[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
+    differ = int((distance > WITHIN * max(1, np.abs(b).max())).sum())
+    words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}.  {differ} of {a.size} entries differ."
+    return Finding(target, "value", None, words)
 
 
 def _ratio(a, b):
@@ -340,7 +340,7 @@ def _ratio(a, b):
 
 def _by_arguments(target, group, got, wanted, which):
     """Whether it is what the package's function gives for other arguments; or whether it does not hear of one."""
-    function, all_probes = original_source(target), probes(target)
+    function, all_probes = original(target), probes(target)
 
     def given(i):
         return {name: value for name, value in all_probes[i].arguments().items() if isinstance(value, (np.ndarray, float))}
@@ -360,7 +360,7 @@ def _by_arguments(target, group, got, wanted, which):
                 return f"is right for {a} and {b} in each other's place"
             if a != b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b]}):  # noqa: B023
                 return f"has {b} where {{equation}} has {a}"
-        for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all"), (4, "four times")):
+        for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all")):
             if alike(lambda g: {a: factor * g[a]}):  # noqa: B023
                 return f"takes {a} {words} ({{equation}})"
     return ""
@@ -389,16 +389,16 @@ def _by_shift(target, group, got, wanted, which):
 
 def _by_part(target, group, shifts, which):
     """Whether the part of the result that an argument is in, or the part that it is not in, is taken several times."""
-    function, all_probes = original_source(target), probes(target)
-    for name, value in all_probes[group[0]].arguments().items():
-        if not isinstance(value, np.ndarray):
+    function, all_probes = original(target), probes(target)
+    for name, first in all_probes[group[0]].arguments().items():
+        if not isinstance(first, np.ndarray):
             continue
         for inside in (True, False):
             ratios = []
             for i, shift in zip(group, shifts):
-                given = all_probes[i].arguments
+                given = all_probes[i].arguments()
                 whole = run(target, function, all_probes[i])
-                without = run(target, function, all_probes[i]._replace(arguments=lambda: {**given(), name: 0 * given()[name]}))  # noqa: B023
+                without = run(target, function, all_probes[i]._replace(arguments=lambda: {**given, name: 0 * given[name]}))  # noqa: B023
                 if whole.error or without.error or np.shape(without.outputs[which]) != shift.shape:
                     break
                 ratios.append(_ratio(shift, whole.outputs[which] - without.outputs[which] if inside else without.outputs[which]))
@@ -420,12 +420,6 @@ def _spread(value, shape):
         return np.broadcast_to(value, shape)
     except ValueError:
         return None
-
-
-@functools.cache
-def original_source(target):
-    """The package's own function, from its source: for when another stands in its place."""
-    return compiled(target, source(target))
 
 
 AXES = {"N": "the batch size", "D": "the number of pixels", "Z": "the number of latents", "K": "the number of draws",
@@ -457,6 +451,9 @@ def _equation(target, outcome, which):
     found = tags(target)
     if not found:
         return "the package"
+    if target == "optimizers.adam_update":
+        of = {"m": "ADAM.1", "v": "ADAM.2", "param": "ADAM.5"}
+        return f"Eq. ({of[outcome.names[which].split()[0]]})"
     named = returns(target)
     return f"Eq. ({found[which] if len(found) == len(named) == len(outcome.outputs) else found[0]})"
 

@@ -78,7 +78,7 @@ def edited(target, old, new):
 def compiled(target, text, path="<edited>"):
     """A function from its text, with the globals of the module that it belongs to."""
     module, _, name = home(target)
-    found: dict = {}
+    found = {}
     exec(compile(text, path, "exec"), {**vars(module)}, found)
     return with_globals(found[name], vars(module))
 
@@ -99,7 +99,7 @@ def with_globals(function, namespace):
 def trimmed(docstring):
     """A docstring without its give-aways.
 
-    The rule: before a tag, of an equation the left side stays, and a formula without words goes; after "Eq. (X.1): " likewise.
+    The rule: before a tag, of an equation the left side stays, and a formula without words goes; after "Eq. (tag): " likewise.
     What is left says what comes in, what goes out, and which equation of the notes to open.
     """
     docstring = re.sub(r"^(\w[\w ]*?) = [^.]*?, (Eqs?\. \()", r"\1, \2", docstring)
@@ -122,10 +122,18 @@ def blank(target, note):
     return "\n".join([*lines[:body], textwrap.indent(f'{quoted}\nraise NotImplementedError("{words}")', "    ")]) + "\n"
 
 
+def quoted(target, exercise):
+    """A function as comments: in full if it is of the class that the exercise is about, or else what calls it must know."""
+    lines, at = source(target).splitlines(), node(target)
+    whole = any(home(target)[1] is home(each)[1] for each in exercise.functions)
+    kept = lines if whole else lines[: at.body[0].end_lineno - at.lineno + 1]
+    return "\n".join(f"# {line}".rstrip() for line in [f"{target}:", *kept]) + "\n"
+
+
 def imports(targets):
     """The import lines that the bodies of these functions need; the functions themselves are in the file."""
-    own: set = {in_file(target) for target in targets}
-    found: dict = {}
+    own = {in_file(target) for target in targets}
+    found = {}
     for target in targets:
         module, _, _ = home(target)
         for name in sorted({each.id for each in ast.walk(node(target)) if isinstance(each, ast.Name)}):
@@ -144,6 +152,8 @@ def exercise_file(exercise, body=None):
     head = f'"""Exercise {exercise.number}: {exercise.title}.  About {exercise.minutes} minutes; read {exercise.note} first.\n\n'
     head += f'{textwrap.fill(exercise.task, 110)}\n\nThen: vae-from-scratch course check {exercise.number}\n"""\n\n'
     parts, classes = [head + "\n".join(imports(exercise.functions)) + "\n"], {}
+    if exercise.shown:
+        parts.append("#\n".join(quoted(target, exercise) for target in exercise.shown))
     for target in exercise.functions:
         module, owner, _ = home(target)
         if owner is module:

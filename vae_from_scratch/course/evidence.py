@@ -176,7 +176,8 @@ def slopes_of_the_error(exercise):
     """Half the step, a quarter of the error with two points and a sixteenth with five."""
     a, found = np.array([[0.3, -1.2, 0.7]]), []
     for points, h in ((gradcheck.TWO_POINTS, 1e-2), (gradcheck.FIVE_POINTS, 1e-1)):
-        errors = [np.abs(gradcheck.numeric_gradient(lambda: np.sin(a), a, np.ones((1, 3)), step, points) - np.cos(a)).max() for step in (h, h / 2)]
+        slope = lambda step: gradcheck.numeric_gradient(lambda: np.sin(a), a, np.ones((1, 3)), step, points)  # noqa: B023
+        errors = [np.abs(slope(step) - np.cos(a)).max() for step in (h, h / 2)]
         found.append(np.log2(errors[0] / errors[1]))
     ok = abs(found[0] - 2) < 0.1 and abs(found[1] - 4) < 0.1
     return bool(ok), f"the error falls as h to the power {found[0]:.2f} with two points, {found[1]:.2f} with five."
@@ -222,7 +223,8 @@ def exact_linear_model(exercise):
     log_w = np.stack(draws, axis=1)
     found, samples = ops.log_mean_exp(log_w), evaluation.effective_samples(log_w)
     ok = np.allclose(log_w, log_p[:, None], atol=1e-9) and np.allclose(found, log_p, atol=1e-9) and np.allclose(samples, 5)
-    return bool(ok), f"of a linear model with q the posterior, the bound is {found[0]:.10f}, log p(x) {log_p[0]:.10f}; 5 draws are worth {samples[0]:.6f}."
+    words = f"of a linear model with q the posterior, the bound is {found[0]:.10f}, log p(x) {log_p[0]:.10f}; "
+    return bool(ok), words + f"5 draws are worth {samples[0]:.6f}."
 
 
 def one_draw_is_itself(exercise):

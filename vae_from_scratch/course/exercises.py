@@ -15,6 +15,7 @@ class Exercise(NamedTuple):
     task: str
     checks: tuple
     hints: tuple
+    shown: tuple = ()  # functions that the file quotes as comments: what the blank will call, and what it reads backward
 
     @property
     def filename(self):
@@ -47,6 +48,7 @@ EXERCISES = (
             "loss = the batch mean of recon_nll plus the batch mean of the KL. Return Terms(loss, two means, two arrays (N,)) and "
             "Saved(enc, dec, mu, logvar, z, kl).",
         ),
+        ("mlp.MLP.forward", "likelihoods.Bernoulli.forward", "ops.reparameterize_forward", "ops.gaussian_kl_forward", "ops.batch_mean"),
     ),
     Exercise(
         3, "gaussian_kl", "the KL between q and the prior",
@@ -105,6 +107,8 @@ EXERCISES = (
             "dmu = its share through z plus its share through the KL. Join dmu and dlogvar as forward split them, and hand them to "
             "self.encoder.backward.",
         ),
+        ("vae.VAE.forward", "base.EncoderDecoder.likelihood_backward", "mlp.MLP.backward", "ops.reparameterize_backward",
+         "ops.gaussian_kl_backward"),
     ),
     Exercise(
         8, "numeric_gradient", "the gradient checker itself",
