@@ -183,8 +183,8 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
         ("grads['encoder", "dmu and dlogvar are right, the encoder's backward is not: which arrays does it get?"),
     ),
     "optimizers.adam_update": (
-        ("m after", "m is wrong: a running mean of grad (ADAM.1)"),
-        ("v after", "m is right, v is not: a running mean of the square of grad (ADAM.2)"),
+        ("m after", "m is wrong: a running mean of grad (see ADAM.1)"),
+        ("v after", "m is right, v is not: a running mean of the square of grad (see ADAM.2)"),
         ("param after step 1", "m and v are right, the step is not: divide both by 1 - beta ** t, then ADAM.5"),
         ("param after", "the first step is right, a later one is not: look at t in ADAM.3 and ADAM.4"),
     ),

@@ -110,24 +110,26 @@ def trimmed(docstring):
     return docstring
 
 
+def signature(target):
+    """The function's first lines, its docstring without give-aways among them."""
+    at = node(target)
+    text = trimmed(ast.get_docstring(at) or "")
+    quotes = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
+    return "\n".join([*source(target).splitlines()[: at.body[0].lineno - at.lineno], textwrap.indent(quotes, "    ")]) + "\n"
+
+
 def blank(target, note):
     """The function with its body replaced by a line that says what to implement."""
-    lines, at = source(target).splitlines(), node(target)
-    body = at.body[0].lineno - at.lineno
-    docstring = ast.get_docstring(at) or ""
-    what = f"Eq. ({tags(target)[0]})" if len(tags(target)) == 1 else "Eqs. " + ", ".join(f"({tag})" for tag in tags(target))
-    words = f"implement {what}: {note}"
-    text = trimmed(docstring)
-    quoted = f'"""{text}\n"""' if "\n" in text else f'"""{text}"""'
-    return "\n".join([*lines[:body], textwrap.indent(f'{quoted}\nraise NotImplementedError("{words}")', "    ")]) + "\n"
+    found = tags(target)
+    what = f"Eq. ({found[0]})" if len(found) == 1 else "Eqs. " + ", ".join(f"({tag})" for tag in found)
+    return f'{signature(target)}    raise NotImplementedError("implement {what}: {note}")\n'
 
 
 def quoted(target, exercise):
     """A function as comments: in full if it is of the class that the exercise is about, or else what calls it must know."""
-    lines, at = source(target).splitlines(), node(target)
     whole = any(home(target)[1] is home(each)[1] for each in exercise.functions)
-    kept = lines if whole else lines[: at.body[0].end_lineno - at.lineno + 1]
-    return "\n".join(f"# {line}".rstrip() for line in [f"{target}:", *kept]) + "\n"
+    text = source(target) if whole else signature(target)
+    return "\n".join(f"# {line}".rstrip() for line in [f"{target}:", *text.splitlines()]) + "\n"
 
 
 def imports(targets):

@@ -4,6 +4,7 @@ They run with the student's functions in the package, once every one of them doe
 """
 
 import itertools
+import timeit
 
 import numpy as np
 
@@ -241,3 +242,28 @@ def softmax_of_two_is_a_sigmoid(exercise):
     found = ops.softmax_cross_entropy_forward(logits, np.stack([1 - t, t], axis=1))
     wanted = ops.bernoulli_nll_forward(logits[:, 1:] - logits[:, :1], t[:, None])
     return bool(np.allclose(found, wanted, atol=1e-12)), "with two classes it is the Bernoulli loss of the difference of the logits."
+
+
+def a_twin_agrees(exercise):
+    """For the bold: a compiled twin against the NumPy function, in units in the last place; its speed is told, not judged."""
+    twin, worst = vars(ops).get("softmax_cross_entropy_forward_twin"), 0.0
+    if twin is None:
+        return True, "no softmax_cross_entropy_forward_twin in your file: it is for the bold."
+    rng = np.random.default_rng(12)
+    for dtype in (np.float32, np.float64):
+        for shape in ((3, 5), (1, 2), (200, 10)):
+            logits = (5 * rng.normal(size=shape)).astype(dtype)
+            targets = rng.dirichlet(np.ones(shape[1]), size=shape[0]).astype(dtype)
+            wanted, found = ops.softmax_cross_entropy_forward(logits, targets), np.asarray(twin(logits, targets))
+            if found.dtype != wanted.dtype or found.shape != wanted.shape:
+                return False, f"the twin returns {found.dtype} {found.shape}, the NumPy function {wanted.dtype} {wanted.shape}."
+            worst = max(worst, float((np.abs(found - wanted) / np.spacing(np.maximum(np.abs(wanted), 1))).max()))
+    spoilt = logits.copy()
+    spoilt[0, 1] = np.nan
+    nan = np.isnan(twin(spoilt, targets))
+    if not nan[0] or nan[1:].any():
+        return False, "a NaN in a row of logits must be a NaN in that row's loss, and in no other: fastmath, or a maximum, may lose it."
+    functions = ops.softmax_cross_entropy_forward, twin
+    seconds = [min(timeit.repeat(lambda: each(logits, targets), number=20, repeat=5)) for each in functions]  # noqa: B023
+    words = f"your twin is within {worst:.0f} units in the last place, keeps NaN, and takes {seconds[1] / seconds[0]:.2f} of the time of NumPy."
+    return worst <= 64, words

@@ -163,8 +163,9 @@ EXERCISES = (
     Exercise(
         12, "softmax_cross_entropy", "classes, from logits",
         ("ops.softmax_cross_entropy_forward", "ops.softmax_cross_entropy_backward"), 30, "derivations/11-disentanglement.md",
-        "-sum of targets times log softmax(logits), for logits of any size; and its gradient.",
-        ("gradients", "softmax_of_two_is_a_sigmoid"),
+        "-sum of targets times log softmax(logits), for logits of any size; and its gradient. For the bold: "
+        "softmax_cross_entropy_forward_twin(logits, targets), loops under @numba.njit, is compared with your NumPy function.",
+        ("gradients", "softmax_of_two_is_a_sigmoid", "a_twin_agrees"),
         (
             "log softmax(l)_c = l_c - log sum exp(l). A constant added to all logits of a row changes nothing.",
             "Take the largest logit of each row out: then exp never overflows.",

@@ -208,8 +208,7 @@ EXTREMES = {
         extreme("digits", "the gradient at logvar 1e-13", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[1e-13, -1e-13]])
     ],
     "ops.bernoulli_nll_forward": [
-        extreme("digits", "logits of 800 and of 40", logits=[[large], [-large], [large], [-large], [40.0]],
-                x=[[1.0], [0.0], [0.0], [1.0], [1.0]])
+        extreme("digits", "logits of 800", logits=[[large], [-large], [large], [-large]], x=[[1.0], [0.0], [0.0], [1.0]])
     ],
     "ops.bernoulli_nll_backward": [
         extreme("digits", "logits of 800", dnll=[1.0, 1.0, 1.0, 1.0], logits=[[large], [-large], [large], [-large]],
@@ -218,8 +217,8 @@ EXTREMES = {
     **{target: [_shared(target, ()), _shared(target, (7,)), _scalar(target)]
        for target in ("ops.gaussian_nll_forward", "ops.gaussian_nll_backward")},
     "ops.softmax_cross_entropy_forward": [
-        extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0], [0.0, 50.0, 0.0]],
-                targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+        extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
+                targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ],
     "ops.softmax_cross_entropy_backward": [
         extreme("digits", "logits of 1000", dnll=[1.0, 1.0], logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
