@@ -476,7 +476,7 @@ def ran(function, path, target):
     try:
         run(target, vars(home(target)[1])[home(target)[2]], probes(target)[0])
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before if callable(before) else None)
     return function.__code__.co_filename in seen and Path(function.__code__.co_filename).resolve() == path
 
 
