@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """In the source of a function, old, which stands there once, becomes new."""
+    """In the source of a function, old, which stands there once, becomes new; a method is at the margin, as cut.source has it."""
 
     function: str
     old: str
@@ -122,7 +122,7 @@ MISTAKES = [
         ("kl-sigma-for-variance", "np.expm1(logvar)", "np.expm1(logvar / 2)",
          "You have exp(logvar / 2), the standard deviation, where KL.1 has the variance, exp(logvar): the KL is then not smallest at "
          "the prior."),
-        ("kl-mu-not-squared", "mu * mu", "mu", "mu enters KL.1 squared. As it stands a mean of minus infinity is free."),
+        ("kl-mu-not-squared", "mu * mu", "mu", "mu enters KL.1 squared. As it stands a mean of minus infinity is the cheapest."),
         ("kl-variance-sign", "mu * mu + (np", "mu * mu - (np",
          "exp(logvar) - 1 - logvar has a minus: KL.1 adds it to mu squared, and both are never negative."),
         ("kl-mu-twice", "(mu * mu +", "(2 * mu * mu +", "mu squared is taken twice: the half of KL.1 is of both parts."),
@@ -153,9 +153,10 @@ MISTAKES = [
     *_of(
         3, "ops.gaussian_kl_backward",
         ("kl-dlogvar-no-minus-one", "np.expm1(logvar)", "np.exp(logvar)",
-         "dlogvar lacks the -1 of KL.4: at the prior it must vanish; yours is 1/2 there, and pulls every variance below 1."),
+         "dlogvar lacks the -1 of KL.4: at the prior it must vanish; yours is 1/2 there, and pulls every variance down without end."),
         ("kl-dlogvar-no-half", "np.expm1(logvar) / 2", "np.expm1(logvar)",
-         "dlogvar lacks the half of KL.4. Minimum and sign are right, so training looks well; logvar is pulled twice as hard as mu."),
+         "dlogvar lacks the half of KL.4. Minimum and sign are right, so training looks well; but logvar is pulled twice as hard as "
+         "it should be."),
         ("kl-dlogvar-upstream", "dkl[:, None] * np.expm1(logvar)", "np.expm1(logvar)",
          "dlogvar does not use dkl. The upstream gradient holds 1/N, and beta: without it the KL weighs N times as much, and beta "
          "does nothing."),
@@ -270,8 +271,8 @@ MISTAKES = [
          "logits and x are in each other's place: the pixels are taken as logits. Both are (N, D), so no shape complains, and "
          "training does go down."),
         ("bern-probabilities", "    return", "    logits = 1 / (1 + np.exp(-logits))\n    return",
-         "The sigmoid is applied twice: your formula takes logits, and gets probabilities. Pixels can then never be nearer to 0 or 1 "
-         "than 0.27 and 0.73... use the logits as they come."),
+         "The sigmoid is applied twice: your formula takes logits, and gets probabilities. Every pixel then has a probability "
+         "between 0.5 and 0.73; use the logits as they come."),
         ("bern-no-sigmoid", "return (np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)",
          "return -(x * np.log(logits) + (1 - x) * np.log(1 - logits)).sum(axis=1)",
          "The logits are taken as probabilities: they are any real number, and the log of a negative one is NaN. p = sigmoid(logits) "
@@ -430,8 +431,8 @@ MISTAKES = [
         ("vae-b-z-for-eps", "saved.logvar, eps)", "saved.logvar, saved.z)",
          "reparameterize_backward is given z in place of eps: dlogvar is then wrong, dmu right."),
         ("vae-b-fresh-noise", "saved.logvar, eps)", "saved.logvar, np.random.standard_normal(eps.shape))",
-         "The backward draws fresh noise: it is the gradient of another z than the one that forward drew. On average dlogvar is then "
-         "zero. Use the eps that is given."),
+         "The backward draws fresh noise: it is the gradient of another z than the one that forward drew. What reaches dlogvar "
+         "through z is then zero on average. Use the eps that is given."),
         ("vae-b-std-for-logvar", "reparameterize_backward(dz, saved.logvar", "reparameterize_backward(dz, np.exp(saved.logvar / 2)",
          "reparameterize_backward is given the standard deviation; it takes logvar."),
         ("vae-b-mu-for-logvar", "ops.reparameterize_backward(dz, saved.logvar", "ops.reparameterize_backward(dz, saved.mu",
@@ -503,7 +504,8 @@ MISTAKES = [
         ("adam-correction-plus-v", "1 - beta2**t", "1 + beta2**t",
          "v_hat divides by 1 + beta2^t; v is too small by the factor 1 - beta2^t (see ADAM.4)."),
         ("adam-t-late", "    m[...]", "    t = t + 1\n    m[...]",
-         "You add 1 to t: it is 1 at the first step already. The first steps are then too small by about half."),
+         "You add 1 to t: it is 1 at the first step already. The first steps are then too small: 0.74 lr in place of lr, with the "
+         "usual betas."),
         ("adam-no-correction", "    param -=", "    m_hat, v_hat = m, v\n    param -=",
          "The bias is not corrected: m and v start at zero, and without ADAM.3 and ADAM.4 the first steps are far too large (about 3 "
          "lr with the usual betas)."),
@@ -512,9 +514,11 @@ MISTAKES = [
         ("adam-v-uncorrected", "v_hat = v / (1 - beta2**t)", "v_hat = v",
          "v is not corrected for its start at zero (see ADAM.4): the first steps are far too large."),
         ("adam-constant-correction", "(1 - beta1**t)", "(1 - beta1)",
-         "m_hat divides by 1 - beta1 at every step: the power t is missing, so m grows to the sum of all gradients (see ADAM.3)."),
+         "m_hat divides by 1 - beta1 at every step: the power t is missing, so after many steps m_hat is ten times too large with "
+         "beta1 = 0.9 (see ADAM.3)."),
         ("adam-constant-correction-v", "(1 - beta2**t)", "(1 - beta2)",
-         "v_hat divides by 1 - beta2 at every step: the power t is missing (see ADAM.4), and steps become too small."),
+         "v_hat divides by 1 - beta2 at every step: the power t is missing (see ADAM.4), so after many steps v_hat is a thousand "
+         "times too large with beta2 = 0.999, and steps are too small."),
         ("adam-betas", "    m[...]", "    beta1, beta2 = beta2, beta1\n    m[...]",
          "beta1 and beta2 are in each other's place: beta1 is of the gradient, beta2 of its square."),
         ("adam-not-squared", "(1 - beta2) * grad * grad", "(1 - beta2) * grad",
@@ -627,8 +631,7 @@ MISTAKES = [
         ("is-kl-sign", "return -recon_nll - (", "return -recon_nll + (",
          "log p(z) - log q(z|x) has the wrong sign (see IS.1): a draw that the prior thinks likely must weigh more."),
         ("is-no-q", "((z - eps) * (z + eps) - logvar)", "(z * z)",
-         "log q(z|x) is missing: without it this is the average over the prior's weights of draws that are not from the prior (see "
-         "IS.1)."),
+         "log q(z|x) is missing (see IS.1): a weight divides by the density that its draw came from."),
         ("is-no-prior", "((z - eps) * (z + eps) - logvar)", "(-eps * eps - logvar)",
          "log p(z) is missing (see IS.1): -z^2 / 2, but for the 2 pi that cancels."),
         ("is-no-logvar", "((z - eps) * (z + eps) - logvar)", "((z - eps) * (z + eps))",
