@@ -370,6 +370,20 @@ def test_start_hint_solution(course, tmp_path):
         assert code == 2 and said.count("\n") == 1 and said.startswith("vae-from-scratch course: error: "), said
 
 
+def test_check_of_all_goes_on_after_a_file_that_does_not_parse(course, tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_from_scratch.course.child.check_apart", lambda each, path: (checker.check_file(each, path), "a word"))
+    assert course("check")[1].count("\n") == 1  # nothing is started
+    (tmp_path / "exercises").mkdir()
+    for number, text in ((3, "def f(:"), (9, cut.solved_file(exercise(9))), (11, cut.exercise_file(exercise(11)))):
+        (tmp_path / "exercises" / exercise(number).filename).write_text(text, "utf-8")
+    code, said = course("check")
+    assert code == 1 and "03_gaussian_kl.py does not parse: line 1" in said and "exercise 9 is passed" in said
+    assert "log_weight is not written yet" in said and "1 of 3 exercises are passed" in said and "printed:\na word" in said
+    code, said = course("check 9")
+    assert code == 0 and cut.source("optimizers.adam_update") in said
+    assert course("check 3")[0] == 2 and course("check 11")[0] == 1
+
+
 def test_run_trains_on_the_students_functions(course, tmp_path, monkeypatch):
     (tmp_path / "exercises").mkdir()
     seen = []

@@ -158,8 +158,9 @@ def _findings(target, group, got, wanted, path, varies):
             found = _by_numbers(target, group, got, wanted, which)
         if found not in findings:
             findings.append(found)
-    if target in STAGES and all(finding.kind != "mistake" for finding in findings):
-        return [_first_stage(target, group, got, wanted, findings)]
+    if target in STAGES:  # one output is computed from another: what is wrong after a mistake is wrong because of it
+        named = [finding for finding in findings if finding.kind == "mistake"]
+        return named or [_first_stage(target, group, got, wanted, findings)]
     return findings
 
 

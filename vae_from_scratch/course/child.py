@@ -22,8 +22,8 @@ def check_apart(exercise, path, seconds=SECONDS):
     from .checker import Report
     from .cut import parse
 
+    parse(path)  # its error names the path as it was given
     path = Path(path).resolve()
-    parse(path)
     home = str(Path(__file__).parents[2])
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder) / "run"
