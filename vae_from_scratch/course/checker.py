@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evidence
-from .cut import home, in_file, returns, source, tags
+from .cut import home, in_file, parse, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
 from .mistakes import MISTAKES
 from .probes import expected, original, probes, run
@@ -56,14 +56,12 @@ def check_file(exercise, path):
     for target in exercise.functions:
         expected(target)
     path = Path(path)
+    parse(path)
     try:
         student = read(path, exercise.functions)
-    except ValueError as error:
-        if "does not parse" in str(error) or "is not there" in str(error):
-            raise
-        return _failed_to_run(exercise, path, error)
-    except Exception as error:
-        return _failed_to_run(exercise, path, error)
+    except Exception as error:  # whatever its first lines do
+        says = told(error, path.resolve())
+        return Report(exercise.number, str(path), (), (Finding("", "exception", None, says),), ())
     findings = []
     for target in exercise.functions:
         if target in student.unwritten:
@@ -85,10 +83,6 @@ def check_file(exercise, path):
                 if not ok:
                     findings.append(Finding(exercise.functions[0], "evidence", None, words))
     return Report(exercise.number, str(path), tuple(student.written), tuple(findings), tuple(seen))
-
-
-def _failed_to_run(exercise, path, error):
-    return Report(exercise.number, str(path), (), (Finding("", "exception", None, told(error, Path(path).resolve())),), ())
 
 
 def _evidence(name, exercise, path):
