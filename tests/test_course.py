@@ -269,7 +269,7 @@ def test_what_is_in_no_table_is_told_in_this_order(number, function, old, new, k
     assert [finding.kind for finding in found] == [kind] and all(word in says for word in words.split()), found
 
 
-@pytest.mark.parametrize("value", ["'a'", "[[1, 2], [3]]", "np.array([None, {}])", "(1j, 2)", "(np.ones(0), None)", "(np.inf, np.nan)", "{}"])
+@pytest.mark.parametrize("value", ["'a'", "[[1, 2], [3]]", "np.array([None, {}])", "(1j, 2)", "(np.ones(0), None)", "(np.inf, np.nan)"])
 def test_whatever_comes_back_is_told_and_not_passed(value, tmp_path):
     path = tmp_path / exercise(3).filename
     path.write_text(cut.exercise_file(exercise(3), lambda target: cut.signature(target) + f"    return {value}\n"), "utf-8")
