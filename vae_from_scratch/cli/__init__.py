@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | sweep | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | compare | explore | sweep | gradcheck | course."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import warnings
 
 from ..engine import threads
 from .compare import compare_runs
+from .course import run_course
 from .derivatives import run_gradcheck
 from .explore import explore_run
 from .look import evaluate_run, sample_run, score_run, traverse_run
@@ -71,4 +72,5 @@ COMMANDS = {
     "compare": compare_runs,
     "sweep": sweep_run,
     "gradcheck": run_gradcheck,
+    "course": run_course,
 }

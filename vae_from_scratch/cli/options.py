@@ -11,6 +11,7 @@ from typing import NamedTuple
 from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, require
 from ..optimizers import OPTIMIZERS
+from .course import add_course
 
 TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
 MODELS, LIKELIHOODS, SCORES = (tuple(name for name in table if "." not in name) for table in TABLES)
@@ -299,4 +300,5 @@ def build_parser():
     add_sweep(commands)
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
+    add_course(commands)
     return parser
