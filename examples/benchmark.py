@@ -94,8 +94,8 @@ class Ours:
     def params(self):
         return self.model.params
 
-    def epoch(self, data):
-        how = dict(epochs=1, binarize="dynamic", progress=False, threads=self.threads)
+    def epoch(self, data, epochs=1):
+        how = dict(epochs=epochs, binarize="dynamic", progress=False, threads=self.threads)
         return fit(self.model, data, self.adam, self.batch_size, **how)["loss"][0]
 
     def test_loss(self, batches):
@@ -365,12 +365,16 @@ def skipped(name):
 # ---- one contender, in a process of its own -------------------------------------------------------------------------
 
 
+def stay_on_core():
+    if "BENCHMARK_CORE" in os.environ:
+        os.sched_setaffinity(0, {int(os.environ["BENCHMARK_CORE"])})
+
+
 def serve(workload, name):
     """Build and validate a contender, say so, then time a slot for every line that comes in.  Answers in JSON."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
-    if "BENCHMARK_CORE" in os.environ:
-        os.sched_setaffinity(0, {int(os.environ["BENCHMARK_CORE"])})
+    stay_on_core()
     _, arguments, batch_size = WORKLOADS[workload]
     rng = np.random.default_rng(1)
     x = (rng.random((BATCHES, batch_size, arguments["data_dim"])) < 0.3).astype(np.float32)
@@ -430,10 +434,14 @@ def images(split="train"):
 
 def whole_run(name, epochs):
     """MNIST trained and evaluated by one contender, written plainly; prints the loss on the test images."""
+    stay_on_core()
     _, arguments, batch_size = WORKLOADS["epoch"]
     contender, data, test = CONTENDERS[name][1](arguments, batch_size), images(), images("test")
-    for _ in range(epochs):
-        contender.epoch(data)
+    if isinstance(contender, Ours):
+        contender.epoch(data, epochs)
+    else:
+        for _ in range(epochs):
+            contender.epoch(data)
     binary = np.random.default_rng(0).random(test.values.shape, np.float32) * 255 < test.values
     batches = (binary[first : first + batch_size].astype(np.float32) for first in range(0, len(binary), batch_size))
     print(f"{contender.test_loss(batches):.2f}")
@@ -609,7 +617,7 @@ def draw(results):
     """A panel per workload: bars of ms per step, ours in colour, the floor a line."""
     threads, _ = next(iter(results))
     panels = {workload: seconds for (t, workload), (seconds, _) in results.items() if t == threads}
-    figure = Figure(figsize=(7.5, 0.6 + 2 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8.3, 0.7 + 2.1 * len(panels)), layout="constrained")
     for ax, (workload, seconds) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items()):
         summary = summarise(seconds)
         (floor, *_), *_ = summary.pop(FLOOR)
@@ -617,12 +625,12 @@ def draw(results):
         bars = ax.barh(list(summary), ms, color=[plots.COLOURS[0 if "ours" in name else 3] for name in summary])
         ax.bar_label(bars, [f"{own[0]:.3g} ms, {ratio[0]:.2f}x" for own, ratio, _ in summary.values()], padding=4)
         ax.axvline(floor, color="black", linestyle="--", linewidth=1)
-        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="small", loc="left")
+        ax.set_title(f"{workload}: {WORKLOADS[workload][0]}", fontsize="medium", weight="bold", loc="left")
         ax.set_xlim(0, 1.35 * max(ms))
         ax.invert_yaxis()
         ax.spines[["top", "right"]].set_visible(False)
-    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone; x: times {base(seconds)}"
-    figure.supxlabel(legend, fontsize="small")
+    legend = f"ms per step, {where(threads)}; dashed: the matrix products alone\nx: times {base(seconds)}"
+    figure.supxlabel(legend, fontsize="medium")
     return figure
 
 
@@ -659,13 +667,14 @@ def main(arguments=None):
             taking_part = [name for name in names if name not in left_out]
             rounds = max(3, options.rounds // 3) if workload == "epoch" else options.rounds
             results[threads, workload] = measure(workload, threads, taking_part, rounds)
+            print(*overview({(threads, workload): results[threads, workload]}, threads), sep="\n", flush=True)
     figure = Path(options.out) if options.out.endswith(".png") else Path(options.out) / "benchmark.png"
     figure.parent.mkdir(parents=True, exist_ok=True)
     table = markdown(results, notes)
     print(table)
     figure.with_suffix(".md").write_text(table, "utf-8")
     write_csv(figure.with_suffix(".csv"), results)
-    draw(results).savefig(figure, dpi=90)
+    plots.save(draw(results), figure)
     print(f"wrote {figure}, and .md and .csv beside it")
 
 

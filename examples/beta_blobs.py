@@ -19,22 +19,22 @@ QUICK = {"size": 8, "positions": 8, "hidden": (20,), "epochs": 30}
 def draw(models, data, kls):
     """For each beta the latents with most KL: where the blob must be for which mean of q, and the traversal."""
     places = data.sizes
-    figure = Figure(figsize=(9.6, 3.9), layout="constrained")
-    for part, (beta, model), kl in zip(figure.subfigures(1, len(models), wspace=0.05), models.items(), kls):
+    figure = Figure(figsize=(8.6, 7.8), layout="constrained")
+    for part, (beta, model), kl in zip(figure.subfigures(len(models), 1, hspace=0.05), models.items(), kls):
         most = np.argsort(-kl)[:SHOWN]
         mu, _ = model.encode(data[:])
         centre, _ = model.encode(data.images(np.array([[places[0] // 2, places[1] // 2]])))
-        rows = plots.traversal_rows(model, centre[0], most, steps=5)
+        rows = plots.traversal_rows(model, centre[0], most, steps=9)
         part.suptitle(f"beta = {beta}: KL {kl.sum():.2f} nats")
-        axes = part.subplots(SHOWN, 2, width_ratios=(1, 4.6))
+        axes = part.subplots(SHOWN, 2, width_ratios=(1, 8))
         for (left, right), j, row in zip(axes, most, rows):
-            left.imshow(mu[:, j].reshape(places), cmap="RdBu", vmin=-3, vmax=3)
+            shown = left.imshow(mu[:, j].reshape(places), cmap="RdBu", vmin=-3, vmax=3)
             left.set(xticks=[], yticks=[])
-            left.set_ylabel(f"z{j}: {kl[j]:.2f} nats", fontsize="small")
+            left.set_ylabel(f"z{j}: {kl[j]:.2f} nats", rotation=0, ha="right", va="center")
             plots.show_grid(right, [row], data.image_shape)
         axes[0, 0].set_title("mean of q\nby place", fontsize="medium")
-        axes[0, 1].set_title("E[x|z], this latent from -3 to 3,\nthe others as for a blob in the middle", fontsize="medium")
-        axes[-1, 0].set_xlabel("red -3, blue 3", fontsize="small")
+        axes[0, 1].set_title("E[x|z], this latent from -3 to 3, the others as for a blob in the middle", fontsize="medium")
+        part.colorbar(shown, ax=axes[:, 0], location="left", ticks=(-3, 0, 3), label="mean of q", shrink=0.6)
     return figure
 
 

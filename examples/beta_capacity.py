@@ -7,7 +7,7 @@ Run: python examples/beta_capacity.py                 (--quick: seconds, on 16 x
 """
 
 import numpy as np
-from latents import Watch
+from latents import FACTORS, Watch
 from matplotlib.figure import Figure
 from runner import options, save_figure, train
 
@@ -21,15 +21,14 @@ QUICK = {"size": 16, "hidden": (32,), "epochs": 4, "images": 4000, "watched": 10
 def draw(watch, data):
     """KL of each latent, and KL by factor, against C."""
     capacity, kl, shares = watch.column("capacity"), watch.kl_per_latent(), watch.shares()
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plots.show_kl_per_latent(left, capacity, kl, watch.names(data.factor_names))
-    left.legend(frameon=False, loc="upper left", fontsize="small", title="the factor each follows at the end")
-    left.set(title="KL of each latent", xlabel="capacity C, nats")
+    watch.draw(left, capacity, data.factor_names)
+    left.set(title="KL of each latent and\nthe factor it follows at the end", xlabel="capacity C, nats")
     for f, name in enumerate(data.factor_names):
-        right.plot(capacity, (kl * shares[:, :, f]).sum(axis=1), color=plots.COLOURS[f], label=name)
+        right.plot(capacity, (kl * shares[:, :, f]).sum(axis=1), color=FACTORS[name], label=name)
     right.plot(capacity, watch.column("kl"), color="black", linewidth=1, linestyle=":", label="KL, all")
-    right.set(title="nats that follow one factor alone: KL times share", xlabel="capacity C, nats", ylabel="nats", ylim=(0, None))
+    right.set(title="nats that follow one factor alone:\nKL times share", xlabel="capacity C, nats", ylabel="nats", ylim=(0, None))
     right.legend(frameon=False)
     return figure
 
@@ -49,8 +48,9 @@ def main(arguments=None):
         callback_at=[every * k for k in range(1, MARKS + 1)], progress=False,
     )  # fmt: skip
     save_figure(draw(watch, data), chosen.out / "beta_capacity.png")
-    start = model.encode(data.images(np.array([[2, 5, 0, 16, 16]])))[0][0]  # the largest heart, upright, in the middle
-    figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape, most=5)
+    (heart,) = data.images(np.array([[2, 5, 0, 16, 16]]))  # the largest, upright, in the middle
+    start = model.encode(heart[None])[0][0]
+    figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape, most=5, x=heart)
     save_figure(figure, chosen.out / "beta_capacity_traversals.png")
     for name, kl in zip(watch.names(data.factor_names), watch.kl_per_latent()[-1]):
         print(f"{kl:.2f} nats, {name}")

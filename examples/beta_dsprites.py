@@ -95,11 +95,12 @@ def about(watch):
 
 def draw_kl(watches, factor_names):
     """The KL of each latent against the images seen, one panel for each model."""
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.8), layout="constrained")
     for ax, (code, watch) in zip(figure.subplots(1, len(watches), sharey=True), watches.items()):
-        plots.show_kl_per_latent(ax, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
-        ax.set(title=code, xlabel=f"training images seen{' at beta = 4' * ('then' in code)}, thousands")
-        ax.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
+        watch.draw(ax, watch.column("images") / 1000, factor_names)
+        ax.set(title=code, xlabel=f"thousand images{' at beta = 4' * ('then' in code)}")
+        ax.label_outer()
+    figure.suptitle("KL of each latent while training, in the colour of the factor it follows at the end", fontsize="medium")
     top = max(watch.kl_per_latent().max() for watch in watches.values())
     ax.set(ylim=(0, 1.9 * top))  # of both: room for the legends
     return figure
@@ -136,10 +137,11 @@ def main(arguments=None):
         shares = np.where(says[:, None], watch.shares()[-1].round(2) + 0, np.nan)
         panels.append((f"{code}: what each factor explains of each latent's mean", shares.T, data.factor_names, "share of variance"))
     save_figure(plots.factor_matrices(panels), chosen.out / "beta_dsprites_factors.png")
-    heart = np.array([[2, data.sizes[1] - 1, 0, data.sizes[3] // 2, data.sizes[4] // 2]])  # large, upright, in the middle
+    places = np.array([[2, data.sizes[1] - 1, 0, data.sizes[3] // 2, data.sizes[4] // 2]])
+    (heart,) = data.images(places)  # large, upright, in the middle
     for (model, watch), name in zip(trained.values(), ("1", "4", "1_then_4")):
-        start = model.encode(data.images(heart))[0][0]
-        figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape)
+        start = model.encode(heart[None])[0][0]
+        figure = plots.traversals(model, start, watch.kl_per_latent()[-1], data.image_shape, x=heart)
         save_figure(figure, chosen.out / f"beta_dsprites_traversals_{name}.png")
 
 

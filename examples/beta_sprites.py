@@ -19,7 +19,7 @@ QUICK = {"size": 16, "hidden": (32,), "images": 2000, "batch": 64, "watched": 50
 
 def draw(results, watch, factor_names):
     """Rate and distortion with their exchange rate; KL per latent against images seen, for the beta shown."""
-    figure = Figure(figsize=(10.5, 4), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     rows = [results.where(beta=beta)[0] for beta in BETAS]
     rates, distortions = np.array([(row["kl"], row["recon_nll"]) for row in rows]).T
@@ -33,13 +33,12 @@ def draw(results, watch, factor_names):
             f"beta {beta}: {row['active_units']} active", (rate, distortion), xytext=(9, 5), textcoords="offset points"
         )
     left.set(
-        title="rate and distortion; red: slope -beta", xlabel="rate: KL, nats per image",
-        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.45 * np.ptp(rates)),
+        title="rate and distortion\nred: slope -beta", xlabel="rate: KL, nats per image",
+        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.65 * np.ptp(rates)),
     )  # fmt: skip
-    plots.show_kl_per_latent(right, watch.column("images") / 1000, watch.kl_per_latent(), watch.names(factor_names))
-    right.set(title=f"KL of each latent, beta = {SHOWN}", xlabel="training images seen, thousands")
+    watch.draw(right, watch.column("images") / 1000, factor_names)
+    right.set(title=f"beta = {SHOWN}: KL of each latent and\nthe factor it follows at the end", xlabel="thousand images seen")
     right.set(ylim=(0, 1.9 * watch.kl_per_latent().max()))  # room for the legend
-    right.legend(frameon=False, fontsize="small", loc="upper right", title="the factor each follows at the end")
     return figure
 
 
@@ -71,8 +70,9 @@ def main(arguments=None):
             shown, model_shown = watch, model
             print(*(f"  {name}" for name, nats in zip(watch.names(data.factor_names), kl) if nats > 0.01), sep="\n")
     save_figure(draw(results, shown, data.factor_names), chosen.out / "beta_sprites.png")
-    start = model_shown.encode(data.images(np.array([[2, 5, 0, 16, 16]])))[0][0]  # the largest heart, upright, in the middle
-    figure = plots.traversals(model_shown, start, shown.kl_per_latent()[-1], data.image_shape)
+    (heart,) = data.images(np.array([[2, 5, 0, 16, 16]]))  # the largest, upright, in the middle
+    start = model_shown.encode(heart[None])[0][0]
+    figure = plots.traversals(model_shown, start, shown.kl_per_latent()[-1], data.image_shape, x=heart)
     save_figure(figure, chosen.out / "beta_sprites_traversals.png")
 
 

@@ -26,7 +26,7 @@ def learning_rate(steps_per_pass, ends):
 def draw(results, mu_variance):
     """Left: the test NLL after every stage.  Right: which latents are active."""
     published = {r["quantity"]: r["value"] for r in read(RESULTS / "published.csv") if "Burda" in r["source"]}
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     rows = sorted(results.rows, key=lambda row: (row["passes"], row["importance_samples"]))
     rough = [row for row in rows if row["importance_samples"] == rows[0]["importance_samples"]]
@@ -35,14 +35,14 @@ def draw(results, mu_variance):
     label = f"NLL, {rough[0]['importance_samples']} samples"
     left.plot(passes, [row["nll"] for row in rough], "o-", color=plots.VALID, label=label)
     left.plot(passes[-1], rows[-1]["nll"], "*", color="black", label=f"NLL, {rows[-1]['importance_samples']:,} samples")
-    left.axhline(published["nll"], color="grey", linestyle="--", label="the paper, 3,280 passes")
-    left.set(xscale="log", xlabel="passes over the training images", ylabel="nats per test image")
+    left.axhline(published["nll"], color="grey", linestyle="--", label="NLL, the paper, 3,280 passes")
+    left.set(title="bound and NLL", xscale="log", xlabel="passes over the training images", ylabel="nats per test image")
     left.legend(frameon=False)
-    right.bar(np.arange(len(mu_variance)), np.sort(mu_variance)[::-1], color=plots.TRAIN)
+    right.plot(1 + np.arange(len(mu_variance)), np.sort(mu_variance)[::-1], ".", color=plots.COLOURS[4])
     right.axhline(evaluation.ACTIVE_VARIANCE, color="grey", linestyle="--", label="active above 0.01")
     active = int((mu_variance > evaluation.ACTIVE_VARIANCE).sum())
-    right.set(yscale="log", xlabel="latents, sorted", ylabel="variance of mu over the test images")
-    right.set_title(f"{active} active")
+    right.set(yscale="log", xlabel="latent, the most active first", ylabel="variance of mu over test images")
+    right.set_title(f"{active} of {len(mu_variance)} latents are active")
     right.legend(frameon=False)
     return figure
 

@@ -70,7 +70,7 @@ def look_at(model, x, draws, results, latents, seen):
 
 def draw(results):
     """Left: noise against signal in training.  Right: how much noisier the score function is, by latents."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     last = max(row["samples"] for row in results.rows)
     for name, colour in ESTIMATORS.items():

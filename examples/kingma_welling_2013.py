@@ -78,7 +78,7 @@ def run(name, latents, lr, seed, samples, results, chosen):
 def figure_2(results, name):
     """The curves of one seed, the paper's vertices beside them."""
     published, drawn = read(RESULTS / "published.csv"), {latents: lr for latents, lr, *_ in reversed(RUNS[name])}
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.3, 3.4), layout="constrained")
     for ax, latents in zip(figure.subplots(1, 3, sharey=True), SHOWN[name]):
         for split, colour, marker in (("train", plots.TRAIN, "x"), ("test", plots.VALID, "o")):
             ours = [row for row in results.where(data=name, latents=latents, seed=0) if row["lr"] == drawn[latents]]
@@ -90,7 +90,7 @@ def figure_2(results, name):
             )  # fmt: skip
         ax.set(xscale="log", xlabel="training samples seen", title=f"{name}, {latents} latents")
     figure.axes[0].set(ylabel="lower bound, nats per image")
-    figure.axes[-1].legend(frameon=False, loc="lower right")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -98,7 +98,7 @@ def figure_4(model, image_shape, steps):
     """E[x|z] over the unit square, mapped to z by the inverse of the normal distribution function: equal prior mass."""
     ticks = [NormalDist().inv_cdf((k + 0.5) / steps) for k in range(steps)]
     rows = [model.decode(np.array([(z0, z1) for z0 in ticks])) for z1 in ticks[::-1]]
-    return plots.image_grid(rows, image_shape, title="E[x|z] over the prior's quantiles", cell=0.35)
+    return plots.image_grid(rows, image_shape, title="E[x|z] over the prior's quantiles", cell=5.6 / steps)
 
 
 def figure_5(models, image_shape):

@@ -3,7 +3,10 @@
 import numpy as np
 from runner import Results
 
-from vae_from_scratch import evaluation
+from vae_from_scratch import evaluation, plots
+
+FACTORS = dict(zip(("posX", "posY", "scale", "shape", "orientation"), np.array(plots.COLOURS)[[0, 2, 1, 4, 5]]))
+ALONE, NAMED = 0.25, 0.1  # share from which a latent follows a factor; nats from which it has a name in a figure
 
 
 def followed(mu, factors, sizes):
@@ -67,6 +70,23 @@ class Watch:
         """For each latent, such as "z3: posX 62 %, posY 31 %": the factors that explain a quarter or more at the end."""
         texts = []
         for j, shares in enumerate(self.shares()[-1]):
-            order = [f for f in np.argsort(-shares) if shares[f] > 0.25]
+            order = [f for f in np.argsort(-shares) if shares[f] > ALONE]
             texts.append(f"z{j}: " + (", ".join(f"{factor_names[f]} {100 * shares[f]:.0f} %" for f in order) or "none alone"))
         return texts
+
+    def draw(self, ax, at, factor_names):
+        """The KL of each latent against at (T,), in the colour of the factor that it follows most at the end."""
+        kl, names, styles = self.kl_per_latent(), self.names(factor_names), {}
+        for j in np.argsort(-kl[-1], kind="stable"):
+            look = {"color": "0.75", "linewidth": 0.8, "zorder": 1.5}
+            if kl[-1, j] > NAMED:
+                most = self.shares()[-1, j].argmax()
+                colour = FACTORS[factor_names[most]] if self.shares()[-1, j, most] > ALONE else plots.COLOURS[8]
+                style = styles[colour] = styles.get(colour, -1) + 1  # a second latent of one colour is dashed
+                look = {"color": colour, "linestyle": ("-", "--", ":", "-.")[style % 4], "label": names[j]}
+            ax.plot(at, kl[:, j], **look)
+        others = int((kl[-1] <= NAMED).sum())
+        ax.set(ylabel="nats", ylim=(0, None))
+        shown = () if others < len(kl[-1]) else ([], [])  # or Matplotlib would miss them
+        words = f"grey: {others} below {NAMED} nats" if others else None
+        ax.legend(*shown, frameon=False, fontsize="small", loc="upper left", title=words)

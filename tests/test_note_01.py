@@ -169,6 +169,41 @@ def test_answer_a_moved_mean_changes_nothing(seed):
     assert first == pytest.approx(second, rel=1e-2) and abs(first - 1) > 0.05 and abs(first - 2**-0.5) > 0.05
 
 
+def test_pencil_1_two_subspaces():
+    eigenvalues, rotated = np.diag([5.0, 3, 1, 1]), np.array([[1, 0, 0, 0], [0, 0.5**0.5, 0.5**0.5, 0]]).T
+    best = (np.trace(eigenvalues) - 5 - 3) / 2
+    kept = np.trace(rotated @ rotated.T @ eigenvalues)
+    printed = re.search(r"1 \+ 1\) = (\d)`.*?0\.5 = (\d)`.*?\(10 - 7\) = ([\d.]+)`", joined(note(1)))
+    assert list(map(float, printed.groups())) == pytest.approx([best, kept, (10 - kept) / 2])
+
+
+def test_pencil_2_tied_weights_leave_a_turn():
+    rng = np.random.default_rng(0)
+    *_, U = data()
+    R, turn = rng.normal(size=(Z, Z)), np.linalg.qr(rng.normal(size=(Z, Z)))[0]
+    for matrix, tied in ((R, False), (turn, True)):
+        W1, W2 = U[:, :Z] @ np.linalg.inv(matrix), matrix @ U[:, :Z].T
+        assert np.allclose(W2, W1.T, atol=ROUNDING) == tied
+    assert abs(turn[0, 0]) < 0.99  # and it is no axis
+
+
+def test_pencil_3_weight_decay_fixes_the_scale():
+    variance, decay = 4.0, 1.0
+    x = np.array([[2.0], [-2.0]])
+
+    def loss(w1, w2):
+        return ops.squared_error_forward(x * w1 * w2, x).mean() + decay * (w1**2 + w2**2) / 2
+
+    printed = re.search(
+        r"Here \$`w_1\^2 = ([\d.]+)`\$, and the loss is ([\d.]+), against (\d) .*?`([\d.]+) \\, x`", joined(note(1))
+    )
+    square, best, at_zero, shrunk = map(float, printed.groups())
+    assert (square, best, at_zero) == (1 - decay / variance, loss(square**0.5, square**0.5), loss(0, 0))
+    assert shrunk == square and loss(-(square**0.5), -(square**0.5)) == best
+    grid = np.linspace(-2, 2, 81)
+    assert min(loss(w1, w2) for w1 in grid for w2 in grid) >= best - ROUNDING
+
+
 def test_the_figure_shows_what_its_caption_says():
     drawn = figure(1)
     x, _ = drawn.blobs(90)

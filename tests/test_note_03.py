@@ -118,7 +118,7 @@ def test_two_latents(equation):
                 changed = own.copy()
                 changed[j, j] *= factor
                 assert kl_normal(np.zeros(2), Sigma, np.zeros(2), changed) > gap
-    variance, gap = re.search(r"1 - 0\.99\^2 = ([\d.]+)`\$.*?, and .* = ([\d.]+)`\$ nats", PROSE).groups()
+    variance, gap = re.search(r"1 - 0\.99\^2 = ([\d.]+)`\$.*?, and .*? = ([\d.]+)`\$ nats", PROSE).groups()
     assert (variance, gap) == (f"{1 - 0.99**2:.4f}", f"{-np.log(1 - 0.99**2) / 2:.2f}")
 
 
@@ -247,3 +247,55 @@ def test_the_quadrature_of_the_figure():
     module = DRAWN
     total = np.exp(module.log_evidence()).sum() * (module.X[1] - module.X[0])
     assert 0.98 < total < 1  # p(x) integrates to one but for what lies beyond the axis
+
+
+@functools.cache
+def pencil():
+    """W, the precision matrix and the covariance of the pencil problems."""
+    W = np.array([[1.0, 0], [1, 1]])
+    precision = np.eye(2) + W @ W.T
+    return W, precision, np.linalg.inv(precision)
+
+
+def test_pencil_1_and_2_diagonal_and_isotropic():
+    _, precision, Sigma = pencil()
+    np.testing.assert_allclose(precision, [[2, 1], [1, 3]])
+    assert np.diag(Sigma) == pytest.approx([3 / 5, 2 / 5])
+    var, gap = optimum(Sigma)
+    assert var == pytest.approx([1 / 2, 1 / 3])
+    diagonal, isotropic = re.search(r"\(6/5\) = ([\d.]+)`\$ nats.*?\(6\.25 / 5\) = ([\d.]+)`", PROSE).groups()
+    zero, grid = np.zeros(2), np.linspace(0.3, 0.5, 201)
+    gaps = [kl_normal(zero, var * np.eye(2), zero, Sigma) for var in grid]
+    assert grid[np.argmin(gaps)] == pytest.approx(2 / 5)
+    assert (diagonal, isotropic) == (f"{gap:.4f}", f"{min(gaps):.4f}")
+
+
+def test_pencil_3_turned():
+    W, precision, _ = pencil()
+    lengths, Q = np.linalg.eigh(W @ W.T)
+    turned = Q.T @ W
+    np.testing.assert_allclose((turned**2).sum(axis=1), lengths)
+    var, gap = optimum(np.linalg.inv(np.eye(2) + turned @ turned.T))
+    assert gap == pytest.approx(0, abs=EXACT)
+    printed = re.search(r"which are ([\d.]+) and ([\d.]+)\. .*?= ([\d.]+)`\$ and \$`1/1\.382 = ([\d.]+)`", PROSE).groups()
+    assert printed == tuple(f"{value:.3f}" for value in (*lengths[::-1], *var[::-1]))
+    for length in lengths:
+        assert PROSE.count(f"{1 + length:.3f}") == 2
+    assert np.linalg.det(precision) == pytest.approx(5) and np.prod(1 + lengths) == pytest.approx(5)
+
+
+def test_pencil_4_means_a_tenth_too_short():
+    W, precision, Sigma = pencil()
+    var, gap = optimum(Sigma)
+
+    def amortisation(nu):
+        return kl_normal(0.9 * nu, np.diag(var), nu, Sigma) - gap
+
+    one, mean = re.search(r"0\.005 \\cdot 7 = ([\d.]+)`\$ nats.*?mean gap is ([\d.]+)\.", PROSE).groups()
+    assert one == f"{amortisation(np.ones(2)):.3f}"
+    # the means of the posteriors are linear in x, so that their covariance is known: of LVM.3, with LVM.2
+    to_nu = W.T @ Sigma
+    covariance = to_nu.T @ (W.T @ W + np.eye(2)) @ to_nu
+    np.testing.assert_allclose(covariance, np.eye(2) - Sigma, atol=EXACT)
+    nu = SIGNS[::2, :2] @ np.linalg.cholesky(covariance).T  # of this covariance
+    assert mean == f"{np.mean([amortisation(each) for each in nu]):.3f}"

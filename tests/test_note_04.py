@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import log_normal, note, printed_by
+from helpers import joined, kl_normal, log_normal, note, printed_by
 
-from vae_from_scratch import ops
+from vae_from_scratch import VAE, ops
 
 NOTE = note(4)
 CASES = [
@@ -200,3 +200,60 @@ def test_predictions():
     assert halving == pytest.approx(np.log(2) - 3 / 512, abs=1e-12)
     assert f"= {high:.3f}`$. At $`\\ell = -10`$ it is $`+{low:.2f}`$" in NOTE
     assert rf"About $`{at_88 / 1e37:.1f} \cdot 10^{{37}}`$, and infinity." in NOTE and at_89 == np.inf
+
+
+def test_a_prior_with_correlation_is_out_of_reach():
+    c = float(re.search(r"correlation ([\d.]+) under the prior", joined(NOTE))[1])
+    assert f"than {-np.log(1 - c**2) / 2:.2f} nats (Q.5)" in joined(NOTE)
+    cov = np.array([[1, c], [c, 1]])
+    variances = np.linspace(0.05, 1, 96)
+    gaps = [kl_normal(np.zeros(2), np.diag([a, b]), np.zeros(2), cov) for a in variances for b in variances]
+    assert min(gaps) == pytest.approx(-np.log(1 - c**2) / 2, abs=1e-9)
+
+
+def test_the_averaged_posterior_as_prior_gains_its_divergence_from_the_prior():
+    mu, var, z = np.array([-1.5, 0.2, 1.0]), np.array([0.3, 0.1, 0.5]), np.linspace(-12, 12, 24001)
+    log_q = log_normal(z[:, None], mu, var)
+    log_average, log_prior = np.log(np.exp(log_q).mean(axis=1)), log_normal(z, 0, 1)
+
+    def divergence(log_a, log_b):
+        return np.sum(np.exp(log_a) * (log_a - log_b)) * 1e-3
+
+    before = ops.gaussian_kl_forward(mu[:, None], np.log(var)[:, None]).mean()
+    after = np.mean([divergence(log_q[:, n], log_average) for n in range(3)])
+    assert before - after == pytest.approx(divergence(log_average, log_prior), abs=1e-9)
+
+
+def test_pencil_1_and_2_numbers():
+    first, small, large = re.search(
+        r"- 1 \+ 2\) = ([\d.]+)`\$ nats.*?\+ \\log 64\) = ([\d.]+)`.*?- \\log 64\) = ([\d.]+)`", joined(NOTE)
+    ).groups()
+    assert first == f"{kl(1.0, -2.0):.4f}"
+    assert small == f"{kl(0.0, -np.log(64)):.3f}" and large == f"{kl_general(0.0, 0.0, 0.0, 1 / 8):.2f}"
+
+
+def test_pencil_3_full_covariance():
+    rng = np.random.default_rng(0)
+    mu, factor = rng.normal(size=3), rng.normal(size=(3, 3))
+    Sigma = factor @ factor.T + np.eye(3)
+    by_note = (mu @ mu + np.trace(Sigma) - 3 - np.linalg.slogdet(Sigma)[1]) / 2
+    assert by_note == pytest.approx(kl_normal(mu, Sigma, np.zeros(3), np.eye(3)), abs=1e-12)
+    assert f"(1 - 0.81) = {-np.log(1 - 0.81) / 2:.2f}`$ nats" in joined(NOTE)
+
+
+def test_pencil_4_the_best_scale_makes_the_second_moment_one():
+    rng = np.random.default_rng(0)
+    model, x = VAE(6, (5,), 2, dtype="float64", seed=1), rng.uniform(size=(8, 6))
+    eps = rng.standard_normal((8, 2))
+    before, (mu, logvar) = model.loss(x, eps), model.encode(x)
+    moment = (mu**2 + np.exp(logvar)).mean(axis=0)
+    c = 1 / np.sqrt(moment)  # the answer's best factor
+    model.params["encoder_W2"][:, :2] *= c
+    model.params["encoder_b2"][:2] *= c
+    model.params["encoder_b2"][2:] += 2 * np.log(c)
+    model.params["decoder_W1"][...] /= c[:, None]
+    after, (mu, logvar) = model.loss(x, eps), model.encode(x)
+    assert after.recon_nll == pytest.approx(before.recon_nll, rel=1e-12)
+    assert (mu**2 + np.exp(logvar)).mean(axis=0) == pytest.approx([1, 1])
+    assert before.kl - after.kl == pytest.approx(((moment - 1 - np.log(moment)) / 2).sum(), abs=1e-12)
+    assert f"(2 - 1 - \\log 2) = {(1 - np.log(2)) / 2:.4f}`$ nats" in joined(NOTE)

@@ -186,6 +186,9 @@ def test_variance_against_the_number_of_latents(equation, latents):
     assert mean == pytest.approx(0, abs=1e-12)
     assert variance == pytest.approx((latents + 2) * (latents + 4), rel=1e-11)
     assert "With 20 latents this is 528 against 4." in NOTE and 22 * 24 == 528
+    baseline = latents + 2
+    _, lower = moments(((grid**2).sum(axis=1) - baseline) * grid[:, 0], weights)
+    assert lower == pytest.approx(2 * (latents + 2)) and "$`2(Z + 2) = 44`$" in NOTE and 2 * 22 == 44
 
 
 @pytest.mark.parametrize("omega", [0.5, 1.0, 3.0])
@@ -420,3 +423,53 @@ def test_predictions():
     assert f"$`e^{{-1}} = {right:.2f}`$; with the mistake $`e^{{-2}} = {wrong:.2f}`$." in flat
     assert abs(mean) < 5 * spread / 1000
     assert f"with standard deviation $`e^{{-1}}/2 = {spread:.2f}`$." in flat
+
+
+# ---- with a pencil -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mu, logvar", POINTS)
+def test_pencil_1_a_slope_that_is_constant(mu, logvar):
+    eps, weight = nodes(10)
+    std = np.exp(logvar / 2)
+    plain, best = (score_gradients(lambda z: z, mu, logvar, eps, b)[0] for b in (0, mu))
+    assert moments(plain, weight) == pytest.approx((1, mu**2 / std**2 + 2))
+    assert moments(best, weight) == pytest.approx((1, 2))
+    around = [moments(score_gradients(lambda z: z, mu, logvar, eps, mu + s)[0], weight)[1] for s in (-0.1, 0.1)]
+    assert min(around) > 2 and np.all(path_gradients(np.ones_like, mu, logvar, eps)[0] == 1)
+
+
+@pytest.mark.parametrize("mu, logvar", POINTS)
+def test_pencil_2_the_best_baseline(mu, logvar):
+    eps, weight = nodes(10)
+    var = np.exp(logvar)
+
+    def variance(b):
+        return moments(score_gradients(np.square, mu, logvar, eps, b)[0], weight)[1]
+
+    best = mu**2 + 3 * var
+    assert variance(best) == pytest.approx(8 * mu**2 + 6 * var) and variance(mu**2 + var) == pytest.approx(8 * mu**2 + 10 * var)
+    assert variance(best) < min(variance(0.99 * best), variance(1.01 * best))
+    assert "6\\sigma^2`$: 14 at $`\\mu = \\sigma = 1`$, against 23 with $`b = \\mu^2`$ and 4 pathwise" in joined(NOTE)
+    assert [8 + 6, *printed_variances(1, 1)[1:]] == [14, 23, 4]
+
+
+def test_pencil_3_both_means_for_the_log_variance():
+    eps, weight = nodes(10)
+    _, score = score_gradients(lambda z: z**3, 1.0, np.log(4), eps)
+    _, path = path_gradients(lambda z: 3 * z**2, 1.0, np.log(4), eps)
+    assert [np.sum(weight * g) for g in (score, path)] == pytest.approx([12, 12])
+    assert "so both sides are $`3\\mu\\sigma^2 = 12`$" in joined(NOTE)
+
+
+@pytest.mark.parametrize("mu, logvar", POINTS)
+def test_pencil_4_a_draw_and_its_mirror_image(mu, logvar):
+    eps, weight = nodes(20)
+
+    def variance(gradient):
+        return moments((gradient(eps) + gradient(-eps)) / 2, weight)[1]
+
+    assert variance(lambda e: path_gradients(lambda z: 2 * z, mu, logvar, e)[0]) == pytest.approx(0, abs=1e-24)
+    assert variance(lambda e: score_gradients(np.square, mu, logvar, e)[0]) == pytest.approx(8 * mu**2, abs=1e-10)
+    cosine = path_gradients(np.cos, 0.0, logvar, eps)[0]  # f = sin z at mu = 0
+    assert np.array_equal(cosine, path_gradients(np.cos, 0.0, logvar, -eps)[0])

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import note, table
+from helpers import joined, note, table
 
 from vae_from_scratch import ops
 from vae_from_scratch.beta_vae import BetaVAE
@@ -248,3 +248,42 @@ def test_beta_changes_the_encoder_only():
     for name in one.keys() - {"encoder_W1"}:
         assert np.array_equal(one[name], four[name]) == name.startswith("decoder"), name
     assert four["encoder_b2"] == pytest.approx([-0.576 + 4 * 0.8, 0.0864 - 4 * 0.375], abs=1e-14)
+
+
+# ---- with a pencil -----------------------------------------------------------------------------------
+
+
+def test_pencil_1_small_cases():
+    point = np.array([1.0, 4.0, 3.0])
+    found = jacobian(lambda p: np.array([(p[0] + p[1]) * max(p[1], p[2])]), point)
+    assert found[0] == pytest.approx([4, 9, 0], abs=1e-7)
+    assert r"$`f = 20`$" in NOTE and r"$`\mathrm{d}u = 4`$, $`\mathrm{d}w = 0`$" in NOTE and "$`4 + 5 = 9`$" in NOTE
+
+
+def test_pencil_2_counts_of_multiplications():
+    model = VAE(784, (500,), 20)
+    sizes = {name: value.size for name, value in model.params.items() if "_W" in name}
+    forward = sum(sizes.values())
+    backward = 2 * forward - sizes["encoder_W1"]
+    assert f"{forward:,} {sizes['encoder_W1']:,}" == "814,000 392,000" and "814{,}000" in NOTE and "the 392,000" in NOTE
+    assert f"{backward:,}, or {backward / forward:.2f}" in joined(NOTE)
+
+
+def test_pencil_3_tied_weights():
+    rng = np.random.default_rng(0)
+    x, W, dy = rng.normal(size=(7, 5)), rng.normal(size=(5, 3)), rng.normal(size=(7, 5))
+    by_note = x.T @ dy @ W + dy.T @ x @ W
+    # two points, truncation none (quadratic in W), rounding 1e-16 / h times sums of some tens
+    np.testing.assert_allclose(dy.ravel() @ jacobian(lambda W: x @ W @ W.T, W), by_note.ravel(), rtol=0, atol=1e-7)
+
+
+def test_pencil_4_swish_is_not_monotone():
+    a = np.linspace(-6, 6, 12001)
+    s = ops.sigmoid_forward(a)
+    slope = s + a * s * (1 - s)
+    np.testing.assert_allclose(np.gradient(a * s, a)[1:-1], slope[1:-1], atol=1e-6)
+    lowest, least = re.search(r"falls until\s+\$`a = (-[\d.]+)`\$, where it is \$`(-[\d.]+)`\$", NOTE).groups()
+    assert lowest == f"{a[(a * s).argmin()]:.3f}" and least == f"{(a * s).min():.3f}"
+    assert np.all(slope[a < -1.28] < 0) and np.all(slope[a > -1.278] > 0)
+    for name in ("tanh", "relu", "sigmoid", "softplus"):
+        assert np.all(np.diff(getattr(ops, f"{name}_forward")(a)) >= 0)

@@ -4,9 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import note
+from helpers import joined, note
 
 from vae_from_scratch import gradcheck, ops
+from vae_from_scratch.engine import gradient_table
+from vae_from_scratch.objectives import CapacityVAE
 
 NOTE = note(8)
 STENCILS = {"two": gradcheck.TWO_POINTS, "five": gradcheck.FIVE_POINTS}
@@ -155,3 +157,67 @@ def test_a_wrong_forward_with_its_own_backward_passes_and_sampling_finds_it():
     # the standard error of a variance estimate is variance * sqrt(2 / n): 0.45 %; five of them
     assert np.var(ops.reparameterize_forward(0.3, -1.0, eps)) == pytest.approx(np.exp(-1), rel=0.0225)
     assert np.var(wrong(0.3, -1.0, eps)) == pytest.approx(np.exp(-2), rel=0.0225)
+
+
+# ---- reading an error, what the table of models holds ----------------------------------------------------
+
+
+def test_usual_mistakes_have_errors_of_their_own():
+    numeric = np.random.default_rng(0).normal(size=(3, 5))
+    for factor, error in ((2, 0.5), (0.5, 0.5), (0, 1), (-1, 2), (100, 0.99), (0.01, 0.99)):
+        assert gradcheck.relative_error(factor * numeric, numeric) == pytest.approx(error)
+    assert all(f"\n| {printed} |" in NOTE for printed in ("0.5", "1", "2", "$`1 - 1/N`$"))
+
+
+def test_limits_against_the_best_errors():
+    ratios = [
+        gradcheck.step_and_limit(np.dtype(name), True, model)[1] / best(delta, 2.0, 1.0, "five")[1]
+        for name, delta in (("float64", 2.0**-53), ("longdouble", 2.0**-64))
+        for model in (False, True)
+        if name == "float64" or gradcheck.HAS_EXTENDED
+    ]
+    low, high = (f"{float(f'{ratio:.0e}'):,.0f}" for ratio in (min(ratios), max(ratios)))
+    assert f"These limits are {low} to {high} times" in joined(NOTE)
+
+
+def test_capacity_is_checked_above_its_kink_and_once_below(monkeypatch):
+    build = gradient_table.small_case  # of the other models only the names are needed
+    monkeypatch.setattr(gradient_table, "small_case", lambda cls, *a, **k: build(cls, *a, **k) if cls is CapacityVAE else (None,) * 3)
+    cases = [case for case in gradient_table.models() if case.model is not None]
+    above = [case.model.loss(case.x, *case.noise).kl > case.model.capacity for case in cases]
+    assert f"The {sum(above)} combinations of `CapacityVAE` lie above" in joined(NOTE)
+    assert "; one more lies below" in joined(NOTE) and len(above) - sum(above) == 1
+
+
+# ---- with a pencil -----------------------------------------------------------------------------------
+
+
+def test_pencil_1_factors_of_an_error():
+    for factor, error in ((4, 0.75), (1 / 4, 0.75), (-1e-3, 1.001)):
+        assert gradcheck.relative_error(np.array([factor]), np.ones(1)) == pytest.approx(error)
+
+
+def test_pencil_2_a_one_sided_difference_loses_half_the_digits():
+    A, B, best_h = 4 * 2.0**-53, 1 / 2, 2.0**-25  # relative to f'
+    assert (A / B) ** 0.5 == best_h and 2 * A / best_h == 2.0**-25
+    assert rf"= 2^{{-25}} = {best_h * 1e8:.1f} \cdot 10^{{-8}}`$" in NOTE
+    u = 1 + np.arange(200) / 1e4
+    errors = {h: np.abs((np.exp(u + h) - np.exp(u)) / h / np.exp(u) - 1).max() for h in (best_h / 64, best_h, 64 * best_h)}
+    assert min(errors, key=errors.get) == best_h and errors[best_h] < 2 * 2.0**-25
+
+
+def test_pencil_3_the_complex_step():
+    assert abs(np.exp(1 + 1e-20j).imag / 1e-20 / np.e - 1) < 1e-15
+    h = 1e-3  # large enough to see the truncation; the next term is h^4 / 120
+    assert (np.exp(1 + 1j * h).imag / h - np.e) / np.e == pytest.approx(-(h**2) / 6, rel=1e-6)
+
+
+def test_pencil_4_one_wrong_entry_of_many():
+    assert f"= {815824**-0.5:.4f}`$" in NOTE
+    rng = np.random.default_rng(0)
+    n = rng.choice([-1.0, 1.0], 100)
+    a = n.copy()
+    a[17] = 0
+    v = rng.normal(size=(5000, 100))
+    # the mean of squares over 5,000 directions: standard error sqrt(2 / 5000) = 2 % of it; five of these
+    assert np.mean((v @ (a - n)) ** 2) / np.mean((v @ n) ** 2) == pytest.approx(1 / 100, rel=0.1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import descend, joined, note
+from helpers import descend, figure, joined, note, table
 
 from vae_from_scratch.engine import gradient_table
 from vae_from_scratch import gradcheck, mlp, ops, optimizers
@@ -151,6 +151,20 @@ def test_glorot_range_and_variance(equation):
     assert W.var() == pytest.approx(2 / 500, rel=0.0183)
 
 
+@pytest.mark.parametrize("equation", ["UNIFORM.1"])
+def test_uniform_start_passes_on_a_third(equation):
+    network = mlp.MLP("net", (300, 200, 50), "tanh")
+    params = network.initial_params(np.random.default_rng(0), "uniform", np.float64)
+    for (W, b), fan_in in zip(network.names, (300, 200)):
+        r = 1 / np.sqrt(fan_in)
+        assert 0.99 * r < np.abs(params[W]).max() <= r and 0.9 * r < np.abs(params[b]).max() <= r
+        # of n draws the variance errs by sqrt(0.8 / n); five of these
+        assert params[W].var() == pytest.approx(r**2 / 3, rel=5 * np.sqrt(0.8 / params[W].size))
+    x = np.random.default_rng(1).normal(size=(2000, 300))
+    a = ops.dense_forward(x, params["net_W1"], np.zeros(200))
+    assert (a**2).mean() == pytest.approx(1 / 3, rel=0.03)
+
+
 @pytest.mark.parametrize("equation", ["OPT.10", "OPT.11"])
 def test_variance_through_a_layer(equation):
     rng = np.random.default_rng(0)
@@ -192,3 +206,75 @@ def test_signal_through_small_weights():
             h = ops.dense_act_forward(h, draw(), np.zeros(300), "tanh")
         final[scheme] = h.std()
     assert 0.2 < final["glorot"] < 0.35 and final["0.01"] < 1e-6  # what the figure's description says
+
+
+@pytest.mark.parametrize("equation", ["OPT.12"])
+def test_relu_keeps_half_of_the_square(equation):
+    rng = np.random.default_rng(0)
+    trials, fan_in, fan_out = 20_000, 7, 5
+    x = rng.normal(1.0, 0.5, size=fan_in)  # all positive or not: only the weights must be symmetric
+    W = rng.uniform(-1, 1, size=(trials, fan_in, fan_out)) * np.sqrt(3 * 2 / fan_in)  # variance 2 / I
+    a = x @ W
+    kept = (ops.relu_forward(a) ** 2).mean(axis=1)  # entries of one trial share nothing but x
+    assert abs((kept - (a**2).mean(axis=1) / 2).mean()) < 5 * (kept - (a**2).mean(axis=1) / 2).std() / np.sqrt(trials)
+    assert abs(kept.mean() - (x**2).mean()) < 5 * kept.std() / np.sqrt(trials)  # the size of the input
+    assert "a factor of 16 after eight" in NOTE and np.sqrt(2) ** 8 == pytest.approx(16)
+
+
+# ---- a narrow valley -----------------------------------------------------------------------------------
+
+
+def test_losses_in_the_valley():
+    pictures = figure(9)
+    printed = {row[0]: row[1:] for row in table(note(9), "loss after 100 steps")}
+    assert len(printed) == len(pictures.RULES) == 4
+    for (update, slots, *_), row in zip(pictures.RULES.values(), printed.values()):
+        ends = [pictures.path(update, slots, angle, 100)[1] for angle in (0, np.pi / 4)]
+        assert row == [f"{losses[-1]:.1e}" for losses in ends] and ends[0][0] == pytest.approx(62.5)
+    for name, same in (("SGD", True), ("SGD, momentum 0.9", True), ("Adagrad", False), ("Adam", False)):
+        straight, turned = (pictures.path(*pictures.RULES[name][:2], angle, 20)[1] for angle in (0, np.pi / 4))
+        assert np.allclose(straight, turned, rtol=1e-9) == same
+    matrix, _ = pictures.valley(np.pi / 4)
+    scales = np.exp(np.linspace(-2, 2, 81))  # 1 is in the middle
+    assert np.argmin([np.linalg.cond(matrix * np.outer([1, s], [1, s])) for s in scales]) == 40
+
+
+# ---- with a pencil -------------------------------------------------------------------------------------
+
+
+def test_pencil_1_descent_on_a_quadratic():
+    def factor(lr):
+        return max(abs(1 - lr), abs(1 - 100 * lr))
+
+    rates = np.linspace(0.001, 0.021, 20_001)
+    assert rates[np.argmin([factor(lr) for lr in rates])] == pytest.approx(2 / 101, abs=1e-6)
+    assert factor(2 / 101) == pytest.approx(99 / 101) and factor(0.0201) > 1
+    needed = int(np.ceil(np.log(1000) / np.log(101 / 99)))
+    assert f"steps, so {needed}." in NOTE
+    theta, v = np.ones(2), np.zeros(2)
+    for _ in range(needed):
+        optimizers.sgd_update(theta, np.array([1.0, 100.0]) * theta, v, 2 / 101, 0.0)
+    assert np.all(np.abs(theta) < 1e-3) and np.all(np.abs(theta) > 0.98e-3)
+
+
+def test_pencil_2_when_the_start_is_forgotten():
+    first, second = (next(t for t in range(1, 10_000) if beta**t < 0.01) for beta in (BETA1, BETA2))
+    assert f"so {first}; with 0.999, {second}." in NOTE
+
+
+def test_pencil_3_leaky_relu():
+    assert f"that is {2 / (1 + 0.2**2):.2f} divided by" in NOTE
+    a = np.random.default_rng(0).normal(size=100_000)
+    h2 = ops.leaky_relu_forward(a) ** 2
+    slope = ops.leaky_relu_forward(np.array([-1.0]))[0] * -1
+    assert abs(h2.mean() - (1 + slope**2) / 2) < 5 * h2.std() / np.sqrt(len(a))
+
+
+def test_pencil_4_an_alternating_gradient():
+    g = np.array([3.0])
+    signs = [g * (-1) ** t for t in range(400)]
+    shorter = (1 - 0.9) / (1 + 0.9)
+    alternating, _ = steps(lambda p, g, v, t: optimizers.sgd_update(p, g, v, 1.0, 0.9), 1, signs)
+    assert abs(alternating[-1]) == pytest.approx(shorter * g / (1 - 0.9), rel=1e-9)
+    assert abs(steps(adam(eps=0.0), 2, signs)[0][-1]) == pytest.approx(shorter, rel=1e-6)
+    assert f"$`0.1/1.9 = {shorter:.3f}`$" in NOTE

@@ -194,6 +194,7 @@ def test_as_many_threads_as_pay(monkeypatch):
         assert parts.count(None, mnist, batch_size) == threads, (cores, batch_size)
     assert parts.count(None, small(VAE), 100) == 1
     assert parts.count(None, VAE(784, backend="numpy"), 4000) == 1
+    assert parts.count(3, small(TwoDraws), 100) == 1
     assert parts.count(3, mnist, 100) == 3 and parts.count(None, mnist, 100, resume=True) is None
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert parts.count(None, mnist, 4000) == 1

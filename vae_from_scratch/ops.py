@@ -205,9 +205,9 @@ def squared_error_forward(recon, x):
     return ((recon - x) ** 2).sum(axis=1) / 2
 
 
-def squared_error_backward(dout, recon, x):
-    """Eq. (SE.2).  dout (N,).  Returns drecon."""
-    return dout[:, None] * (recon - x)
+def squared_error_backward(dnll, recon, x):
+    """Eq. (SE.2).  dnll (N,).  Returns drecon."""
+    return dnll[:, None] * (recon - x)
 
 
 # ---- estimating log p(x): forward only, nothing is trained through these --------------------------------
@@ -285,6 +285,7 @@ SLOPES = {  # activation: (its derivative p = act'(a) as a function of the outpu
     "relu": (lambda h: (h > 0).astype(h.dtype), np.zeros_like),
     "sigmoid": (lambda h: h * (1 - h), lambda h: 1 - 2 * h),
     "softplus": (lambda h: -np.expm1(-h), lambda h: np.exp(-h)),
+    "leaky-relu": (lambda h: np.where(h > 0, 1, np.ones_like(h) / 5), np.zeros_like),
 }
 
 

@@ -46,13 +46,13 @@ def fit(
         the same way and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust:
         what the functions lr and schedule do, and the rows of x beyond a hundred of them.
     gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
-    threads : parts of each batch, computed side by side; as many as pay unless given.  The same number gives the same bits.
+    threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
 
     Returns
     -------
     dict of lists, one entry per epoch done; Ctrl-C waits for the end of a step and, without a checkpoint, returns here
-        epoch, steps, examples, seconds; loss, recon_nll, kl: means over the epoch's examples, in nats, each at
-        the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
+        epoch, steps, examples, seconds, cpu_seconds (the process's); loss, recon_nll, kl: means over the epoch's examples, in nats,
+        each at the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
         kl_per_latent (Z,) on x_valid, or on a part of x, at the epoch's end.
 
     Raises

@@ -9,6 +9,45 @@ from vae_from_scratch import ops
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # told apart by the colour-blind, too
 
 
+def graph():
+    """The draw in the way of the gradient, and moved aside.  Boxes are computed, circles are drawn."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 11})
+    figure, panels = plt.subplots(1, 2, figsize=(8, 4.9), layout="constrained")
+    titles = ("the draw is in the way", "the draw stands aside")
+    middles = (r"$z \sim \mathcal{N}(\mu, \sigma^2)$", r"$z = \mu + \sigma\epsilon$")
+    for axes, title, middle, aside in zip(panels, titles, middles, (False, True)):
+        names = {4.5: "$x$", 3.0: r"$\mu, \ell$", 1.5: middle, 0.0: "$f(z)$"}
+        for y, name in names.items():
+            shape = "round,pad=0.9,rounding_size=1.5" if y == 1.5 and not aside else "square,pad=0.6"
+            look = {"boxstyle": shape, "facecolor": "0.88" if "round" in shape else "white", "edgecolor": "0.3"}
+            axes.text(0, y, name, ha="center", va="center", fontsize=14, bbox=look)
+        for y in (4.5, 3.0, 1.5):
+            arrow = {"arrowstyle": "-|>", "mutation_scale": 15, "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (-0.12, y - 1.1), (-0.12, y - 0.42), arrowprops=arrow | {"color": BLUE})
+            if y == 1.5 or aside and y == 3.0:
+                backward = arrow | {"color": ORANGE, "linestyle": (0, (3, 1.5))}
+                axes.annotate("", (0.12, y - 0.42), (0.12, y - 1.1), arrowprops=backward)
+        axes.text(0.3, 0.75, r"$\mathrm{d}z = f'(z)$", color=ORANGE, va="center", fontsize=13)
+        axes.text(-0.3, 3.75, "encoder", color=BLUE, va="center", ha="right")
+        axes.text(-0.3, 0.75, "decoder", color=BLUE, va="center", ha="right")
+        if aside:
+            axes.text(-1.95, 1.5, r"$\epsilon \sim \mathcal{N}(0, 1)$", ha="center", va="center", fontsize=13,
+                      bbox={"boxstyle": "round,pad=0.7,rounding_size=1.3", "facecolor": "0.88", "edgecolor": "0.3"})
+            axes.annotate("", (-0.74, 1.5), (-1.17, 1.5), arrowprops=arrow | {"color": BLUE})
+            axes.text(0.3, 2.25, r"$\mathrm{d}\mu = \mathrm{d}z$" + "\n" + r"$\mathrm{d}\ell = \frac{1}{2}\mathrm{d}z\,\sigma\epsilon$",
+                      color=ORANGE, va="center", fontsize=13)
+            axes.annotate("", (0.12, 4.08), (0.12, 3.4), arrowprops=arrow | {"color": ORANGE, "linestyle": (0, (3, 1.5))})
+            axes.text(0.3, 3.75, "to the encoder's weights", color=ORANGE, va="center")
+        else:
+            axes.plot(0.12, 2.28, "x", color=ORANGE, markersize=13, markeredgewidth=3)
+            axes.text(0.3, 2.25, "a draw has no\nderivative", color=ORANGE, va="center")
+        axes.set(xlim=(-2.75, 1.9), ylim=(-0.5, 5.0), title=title)
+        axes.axis("off")
+    return figure
+
+
 def draws(mu, std, n=200_000):
     """n single-draw estimates of d E[z^2] / d mu: score function, with baseline mu^2, pathwise."""
     eps = np.random.default_rng(0).standard_normal(n)
@@ -87,5 +126,6 @@ def estimators():
 
 
 if __name__ == "__main__":
+    graph().savefig(Path(__file__).parent / "05-graph.png", dpi=110)
     gradient_noise().savefig(Path(__file__).parent / "05-gradient-noise.png", dpi=110)
     estimators().savefig(Path(__file__).parent / "05-estimators.png", dpi=110)

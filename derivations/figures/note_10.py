@@ -10,7 +10,9 @@ MU = np.array([[1, 1], [1, -1], [-1, 1], [-1.0, -1.0]])  # the means of q(z|x_n)
 TURN = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)  # by 45 degrees
 STD = 0.5
 
-EIGENVALUES, Z, NOISE = np.array([4.0, 2.0, 1.0, 0.5]), 3, 0.5  # the note's linear example: eigenvalues, latents, decoder variance
+EIGENVALUES, Z, NOISE = np.array([4.0, 2.0, 1.0, 0.5]), 3, 0.5  # the linear example: eigenvalues, latents, decoder variance
+
+LINE, ORDERED, SHUFFLED = np.array([-1.5, -0.5, 0.5, 1.5]), np.arange(4.0), np.array([1.0, 3.0, 0.0, 2.0])  # codes, and their data
 
 
 def normal(z, mean, std):
@@ -59,49 +61,72 @@ def averaged_posteriors():
 
 
 def linear_optimum(beta):
-    """Rate of each latent and distortion, in nats, of the linear beta-VAE at its optimum: LIN.6 and LIN.7."""
+    """Rate and distortion, in nats, of the linear beta-VAE at its optimum: LIN.6 and LIN.7."""
     tau = beta * NOISE
-    rates = np.maximum(np.log(EIGENVALUES[:Z] / tau) / 2, 0)
+    rate = np.maximum(np.log(EIGENVALUES[:Z] / tau) / 2, 0).sum()
     squared = np.minimum(EIGENVALUES[:Z], tau).sum() + EIGENVALUES[Z:].sum()
-    return rates, len(EIGENVALUES) / 2 * np.log(2 * np.pi * NOISE) + squared / (2 * NOISE)
+    return rate, len(EIGENVALUES) / 2 * np.log(2 * np.pi * NOISE) + squared / (2 * NOISE)
 
 
 def rate_distortion():
-    """The curve along which beta moves the model, and the KL of each latent against beta: latents fall silent one by one."""
+    """The curve of the best points, the region that no model reaches, and the lines of equal loss that touch it."""
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11})
-    betas = np.geomspace(0.1, 12, 800)
-    rates, distortions = (np.array(column) for column in zip(*map(linear_optimum, betas)))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 4.2), layout="constrained")
-
-    left.plot(rates.sum(axis=1), distortions, color=BLUE, linewidth=2)
-    for beta, where in ((0.5, (0, 12)), (1, (4, 12)), (2, (8, 8)), (4, (8, 6)), (8, (10, -4))):
+    rates, distortions = (np.array(column) for column in zip(*map(linear_optimum, np.geomspace(0.1, 12, 800))))
+    figure, axis = plt.subplots(figsize=(6.6, 4.4), layout="constrained")
+    axis.fill_between(rates, 0, distortions, color="0.92")
+    axis.plot(rates, distortions, color=BLUE, linewidth=2.2)
+    rng = np.random.default_rng(3)
+    above = rng.uniform(0.3, 4.8, size=14)
+    axis.plot(above, np.interp(above, rates[::-1], distortions[::-1]) + rng.uniform(0.3, 4, size=14), "o", color="0.72", markersize=4.5)
+    for beta, colour, run, where in ((1, GREEN, (-1.9, 1.6), (2.35, 4.55)), (4, ORANGE, (-0.5, 1.15), (0.85, 8.1))):
         rate, distortion = linear_optimum(beta)
-        left.plot(rate.sum(), distortion, "o", color=BLUE if beta < 2 else "black")
-        left.annotate(f"$\\beta$ = {beta:g}", (rate.sum(), distortion), where, textcoords="offset points")
-    rate, distortion = linear_optimum(1)
-    run = np.array([-1.1, 1.1])
-    left.plot(rate.sum() + run, distortion - run, color=GREY, linestyle="--", linewidth=1.4)
-    left.text(2.05, 3.6, "slope $-\\beta = -1$", color=GREY, ha="right")
-    left.text(2.1, 8.9, "black dots: here a\nlatent falls silent")
-    left.set(xlabel="rate R (nats)", ylabel="distortion Δ (nats)", xlim=(-0.15, 5), ylim=(2.5, 10.6))
+        run = np.array(run)
+        axis.plot(rate + run, distortion - beta * run, color=colour, linewidth=1.6)
+        axis.plot(rate, distortion, "o", color=colour, markersize=7)
+        axis.text(*where, f"$\\beta$ = {beta}: slope $-{beta}$", color=colour)
+    axis.annotate("more $\\beta$", (0.45, 9.9), (1.5, 9.9), color=GREY, va="center", arrowprops={"arrowstyle": "->", "color": GREY})
+    axis.text(0.35, 3.6, "no model here", color=GREY)
+    axis.text(3.1, 8.0, "other models", color="0.5")
+    axis.set(xlabel="rate R (nats through the code)", ylabel="distortion Δ (nats missing)", xlim=(-0.1, 5), ylim=(2.5, 10.6))
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
 
-    for j, colour, style in ((0, BLUE, "-"), (1, GREEN, "--"), (2, ORANGE, "-.")):
-        label = f"latent {j + 1}: $\\Lambda_{j + 1}$ = {EIGENVALUES[j]:g}"
-        right.plot(betas, rates[:, j], color=colour, linestyle=style, linewidth=2, label=label)
-        right.axvline(EIGENVALUES[j] / NOISE, ymax=0.92, color=GREY, linestyle=":", linewidth=1)
-    for beta, count in ((0.45, "3 active"), (2.83, "2"), (5.66, "1"), (9.8, "0")):
-        right.text(beta, 2.52, count, ha="center")
-    right.set(xlabel="$\\beta$ (logarithmic axis)", ylabel="KL of one latent (nats)", xscale="log", xlim=(0.1, 12), ylim=(-0.05, 2.7))
-    right.set_xticks([0.1, 0.5, 1, 2, 4, 8], ["0.1", "0.5", "1", "2", "4", "8"])
-    right.minorticks_off()
-    right.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.0), frameon=False, fontsize=9.5, handlelength=1.8, labelspacing=0.3)
-    for axis in (left, right):
+
+def best_mean(z, x):
+    """E[x|z] and Var[x|z] at each z for data x (4,) whose codes lie on LINE, RD.11; and the posteriors (4, z)."""
+    posteriors = normal(z, LINE[:, None], STD)
+    r = posteriors / posteriors.sum(axis=0)
+    return x @ r, x**2 @ r - (x @ r) ** 2, posteriors
+
+
+def data_locality():
+    """The same four posteriors given to four data in order and shuffled: what the best decoder says, and how far off it is."""
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 11})
+    z = np.linspace(-2.6, 2.6, 401)
+    figure, axes = plt.subplots(1, 2, figsize=(7.7, 3.7), layout="constrained", sharey=True)
+    for axis, x, title in ((axes[0], ORDERED, "codes in order"), (axes[1], SHUFFLED, "codes shuffled")):
+        mean, variance, posteriors = best_mean(z, x)
+        for each in posteriors:
+            axis.fill_between(z, -2, -2 + 1.1 * each, color=GREY, alpha=0.22, linewidth=0)
+        axis.fill_between(z, mean - np.sqrt(variance), mean + np.sqrt(variance), color=BLUE, alpha=0.2, linewidth=0)
+        axis.plot(z, mean, color=BLUE, linewidth=2)
+        axis.plot(LINE, x, "o", color=ORANGE)
+        axis.set(xlabel="$z$", xlim=(-2.6, 2.6), ylim=(-2, 4.1), yticks=range(4))
+        axis.set_title(title, fontsize=11)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("pixel $x$", y=0.6)
+    axes[0].text(-2.5, -1.0, "$q(z|x_n)$", color=GREY)
+    axes[0].text(-2.45, 2.9, "datum", color=ORANGE)
+    axes[0].text(-2.45, 2.4, "best mean, $\\pm \\sqrt{v(z)}$", color=BLUE)
     return figure
 
 
 if __name__ == "__main__":
-    for name, figure in (("averaged-posteriors", averaged_posteriors()), ("rate-distortion", rate_distortion())):
+    for name, figure in (
+        ("rate-distortion", rate_distortion()), ("averaged-posteriors", averaged_posteriors()), ("data-locality", data_locality()),
+    ):  # fmt: skip
         figure.savefig(Path(__file__).parent / f"10-{name}.png", dpi=110)

@@ -24,10 +24,14 @@ def bytes_per_part():
     flops, plain, fused = (np.array(column, float) for column in list(zip(*rows))[1:])
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     places = np.arange(len(rows))[::-1]
-    for offset, values, color, label in ((0.2, plain, NUMPY, "NumPy"), (-0.2, fused, KERNEL, "kernel")):
-        axes.barh(places + offset, values, 0.38, color=color, label=label)
-        for place, value in zip(places + offset, values):
-            axes.text(value * 1.06, place, f"{value:.1f}", va="center", fontsize=11)
+    axes.hlines(places, fused, plain, color="#bbbbbb", linewidth=3, zorder=1)
+    for values, color, marker, size, label in ((plain, NUMPY, "s", 11, "NumPy"), (fused, KERNEL, "o", 8, "kernel")):
+        axes.plot(values, places, marker, color=color, markersize=size, label=label)
+        for place, value, other in zip(places, values, fused if values is plain else plain):
+            side = 1 if values is plain else -1  # the kernel never moves more
+            if value != other or values is plain:
+                look = {"textcoords": "offset points", "va": "center", "ha": "left" if side > 0 else "right"}
+                axes.annotate(f"{value:.1f}", (value, place), xytext=(9 * side, 0), fontsize=11, **look)
     share = 100 * flops / flops.sum()
     axes.set_yticks(places, [f"{name}\n" for name in names], fontsize=12, va="center")
     for place, percent in zip(places, share):
@@ -35,6 +39,7 @@ def bytes_per_part():
         axes.text(-0.02, place - 0.22, f"{percent:.2g} % of the flops", transform=axes.get_yaxis_transform(), **look)
     axes.set_xscale("log")
     axes.set_xlim(0.3, 300)
+    axes.set_ylim(-0.6, len(rows) - 0.5)
     axes.set_xticks([1, 10, 100], ["1", "10", "100"], fontsize=11)
     axes.set_xlabel("MB read and written per step of 784-500-20-500-784, batch 100", fontsize=12)
     axes.legend(fontsize=12, loc="center right")

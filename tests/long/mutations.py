@@ -136,7 +136,7 @@ def readers(folder):
     fit(model, x, **run, checkpoint=folder, checkpoint_seconds=0)
     settings = checkpoints.settings_of(
         model, {"model": run["optimizer"]}, x, x[:5], None, folder,
-        batch_size=6, seed=0, binarize="none", weight_decay=False, epochs=3,
+        batch_size=6, seed=0, binarize="none", weight_decay=False, gradient_norms=False, epochs=3, threads=1,
     )  # fmt: skip
 
     def resume(path):

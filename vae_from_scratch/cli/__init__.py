@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | gradcheck | course."""
+"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | sweep | gradcheck | course."""
 
 import contextlib
 import os
@@ -9,8 +9,10 @@ from ..engine import threads
 from .compare import compare_runs
 from .course import run_course
 from .derivatives import run_gradcheck
+from .explore import explore_run
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
+from .sweep import sweep_run
 from .train import train_run
 
 
@@ -65,8 +67,10 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "explore": explore_run,
     "score": score_run,
     "compare": compare_runs,
+    "sweep": sweep_run,
     "gradcheck": run_gradcheck,
     "course": run_course,
 }

@@ -161,6 +161,38 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+def add_sweep(commands):
+    """The parser of sweep: every option of train, as texts that cli/sweep.py reads."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="train every combination of settings, side by side: one table, one figure",
+        description="Train and evaluate a run for every combination of settings.  Every option of train takes lists: 1,2,4, and of\n"
+        "whole numbers 0-9 as well; an option given twice has the values of both.  --hidden 500,500 is one value, as are other\n"
+        "widths, image shapes and the names of data: for several, give the option several times.\n"
+        "Called again with the same --out, finished runs are only read, and others go on from their checkpoints.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  vae-from-scratch sweep --beta 1,2,4,8 --seed 0-9 --jobs 2 --out runs/sweep\n"
+        "  vae-from-scratch sweep --model vae,beta-vae --beta 4 --hidden 500 --hidden 300,300 --seed 0-2",
+    )
+    for option in OPTIONS:
+        one = option.kind is widths or option.name == "data"
+        how = {"nargs": "+"} if option.kind is widths else {"nargs": "?", "const": "yes"} if option.kind is bool else {}
+        words = f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
+        words = "parts of each batch, computed side by side (1 unless given)" if option.name == "threads" else words
+        sweep.add_argument(
+            "--" + option.name.replace("_", "-"), action="append", default=argparse.SUPPRESS, help=words,
+            metavar="yes,no" if option.kind is bool else option.name.upper() if one else "LIST", **how,
+        )  # fmt: skip
+    sweep.add_argument("--out", metavar="DIR", default="runs/sweep", help="folder for the runs, new or of a sweep (default: %(default)s)")
+    sweep.add_argument("--jobs", type=int, help="processes side by side, with one thread each (default: one for each core)")
+    words = "run on the workers of the Dask scheduler at this address (pip install 'vae_from_scratch[cluster]')"
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help=words)
+    sweep.add_argument("--result", default="elbo", help="what the figure shows: elbo, recon_nll, kl, active_units, ... (default: elbo)")
+    sweep.add_argument("--against", metavar="SETTING", help="the setting on its axis (default: the first that varies, a seed last)")
+    sweep.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def build_parser():
     """The parser; train's options come from OPTIONS, and are absent from what it returns unless they were given."""
     parser = Parser(
@@ -237,6 +269,17 @@ def build_parser():
             command.add_argument("--between", type=int, nargs=2, metavar=("I", "J"), help=words)
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
+    words = "make one HTML file in which to explore a trained model's latent space, or that of several models alike"
+    explore = commands.add_parser("explore", help=words, description=words[0].upper() + words[1:] + ".")
+    explore.add_argument("runs", metavar="RUN", nargs="+", help="a folder that train left, or several, such as runs of other beta")
+    explore.add_argument("--out", metavar="FILE", help="the page to write (default: explore.html in the first run's folder)")
+    explore.add_argument("--images", type=int, default=300, help="how many, at most (default: %(default)s)")
+    explore.add_argument("--float16", action="store_true", help="keep more digits of each weight: 16 bits instead of 8")
+    explore.add_argument("--seed", type=int, help="of the draw of images (default: the run's)")
+    explore.add_argument("--data", help="instead of the run's own data")
+    explore.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
+    words = "rows,columns or rows,columns,3 (default: the run's)"
+    explore.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
     words = "score a trained model's codes against the known factors of its data"
     score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
@@ -254,6 +297,7 @@ def build_parser():
     compare.add_argument("runs", metavar="RUN", nargs="+", help="two folders or more that train left")
     compare.add_argument("--seed", type=int, help="of the random draws, the same for all (default: the first run's)")
     compare.add_argument("--out", metavar="FILE", default="compare.png", help="the picture to write (default: %(default)s)")
+    add_sweep(commands)
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
     add_course(commands)

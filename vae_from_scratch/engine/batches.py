@@ -60,8 +60,10 @@ def draw_counts(counts, scale, rng):
     """
     each = 256 // scale
     drawn = np.frombuffer(rng.bytes(counts.size), np.uint8).copy()
-    while each * scale < 256 and (beyond := np.flatnonzero(drawn >= each * scale)).size:
+    beyond = np.flatnonzero(drawn >= each * scale) if each * scale < 256 else np.empty(0, int)
+    while beyond.size:
         drawn[beyond] = np.frombuffer(rng.bytes(beyond.size), np.uint8)
+        beyond = beyond[drawn[beyond] >= each * scale]
     return (drawn if each == 1 else drawn // each).reshape(counts.shape) < counts
 
 

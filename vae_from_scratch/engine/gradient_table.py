@@ -158,7 +158,7 @@ PAIRS = [
     Pair("sparse_kl_backward", "SPARSE.5", "a", _normal(a=(3, 5)), {"rho": 0.05}),
     Pair("l1_backward", "SPARSE.7", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, smooth=False),
     *(
-        Pair("slope_backward", "CAE.4", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, {"activation": act}, act != "relu")
+        Pair("slope_backward", "CAE.4", "h", lambda rng: {"h": _away_from_zero(rng)["a"]}, {"activation": act}, "relu" not in act)
         for act in ops.SLOPES
     ),
     Pair("contraction_backward", "CAE.6 CAE.7", "p W", _normal(p=(3, 5), W=(7, 5))),
@@ -329,6 +329,6 @@ def priced_autoencoders(dtype):
         for hidden in ((), (4, 3)):
             case = small_case(ContractiveAutoencoder, dtype, activation, "bernoulli", hidden=hidden, weight=0.5)
             name = f"ContractiveAutoencoder, bernoulli, {activation}, {len(hidden) or 'no'} hidden layers"
-            yield Case(name, *case, smooth=activation != "relu")
+            yield Case(name, *case, smooth="relu" not in activation)
     case = small_case(ContractiveAutoencoder, dtype, "tanh", LIKELIHOODS["gaussian learned sigmoid"], hidden=(4,))
     yield Case("ContractiveAutoencoder, gaussian learned sigmoid, tanh, 1 hidden layer", *case)

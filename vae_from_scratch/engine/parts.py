@@ -25,9 +25,12 @@ ROWS = 16  # and examples: the products of fewer are no faster
 
 
 def count(threads, model, batch_size, resume=False):
-    """How many threads fit uses: as asked, or as many as pay; None if a resumed run is to go on as it began."""
+    """How many threads fit uses: as asked, or as many as pay; None if a resumed run is to go on as it began.
+
+    One for a model that cannot be cut, whatever was asked.
+    """
     if threads is not None:
-        return require.whole("threads", threads)
+        return min(require.whole("threads", threads), threads if any(map(can_be_cut, model.players.values())) else 1)
     if resume:
         return None
     if named_by_the_environment() or not all(map(can_be_cut, model.players.values())):
@@ -118,7 +121,7 @@ class Crew:
     def look_again(self):
         """Whose code runs may have changed: find out anew what it allows, and reuse no memory that it may hold."""
         self.private = functools.cache(lambda name: ours(self.players[name], self.optimizers[name]))
-        self.divisible = functools.cache(lambda name: bool(self.others) and can_be_cut(self.players[name]))
+        self.divisible = functools.cache(lambda name: can_be_cut(self.players[name]))
         self.grads, self.cuts = {}, {}
 
     def each(self, work):
@@ -152,22 +155,24 @@ class Crew:
 
     def loss_and_grads(self, name, x, noise):
         """loss_and_grads(x, *noise) of a player, in parts if it can be; into the last gradient's memory if only we saw it."""
-        player, out = self.players[name], {"out": self.grads[name]} if name in self.grads else {}
-        if self.divisible(name) and len(x) >= self.threads:
-            grads = out.get("out", player.params.zeros_like())
+        player, grads = self.players[name], self.grads.get(name)
+        if self.others and self.divisible(name) and len(x) >= self.threads:
+            grads = player.params.zeros_like() if grads is None else grads
             cut = self.cuts.get((name, len(x)))
             if cut is None or cut.grads is not grads:
                 cut = self.cuts[name, len(x)] = Cut(self, player, len(x), grads)
             terms = cut.loss_and_grads(*player.batch(x, noise, looked_at=True))
+        elif grads is not None:
+            return player.loss_and_grads(x, *noise, out=grads)
         else:
-            terms, grads = player.loss_and_grads(x, *noise, **out)
+            terms, grads = player.loss_and_grads(x, *noise)
         if self.private(name):
             self.grads[name] = grads
         return terms, grads
 
     def rules(self, ops):
         """The namespace of the update rules: their twins update each stretch of the vector on a thread of its own."""
-        return Stretches(self, ops) if self.divisible(next(iter(self.players))) else ops
+        return Stretches(self, ops) if self.others and self.divisible(next(iter(self.players))) else ops
 
 
 class Cut:

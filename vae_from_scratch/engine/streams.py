@@ -6,7 +6,7 @@ from . import require
 
 USES = (  # the place of a use is part of its stream: new ones go to the end
     "weights", "order", "noise", "binarize", "evaluation images", "evaluation noise", "evaluation z", "importance",
-    "samples", "scores", "traversals", "parts of the KL", "silent latents",
+    "samples", "scores", "traversals", "parts of the KL", "silent latents", "explorer",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The best linear beta-VAE, from the eigenvalues of the data's covariance.  derivations/10-beta-vae.md."""
+"""The best linear beta-VAE, from the eigenvalues of the data's covariance.  derivations/20-linear-beta-vae.md."""
 
 
 def linear_optimum(eigenvalues, latent_dim, beta, noise=None):

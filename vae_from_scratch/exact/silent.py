@@ -1,4 +1,4 @@
-"""Which latents are silent, and whether that is right.  derivations/12-log-likelihood.md."""
+"""Which latents are silent, and whether that is right.  derivations/20-linear-beta-vae.md."""
 
 from typing import NamedTuple
 

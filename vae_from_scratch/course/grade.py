@@ -1,0 +1,91 @@
+"""A folder of exercises as the results that a grading service reads.  python -m vae_from_scratch.course.grade FORMAT FOLDER FILE"""
+
+import datetime
+import json
+import os
+import sys
+from pathlib import Path
+
+PRACTICE = "practice, without a grade: the solutions are public"
+
+
+def results(folder, numbers=None):
+    """One dict for each exercise in folder, or for some: exercise, passed, mistake (its name, or None), title, output (text)."""
+    from . import checker, child, exercises
+
+    found = []
+    for exercise in exercises.EXERCISES:
+        path = Path(folder) / exercise.filename
+        if not path.is_file() or numbers is not None and exercise.number not in numbers:
+            continue
+        try:
+            report, _ = child.check_apart(exercise, path)
+        except ValueError as error:  # it does not parse
+            found.append(_row(exercise, False, None, str(error)))
+            continue
+        mistakes = [finding.mistake for finding in report.findings if finding.mistake]
+        output = checker.text(report._replace(path=path.name), exercise, solution=False)
+        found.append(_row(exercise, report.passed, mistakes[0] if mistakes else None, output))
+    return found
+
+
+def _row(exercise, passed, mistake, output):
+    title = f"{exercise.number}. {exercise.title}"
+    return {"exercise": exercise.number, "passed": passed, "mistake": mistake, "title": title, "output": output}
+
+
+def must_pass(number, folder="exercises"):
+    """For a test: AssertionError, with what the check says, unless exercise number in folder is passed."""
+    rows = results(folder, [number])
+    assert rows, f"exercise {number} is not in {folder}"
+    assert rows[0]["passed"], rows[0]["output"]
+
+
+def plain(rows):
+    """A list of exercise, passed, mistake: what report reads."""
+    return [{name: row[name] for name in ("exercise", "passed", "mistake")} for row in rows]
+
+
+def gradescope(rows):
+    """results.json of a Gradescope autograder."""
+    tests = [
+        {"name": row["title"], "score": float(row["passed"]), "max_score": 1.0, "output": row["output"], "visibility": "visible"}
+        for row in rows
+    ]
+    return {"output": PRACTICE, "visibility": "visible", "stdout_visibility": "hidden", "tests": tests}
+
+
+def classroom50(rows):
+    """result.json of Classroom 50, schema classroom50/result/v1; what a run is comes from the runner's environment."""
+    tests = [
+        {"test-name": row["title"], "passed": row["passed"], "score": int(row["passed"]), "max-score": 1, "output": row["output"]}
+        for row in rows
+    ]
+    names = {"classroom": "CLASSROOM", "assignment": "ASSIGNMENT", "submission": "SUBMISSION_TAG", "commit": "COMMIT_URL"}
+    names |= {"release": "RELEASE_URL", "review": "REVIEW_URL"}
+    run = {field: os.environ.get(name, "") for field, name in names.items()}
+    run["review"] = run["review"] or run["commit"]
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    score = sum(test["score"] for test in tests)
+    return {"schema": "classroom50/result/v1", **run, "datetime": now, "score": score, "max-score": len(tests), "tests": tests}
+
+
+FORMATS = {"plain": plain, "gradescope": gradescope, "classroom50": classroom50}
+
+
+def main(arguments):
+    """FORMAT FOLDER FILE.  Returns 0, or 2 after an error, said in one line."""
+    if len(arguments) != 3 or arguments[0] not in FORMATS:
+        print(f"grade: error: grade takes {'|'.join(FORMATS)}, a folder of exercises and a file to write", file=sys.stderr)
+        return 2
+    name, folder, file = arguments
+    try:
+        Path(file).write_text(json.dumps(FORMATS[name](results(folder)), indent=1), "utf-8")
+    except OSError as error:
+        print(f"grade: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""What a class has done: per exercise who tried and who passed, per mistake how many made it.  derivations/22-course.md."""
+
+import collections
+import json
+import sys
+from pathlib import Path
+
+from ..plots.style import COLOURS, GREY, Figure, save
+
+
+def read(folder):
+    """The results of a class, file name -> rows with exercise, passed, mistake.  ValueError names a file that is none."""
+    paths = sorted(Path(folder).glob("*.json"))
+    if not paths:
+        raise ValueError(f"{folder} holds no result: one .json file per student is expected")
+    found = {}
+    for path in paths:
+        try:
+            rows = json.loads(path.read_text("utf-8"))
+            rows = rows if isinstance(rows, list) else [rows]
+            found[path.stem] = [(int(row["exercise"]), row["passed"] is True, row.get("mistake")) for row in rows]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            wanted = '[{"exercise": 3, "passed": false, "mistake": null}, ...]'
+            raise ValueError(f"{path} is no list of results such as {wanted} ({type(error).__name__}: {error})") from error
+    return found
+
+
+def statistics(results):
+    """Exercise -> (students who tried, who passed), and (exercise, mistake) -> students who made it."""
+    tried, passed, made = collections.defaultdict(set), collections.defaultdict(set), collections.defaultdict(set)
+    for student, rows in results.items():
+        for exercise, ok, mistake in rows:
+            tried[exercise].add(student)
+            if ok:
+                passed[exercise].add(student)
+            if mistake:
+                made[exercise, str(mistake)].add(student)
+    exercises = {number: (len(tried[number]), len(passed[number])) for number in sorted(tried)}
+    mistakes = {key: len(made[key]) for key in sorted(made, key=lambda key: (-len(made[key]), key))}
+    return exercises, mistakes
+
+
+def draw(exercises, mistakes, students):
+    """Bars per exercise, and of the ten most frequent mistakes."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    places = range(len(exercises))
+    left.bar(places, [tried for tried, _ in exercises.values()], color=GREY, label="tried")
+    left.bar(places, [passed for _, passed in exercises.values()], color=COLOURS[0], label="passed")
+    left.set_xticks(places, [str(number) for number in exercises])
+    left.set(xlabel="exercise", ylabel="students", ylim=(0, students * 1.25))
+    left.legend(frameon=False, ncols=2, loc="upper right")
+    shown = list(mistakes.items())[:10][::-1]
+    right.barh(range(len(shown)), [count for _, count in shown], color=COLOURS[2])
+    right.set_yticks(range(len(shown)), [f"{number}: {name}" for (number, name), _ in shown])
+    right.set(xlabel="students who made it", title="mistakes" if shown else "no mistake was named")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    left.yaxis.get_major_locator().set_params(integer=True)
+    right.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def report(arguments):
+    """FOLDER: prints the table of a class and writes report.png there.  Returns 0, or 2 after an error, said in one line."""
+    try:
+        if len(arguments) != 1:
+            raise ValueError(f"report takes the folder of a class, got {' '.join(arguments) or 'nothing'}")
+        results = read(arguments[0])
+        exercises, mistakes = statistics(results)
+        picture = Path(arguments[0]) / "report.png"
+        save(draw(exercises, mistakes, len(results)), picture)
+    except (ValueError, OSError) as error:
+        print(f"report: error: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(results)} students\n\nexercise  tried  passed")
+    for number, (tried, passed) in exercises.items():
+        print(f"{number:8}{tried:7}{passed:8}")
+    print("\nmistake                                   exercise  students")
+    for (number, mistake), count in mistakes.items():
+        print(f"{mistake:42}{number:8}{count:10}")
+    print(f"\n{picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(report(sys.argv[1:]))

@@ -1,0 +1,157 @@
+"""Derivations that are in nobody's file: a task drawn by a seed, checked like the package's own pairs.  derivations/22-course.md."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import ops
+from ..gradcheck import check_pair
+from .zoo_checks import Found
+
+
+class Variant(NamedTuple):
+    """A pair to derive: its task in words, its arguments, small inputs, and the right forward, from which all is checked."""
+
+    name: str
+    task: str
+    upstream: str  # the first argument of backward
+    wrt: tuple  # what it returns gradients of, in order
+    inputs: Any  # rng -> {name: array}
+    forward: Any
+    smooth: bool = True
+
+
+def _two_gaussians(rng):
+    return {name: rng.normal(size=(3, 4)) for name in ("mu", "logvar", "m", "r")}
+
+
+def _kl_of_two_gaussians(mu, logvar, m, r):
+    return ((np.exp(logvar - r) + (mu - m) ** 2 * np.exp(-r) - 1 + r - logvar) / 2).sum(axis=1)
+
+
+def _laplace_prior(rng, scale):
+    task = (
+        f"The prior of each latent is a Laplace distribution with mean 0 and scale {scale}: p(z) = exp(-|z| / {scale}) / {2 * scale:g}."
+        "  Its KL needs the error function, so it is sampled: log_q_over_p_forward(z, logvar, eps) returns, for every row,"
+        " log q(z|x) - log p(z) at z = mu + exp(logvar / 2) eps, summed over the latents.  Take z and logvar as two separate"
+        " inputs, and eps as a constant."
+    )
+
+    def inputs(rng):
+        z = rng.uniform(0.2, 2, (3, 4)) * rng.choice([-1, 1], (3, 4))  # away from the kink
+        return {"z": z, "logvar": rng.normal(size=(3, 4)), "eps": rng.normal(size=(3, 4))}
+
+    def forward(z, logvar, eps):
+        log_q = -(ops.LOG_2PI.astype(z.dtype) + logvar + eps * eps) / 2
+        return (log_q + np.abs(z) / scale + np.log(2 * scale)).sum(axis=1)
+
+    return Variant("log_q_over_p", task, "dkl", ("z", "logvar"), inputs, forward, smooth=False)
+
+
+def _counts(rng, offset):
+    task = (
+        f"The data are counts x = 0, 1, 2, ..., drawn from a Poisson distribution of rate exp(a) + {offset}, where a is what the"
+        " decoder outputs.  poisson_nll_forward(a, x) returns -log p(x) of each row, summed over the pixels, without log x!."
+    )
+
+    def inputs(rng):
+        return {"a": rng.normal(size=(3, 4)), "x": rng.poisson(2.0, size=(3, 4)).astype(float)}
+
+    def forward(a, x):
+        rate = np.exp(a) + offset
+        return (rate - x * np.log(rate)).sum(axis=1)
+
+    return Variant("poisson_nll", task, "dnll", ("a",), inputs, forward)
+
+
+def _gaussians(rng, power):
+    tilt = f", times {power:g}" * (power != 1)
+    task = (
+        "q is N(mu, exp(logvar)) and p is N(m, exp(r)), both diagonal, and both of them learn."
+        f"  kl_forward(mu, logvar, m, r) returns KL(q || p) of each row, summed over the latents{tilt}."
+    )
+    forward = lambda **given: power * _kl_of_two_gaussians(**given)  # noqa: E731
+    return Variant("kl", task, "dkl", ("mu", "logvar", "m", "r"), _two_gaussians, forward)
+
+
+def variant(seed):
+    """The Variant of a seed."""
+    rng = np.random.default_rng(seed)
+    kinds = (_gaussians, (0.5, 2.0, 3.0)), (_laplace_prior, (0.5, 1.5, 2.5)), (_counts, (0.1, 0.25, 0.5))
+    make, numbers = kinds[rng.integers(len(kinds))]
+    return make(rng, float(rng.choice(numbers)))
+
+
+def sheet(seed):
+    """The task as text: what to derive, what to write."""
+    of = variant(seed)
+    arguments = ", ".join(of.inputs(np.random.default_rng(0)))
+    gradients = ", ".join(f"d{name}" for name in of.wrt)
+    return (
+        f"Variant {seed}.\n\n{of.task}\n\nDerive its gradient{'s' * (len(of.wrt) > 1)} with a pencil, then write, in a file of yours:\n\n"
+        f"    def {of.name}_forward({arguments}): ...\n    def {of.name}_backward({of.upstream}, {arguments}): ...\n\n"
+        f"All arrays are (N, K); {of.upstream} is (N,).  backward returns {gradients}, in this order, each (N, K).  Use NumPy alone.\n"
+    )
+
+
+def check(seed, forward, backward):
+    """A student's pair against the right forward, and its backward against differences of the right forward."""
+    of, rng = variant(seed), np.random.default_rng(1)
+    inputs = of.inputs(rng)
+    wanted, found = of.forward(**inputs), np.asarray(forward(**inputs))
+    right = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    same = found.shape == wanted.shape
+    words = f"the first row is {found[0]:.6g}, should be {wanted[0]:.6g}" if same else f"shape {found.shape}, should be {wanted.shape}"
+    yield Found("forward", f"{of.name}_forward: {words}", bool(right))
+
+    def grads(dout, out, **given):
+        returned = backward(dout, **given)
+        returned = returned if isinstance(returned, tuple) else (returned,)
+        if len(returned) != len(of.wrt):
+            raise ValueError(f"{of.name}_backward must return {len(of.wrt)} gradients ({', '.join(of.wrt)}), got {len(returned)}")
+        return dict(zip(of.wrt, returned))
+
+    for each in check_pair(of.forward, grads, inputs, rng, smooth=of.smooth):
+        yield Found(each.name, f"{of.name}_backward, {each.worst}" if not each.ok else f"d{each.name} agrees with differences", each.ok)
+
+
+def load(path, name):
+    """forward and backward of a student's file.  ValueError in one line if it does not parse, run, or hold them."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file")
+    spec = importlib.util.spec_from_file_location("variant_of_a_student", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    missing = [each for each in (f"{name}_forward", f"{name}_backward") if not callable(getattr(module, each, None))]
+    if missing:
+        raise ValueError(f"{path} must define {' and '.join(missing)}")
+    return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+
+
+def variants(arguments):
+    """--seed S prints a task; --seed S FILE checks it, running that file.  Returns 0, 1 (something is wrong) or 2 (an error)."""
+    try:
+        if len(arguments) not in (2, 3) or arguments[0] != "--seed" or not arguments[1].isdecimal():
+            raise ValueError(f"variant takes --seed S, and the file to check if there is one; got {' '.join(arguments) or 'nothing'}")
+        seed = int(arguments[1])
+        if len(arguments) == 2:
+            print(sheet(seed))
+            return 0
+        rows = list(check(seed, *load(arguments[2], variant(seed).name)))
+    except (ValueError, TypeError, OSError) as error:
+        print(f"variant: error: {error}", file=sys.stderr)
+        return 2
+    for row in rows:
+        print(f"{'ok   ' if row.ok else 'WRONG'} {row.words}")
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(variants(sys.argv[1:]))
