@@ -403,6 +403,15 @@ def test_run_trains_on_the_students_functions(course, tmp_path, monkeypatch):
     assert code == 0 and seen == [str(path.resolve())] and "2 functions replaced" in said
 
 
+@pytest.mark.parametrize(
+    "line, code, words",
+    [("variant --seed 3", 0, "forward"), ("report", 2, "takes"), ("export --none", 2, "takes one of"), ("zoo --none", 2, "takes")],
+)
+def test_what_a_teacher_calls_reads_its_own_words(line, code, words, course):
+    got, said = course(line)
+    assert got == code and words in said
+
+
 # ---- random edits -------------------------------------------------------------------------------------
 
 

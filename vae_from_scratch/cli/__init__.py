@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | score | compare | explore | sweep | gradcheck | course."""
+"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | sweep | gradcheck | course."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""vae-from-scratch course: start, check, hint, run and solution of the exercises."""
+"""vae-from-scratch course: start, check, hint, run and solution of the exercises; what a teacher needs besides."""
 
 import argparse
 import contextlib
@@ -21,15 +21,8 @@ A file of yours is never overwritten.  check is practice and gives no grade: the
 """
 
 
-TEACHING = {  # a module of vae_from_scratch.course, whose function of that name takes the words
-    "zoo": "find real bugs: next, check WHAT, name EQUATION, patch, score, exam",
-    "export": "write files for a grading service: gradescope, classroom50, otter or nbgrader, and a folder",
-    "report": "statistics of a class, from a folder of results",
-}
-
-
 def add_course(commands):
-    """The parser of course, below that of the command line; returns its own commands, for more of them."""
+    """The parser of course, below that of the command line."""
     words = "exercises: write the package's functions yourself, have them checked, train on them"
     course = commands.add_parser("course", help=words, description=words[0].upper() + words[1:] + ".")
     actions = course.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -49,17 +42,16 @@ def add_course(commands):
     run = add("run", "run a command, such as train, on your functions")
     run.add_argument("line", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="a command of vae-from-scratch and its options")
     add("solution", "show how the package wrote exercise N, once you have tried", True)
-    for name, words in TEACHING.items():
-        action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-        action.add_argument("line", nargs=argparse.REMAINDER, metavar="WORD ...", help="what it is to do; without, it says what there is")
-    return actions
+    for name, (_, _, words) in TEACHERS.items():  # each reads its own words, those that begin with -- as well
+        action = actions.add_parser(name, help=words, prefix_chars="\0", add_help=False)
+        action.add_argument("words", nargs=argparse.REMAINDER)
 
 
 def run_course(options):
     """One action of course."""
-    if options.action in TEACHING:
-        module = importlib.import_module(f"vae_from_scratch.course.{options.action}")
-        return getattr(module, options.action)(options.line)
+    if options.action in TEACHERS:
+        module, function, _ = TEACHERS[options.action]
+        return getattr(importlib.import_module(f"{__package__.partition('.')[0]}.course.{module}"), function)(options.words)
     return ACTIONS[options.action](options)
 
 
@@ -184,3 +176,9 @@ def solution(options):
 
 
 ACTIONS = {"list": list_exercises, "start": start, "check": check, "hint": hint, "run": run_on, "solution": solution}
+TEACHERS = {  # name: module of course/ and its function of a list of words, which returns the exit code; what it does
+    "zoo": ("zoo", "zoo", "find a real bug in a program by what it shows: next, check, name, patch, score, exam"),
+    "variant": ("variants", "variants", "a task whose solution is nowhere, drawn by --seed S; with a file, check it"),
+    "export": ("export", "export", "write the files of a grading service: gradescope, classroom50, otter or nbgrader"),
+    "report": ("report", "report", "what a class stumbled over, from a folder of results"),
+}
