@@ -11,7 +11,7 @@ from runner import Results, options, save_figure, train
 
 from vae_from_scratch import Adam, Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, datasets, ops, plots
 
-UNITS, SHOWN, MASKED = 100, 64, 0.5
+UNITS, SHOWN, MASKED = 100, 36, 0.5
 # a linear code as wide as the layer and a linear decoder are together one linear map of the layer
 NETWORK = {"hidden": (UNITS,), "latent_dim": UNITS, "decoder_hidden": (), "activation": "sigmoid"}
 LAYER = {"hidden": (), "latent_dim": UNITS, "activation": "sigmoid"}
@@ -34,9 +34,9 @@ def measure(model, x, masked):
 
 def draw(models, rows, image_shape):
     """The weights into the first units of each, each scaled to its own largest."""
-    figure = Figure(figsize=(10.4, 3.1), layout="constrained")
+    figure = Figure(figsize=(7.6, 8.4), layout="constrained")
     side = int(SHOWN**0.5)
-    for axis, (name, model), row in zip(figure.subplots(1, len(models)), models.items(), rows):
+    for axis, (name, model), row in zip(figure.subplots(2, 2).flat, models.items(), rows):
         filters = model.params["encoder_W1"].T[:SHOWN]
         filters = filters / np.abs(filters).max(axis=1, keepdims=True)
         plots.show_grid(axis, filters.reshape(side, side, -1), image_shape, (-1, 1))

@@ -19,7 +19,7 @@ QUICK = {"size": 8, "positions": 8, "hidden": (20,), "epochs": 30}
 def draw(models, data, kls):
     """For each beta the latents with most KL: where the blob must be for which mean of q, and the traversal."""
     places = data.sizes
-    figure = Figure(figsize=(8.3, 7.8), layout="constrained")
+    figure = Figure(figsize=(8.6, 7.8), layout="constrained")
     for part, (beta, model), kl in zip(figure.subfigures(len(models), 1, hspace=0.05), models.items(), kls):
         most = np.argsort(-kl)[:SHOWN]
         mu, _ = model.encode(data[:])

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from vae_from_scratch import Adam, BetaVAE, datasets, evaluation, fit, plots
 
 PAIR = (4, 9)
-SPAN, STEPS = 4, 13
+SPAN, STEPS = 4, 11
 SQUARE = SPAN * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)])
 
 
 def train_and_draw(data_name, epochs, betas=(0, 1, 5), seed=0):
     """One row of two panels per beta; returns the figure and a table of (beta, reconstruction, KL)."""
     train, test = (d.subset(np.isin(d.labels, PAIR)) for d in map(datasets.load, [data_name] * 2, ("train", "test")))
-    figure, table = Figure(figsize=(8.3, 4.3 * len(betas)), layout="constrained"), []
+    figure, table = Figure(figsize=(8.3, 4 * len(betas)), layout="constrained"), []
     for row, beta in zip(figure.subplots(len(betas), 2, squeeze=False, width_ratios=(1, 1.1)), betas):
         model = BetaVAE(train.data_dim, hidden=(500,), latent_dim=2, activation="relu", beta=beta, seed=seed)
         batch_size = min(256, len(train))

@@ -34,7 +34,7 @@ def draw(results, watch, factor_names):
         )
     left.set(
         title="rate and distortion\nred: slope -beta", xlabel="rate: KL, nats per image",
-        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.45 * np.ptp(rates)),
+        ylabel="distortion: -log p(x|z), nats per image", xlim=(None, rates.max() + 0.65 * np.ptp(rates)),
     )  # fmt: skip
     watch.draw(right, watch.column("images") / 1000, factor_names)
     right.set(title=f"beta = {SHOWN}: KL of each latent and\nthe factor it follows at the end", xlabel="thousand images seen")

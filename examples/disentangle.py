@@ -28,7 +28,7 @@ ROW, COLUMN = "#832db6", "#e76300"  # a line of places in one row of the image, 
 
 def draw(models, data, results):
     """Above, the means of q for all places, as a net whose lines are rows and columns; below, the parts and the distortion."""
-    figure = Figure(figsize=(2.9 * len(models), 6.2), layout="constrained")
+    figure = Figure(figsize=(8.3, 4.2), layout="constrained")
     nets, bars = figure.subplots(2, len(models), height_ratios=(1.5, 1), squeeze=False)
     for name, net, bar in zip(models, nets, bars):
         model, seed = models[name]
@@ -40,15 +40,19 @@ def draw(models, data, results):
             net.plot(*line.T, color=ROW, linewidth=0.8)
         for line in places.swapaxes(0, 1):
             net.plot(*line.T, color=COLUMN, linewidth=0.8)
-        net.set(title=name, xlabel=f"$\\mu$ of latent {one}", ylabel=f"$\\mu$ of latent {two}", aspect="equal", xlim=(-3, 3), ylim=(-3, 3))
+        net.set(title=name, box_aspect=1, xlim=(-3, 3), ylim=(-3, 3), xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+        net.tick_params(labelleft=net is nets[0])
+        net.set_xlabel(f"$\\mu$ of latent {one}", fontsize="small")
+        net.set_ylabel(f"$\\mu$ of latent {two}", fontsize="small")
         (row,) = results.where(objective=name, seed=seed)
         values = [row[part] for part in PARTS]
         bar.barh(range(3), values, color=COLOURS)
         for k, value in enumerate(values):
-            bar.text(value + 0.1, k, f"{value:.2f}", va="center")
+            bar.text(value + 0.1, k, f"{value:.2f}", va="center", fontsize="small")
         labels = [part.replace(" ", "\n") for part in PARTS] if bar is bars[0] else []
-        bar.set(xlim=(0, 6), xlabel="nats", title=f"distortion {row['distortion']:.1f} nats")
-        bar.set_yticks(range(3), labels or [""] * 3)
+        bar.set(xlim=(0, 6.5), xticks=(0, 2, 4, 6), xlabel="nats")
+        bar.set_title(f"distortion {row['distortion']:.1f}", fontsize="small")
+        bar.set_yticks(range(3), labels or [""] * 3, fontsize="small")
         bar.invert_yaxis()
         bar.spines[["top", "right"]].set_visible(False)
     return figure

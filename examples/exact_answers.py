@@ -266,7 +266,7 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
 
 def figure_of_betas(data, rows):
     """Against beta, lines from the formulas and points from training: active latents, KLs, variances, noise."""
-    figure = Figure(figsize=(12, 6), layout="constrained")
+    figure = Figure(figsize=(8.8, 5), layout="constrained")
     figure.suptitle("a linear beta-VAE: lines are the formulas, points are trained")
     fine, Z = np.geomspace(0.4, 22, 800), max(row["latent"] for row in rows)
     titles = "active latents", "KL of each latent, nats", "variance of q", r"the decoder's noise $\sigma_x^2$"
@@ -286,7 +286,8 @@ def figure_of_betas(data, rows):
             ax.plot(betas, points, "o", color="black")
             ax.set_ylim(0 - 0.05 * max(points), 1.3 * max(points))
         for ax, title in zip(axes, titles):
-            ax.set(xscale="log", title=title)
+            ax.set(xscale="log")
+            ax.set_title(title, fontsize="medium")
             ax.set_xticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
             ax.minorticks_off()
         axes[0].set(ylabel=f"noise {kind}", yticks=range(Z + 1))

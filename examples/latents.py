@@ -6,7 +6,7 @@ from runner import Results
 from vae_from_scratch import evaluation, plots
 
 FACTORS = dict(zip(("posX", "posY", "scale", "shape", "orientation"), np.array(plots.COLOURS)[[0, 2, 1, 4, 5]]))
-ALONE, SAYS = 0.25, 0.01  # share from which a latent follows a factor; nats from which it says something
+ALONE, NAMED = 0.25, 0.1  # share from which a latent follows a factor; nats from which it has a name in a figure
 
 
 def followed(mu, factors, sizes):
@@ -79,12 +79,14 @@ class Watch:
         kl, names, styles = self.kl_per_latent(), self.names(factor_names), {}
         for j in np.argsort(-kl[-1], kind="stable"):
             look = {"color": "0.75", "linewidth": 0.8, "zorder": 1.5}
-            if kl[-1, j] > SAYS:
+            if kl[-1, j] > NAMED:
                 most = self.shares()[-1, j].argmax()
                 colour = FACTORS[factor_names[most]] if self.shares()[-1, j, most] > ALONE else plots.COLOURS[8]
                 style = styles[colour] = styles.get(colour, -1) + 1  # a second latent of one colour is dashed
                 look = {"color": colour, "linestyle": ("-", "--", ":", "-.")[style % 4], "label": names[j]}
             ax.plot(at, kl[:, j], **look)
-        silent = int((kl[-1] <= SAYS).sum())
+        others = int((kl[-1] <= NAMED).sum())
         ax.set(ylabel="nats", ylim=(0, None))
-        ax.legend(frameon=False, fontsize="small", loc="upper left", title=f"grey: {silent} silent" if silent else None)
+        shown = () if others < len(kl[-1]) else ([], [])  # or Matplotlib would miss them
+        words = f"grey: {others} below {NAMED} nats" if others else None
+        ax.legend(*shown, frameon=False, fontsize="small", loc="upper left", title=words)

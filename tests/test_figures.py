@@ -1,7 +1,9 @@
 """Promise: every figure shows its data, in colours that the colour-blind can tell apart, and needs no display."""
 
+import importlib
 import io
 import os
+import sys
 import threading
 import xml.etree.ElementTree as xml
 
@@ -9,7 +11,7 @@ import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers import python, refused, run
+from helpers import ROOT, python, refused, run
 from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Autoencoder, cli, datasets, fit, plots
@@ -67,14 +69,17 @@ def test_every_line_between_images_is_there_and_all_are_of_one_width(columns, im
         assert {*np.diff(starts)} == {scale.pop() * (size + 1)}
 
 
-@pytest.mark.parametrize("dpi", [60, 90, 100, 137])
-def test_lines_are_there_in_a_figure_of_ones_own_at_any_resolution(dpi):
+@pytest.mark.parametrize("dpi, within", [(60, False), (90, False), (100, False), (137, False), (100, True)])
+def test_lines_are_there_in_a_figure_of_ones_own_at_any_resolution(dpi, within):
     figure = Figure(figsize=(5, 4), dpi=dpi, layout="constrained")
-    plots.show_grid(figure.subplots(2, 1)[1], np.ones((2, 9, 64)), (8, 8), (0, 1))
+    part = figure.subfigures(2, 1, height_ratios=(1, 2))[1] if within else figure
+    plots.show_grid(part.subplots(2, 1)[1], np.ones((2, 9, 64)), (8, 8), (0, 1))
     grey = np.abs(image_of(figure) - 128 / 255).max(axis=2) < 0.01
     row = grey[np.flatnonzero(grey.any(axis=1))[-1] - int(dpi / 8)]  # through the last row of images
     starts, ends = (np.flatnonzero(np.diff(np.pad(row.astype(int), 1)) == step) for step in (1, -1))
     assert len(starts) == 10 and {*np.diff(starts)} == {9 * (ends - starts)[0]}
+    outer = np.flatnonzero(np.diff(np.pad(grey[:, starts[0]].astype(int), 1)))[-2:]  # the line at the left
+    assert np.diff(outer) == 19 * (ends - starts)[0]  # the images are square
 
 
 @pytest.mark.parametrize("title", ["", "many words " * 9, "\n".join(["three lines"] * 3)])
@@ -417,6 +422,21 @@ def test_a_figure_that_fails_is_a_note(folder, monkeypatch, capsys):
     assert "note: figures were not drawn: division by zero\n" in notes and "figures:" not in printed
 
 
+def test_a_run_says_which_of_many_latents_its_codes_are_shown_in(folder, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.update({path.stem: figure}))
+    run("train --epochs 1 --quiet --out r --model autoencoder --latent-dim 4")
+    (ax,) = saved["latents"].axes
+    assert ax.get_title() == "codes of the test images\nin the two latents with the most variance"
+    image_of(saved["latents"])
+    box = ax.title.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= saved["latents"].bbox.x1
+
+
+def test_one_sample_is_one():
+    assert [plots.samples(np.ones((n, 4)), (2, 2)).texts[0].get_text().split(":")[0] for n in (1, 2)] == ["sample", "samples"]
+
+
 def test_a_run_on_data_of_any_range_has_figures_of_that_range(folder, monkeypatch):
     saved, save = {}, plots.save
     monkeypatch.setattr(plots, "save", lambda figure, path: (saved.update({path.stem: figure}), save(figure, path)))
@@ -445,3 +465,56 @@ def test_out_is_written_as_it_ends_and_refused_before_anything_is_computed(folde
         for path, words in (("a.jpg", "ends in .png, .pdf or .svg, got a.jpg"), ("no/a.png", "there is no folder no")):
             assert cli.main([command, "r", "--out", path]) == 2
             assert words in capsys.readouterr().err
+
+
+# ---- the figures of README, the examples and the notes ---------------------------------------------------
+
+WIDE = {"beta_dsprites_kl.png": 1080, "explorer.png": 1200}  # two hours to draw again; what a browser shows
+
+
+@pytest.mark.parametrize("folder, most, kilobytes", [("examples", 900, 500), ("derivations", 1060, 300)])  # a column has some 840
+def test_no_figure_of_a_page_is_wider_than_a_column_can_show_or_slow_to_load(folder, most, kilobytes):
+    found = sorted((ROOT / folder / "figures").glob("*.png"))
+    assert len(found) > 20
+    for path in found:
+        content = path.read_bytes()
+        width, size = int.from_bytes(content[16:20], "big"), len(content)
+        assert width <= WIDE.get(path.name, most) and size <= 1000 * kilobytes, path.name
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Import an example by name, with what it shares beside it."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    yield importlib.import_module
+    for path in (ROOT / "examples").glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_the_colours_of_beta_blobs_have_a_bar(example):
+    data = datasets.blobs(size=8, positions=8)
+    models = {beta: VAE(data.data_dim, (3,), 5, backend="numpy") for beta in (1, 150)}
+    figure = example("beta_blobs").draw(models, data, [np.arange(5.0)] * 2)
+    bars = [ax for ax in figure.axes if ax.get_ylabel() == "mean of q"]
+    assert [[tick for tick in ax.get_yticks() if abs(tick) <= 3] for ax in bars] == [[-3, 0, 3]] * 2
+    maps = [image for ax in figure.axes for image in ax.images if image.get_cmap().name == "RdBu"]
+    assert len(maps) == 8 and {image.get_clim() for image in maps} == {(-3, 3)}
+
+
+def test_a_colour_of_beta_capacity_is_one_factor_and_small_latents_have_no_name(example, tmp_path):
+    data, latents = datasets.dsprites(size=16), example("latents")
+    watch = latents.Watch(tmp_path / "results.csv", data, n=2)
+    nats, follows = [9.0, 0.09, 5.0, 4.0, 0.2], [3, 4, 3, 4, None]
+    for images in (1, 2):
+        shares = {f"share_{j}_{f}": 0.9 if f == mine else 0.01 for j, mine in enumerate(follows) for f in range(5)}
+        row = {f"kl_{j}": value * images / 2 for j, value in enumerate(nats)}
+        watch.results.add(images=images, kl=sum(nats), capacity=float(images), **row, **shares)
+    left, right = example("beta_capacity").draw(watch, data).axes
+    of = {line.get_label(): line.get_color() for line in right.lines if line.get_label() in data.factor_names}
+    assert len({*of.values()}) == 5
+    named = {text.get_text(): line for text, line in zip(left.get_legend().get_texts(), left.lines)}
+    assert [*named] == ["z0: posX 90 %", "z2: posX 90 %", "z3: posY 90 %", "z4: none alone"]
+    colours = [line.get_color() for line in named.values()]
+    assert colours[:3] == [of["posX"], of["posX"], of["posY"]] and colours[3] not in of.values()
+    assert [line.get_linestyle() for line in named.values()] == ["-", "--", "-", "-"]
+    assert left.lines[-1].get_color() == "0.75" and left.get_legend().get_title().get_text() == "grey: 1 below 0.1 nats"

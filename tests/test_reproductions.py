@@ -194,6 +194,22 @@ def test_latents_that_blobs_use(rows):
     for beta, *cells in table("### Blobs"):
         mine = [rows("beta_blobs", beta=int(beta), seed=seed)[0] for seed in (0, 1, 2)]
         assert cells == [str(row["above_tenth_nat"]) for row in mine]
+    found = [rows("beta_blobs", beta=150, seed=seed)[0] for seed in (0, 2, 1)]
+    words = r"one latent holds ([\d.]+) or ([\d.]+) nats .* at a loss of ([\d,]+) or ([\d,]+) after 150 epochs, where seed 1 has ([\d,]+)"
+    texts = [text.replace(",", "") for text in re.search(words, " ".join(README.split())).groups()]
+    expected = [row["kl_0"] for row in found[:2]] + [row["recon_nll"] + 150 * row["kl"] for row in found]
+    assert all(agrees(*each) for each in zip(texts, expected, strict=True))
+
+
+def test_latents_that_a_capacity_wakes(rows):
+    *_, last = mine = rows("beta_capacity")
+    text = " ".join(README.split("\n### Capacity\n", 1)[1].split("\n## ", 1)[0].split())
+    *largest, rate = re.search(r"all the nats \(([\d.]+), ([\d.]+) and ([\d.]+) of ([\d.]+)\)", text).groups()
+    kl = sorted((last[f"kl_{j}"] for j in range(10)), reverse=True)
+    assert all(agrees(*each) for each in zip([*largest, rate], [*kl[:3], last["kl"]], strict=True)) and kl[3] < 0.1
+    ends = re.search(r"From C = 12.5 on distortion stays between ([\d.]+) and ([\d.]+);", text).groups()
+    late = [row["recon_nll"] for row in mine if row["capacity"] >= 12.5]
+    assert all(agrees(*each) for each in zip(ends, (min(late), max(late)), strict=True))
 
 
 def test_several_draws(rows):

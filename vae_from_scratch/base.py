@@ -1,4 +1,4 @@
-"""Code that the models share: construction, noise, decoding.  engine/plumbing.py has what is no part of the argument."""
+"""Code that the models share: construction, noise, decoding.  engine/plumbing.py has what the argument does not need."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Saved(NamedTuple):
 
 
 class PenaltyGrads(NamedTuple):
-    """The gradient of a penalty in all that it may be a function of: dkl (N,), the others (N, Z) or 0."""
+    """The gradients of a penalty in everything that it may depend on: dkl (N,), the others (N, Z) or 0."""
 
     dkl: np.ndarray
     dmu: np.ndarray | float = 0.0

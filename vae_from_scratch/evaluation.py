@@ -1,4 +1,4 @@
-"""What a trained model is worth on a data set: ELBO, KL per latent, active units, log p(x).  derivations/12."""
+"""How good a trained model is on a data set: ELBO, KL per latent, active units, log p(x).  derivations/12."""
 
 from typing import NamedTuple
 

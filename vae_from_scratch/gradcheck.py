@@ -58,7 +58,7 @@ def numeric_gradient(outputs, array, dout, h, points):
 
 
 def relative_error(analytic, numeric):
-    """max |a - n| / max(max |a|, max |n|), Eq. (FD.3): one figure per array; 0 when both vanish."""
+    """max |a - n| / max(max |a|, max |n|), Eq. (FD.3): one number per array; 0 when both vanish."""
     scale = max(np.abs(analytic).max(), np.abs(numeric).max())
     return float(np.abs(analytic - numeric).max() / scale) if scale != 0 else 0.0
 
@@ -110,7 +110,7 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
     model : a model of dtype float64 or longdouble, with all its players
     x, noise : a batch, and what model.draw_noise gave for it
     smooth : False where relu's kinks matter; keep pre-activations 100 h away from zero
-    term, grads : gradients to check instead of those of loss_and_grads, and the field of Terms of which they are
+    term, grads : a field of Terms and its gradients, to be checked instead of loss and those of loss_and_grads
     """
     dtype = next(iter(model.params.values())).dtype
     h, limit = step_and_limit(dtype, smooth, model=True)

@@ -46,7 +46,7 @@ def fit(
         the same way and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust:
         what the functions lr and schedule do, and the rows of x beyond a hundred of them.
     gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
-    threads : parts of each batch, computed side by side; as many as pay unless given.  The same number gives the same bits.
+    threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
 
     Returns
     -------

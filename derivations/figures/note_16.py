@@ -42,7 +42,7 @@ def prices():
     x = data()
     model = trained(x)
     grid = np.stack(np.meshgrid(np.linspace(-2.1, 2.1, 16), np.linspace(-1.5, 1.5, 13)), axis=2).reshape(-1, 2)
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.4, 3.7), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.6, 3.4), layout="constrained")
     for axis, ends, title in (
         (left, model.reconstruct(grid), "reconstruction, trained"),
         (middle, posterior_mean(grid, x), "posterior mean, exact"),

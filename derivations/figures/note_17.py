@@ -60,14 +60,14 @@ def three():
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11})
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12.4, 4.0), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.6, 3.8), layout="constrained", width_ratios=(1, 1.3, 1))
     z = np.linspace(-3, 3, 601)
     posterior = np.exp(log_joint(z))
     left.fill_between(z, posterior / posterior.sum() / (z[1] - z[0]), color="0.88", label="posterior")
     for K, colour, line in ((1, BLUE, "-"), (5, GREEN, "--"), (50, ORANGE, "-")):
         mean, std = best_q(K)
         left.plot(z, np.exp(log_normal(z, mean, std**2)), line, color=colour, linewidth=1.8, label=f"best $q$, $K = {K}$")
-    left.set(xlabel="$z$", ylabel="density", ylim=(0, 3.6), xlim=(-3, 3))
+    left.set(xlabel="$z$", ylabel="density", ylim=(0, 5.4), xlim=(-3, 3))
     left.set_title("which $q$ the bound asks for", fontsize=11)
     left.legend(frameon=False, loc="upper left")
 
@@ -79,7 +79,7 @@ def three():
     middle.set_xticks([1, 10, 100], ["1", "10", "100"])
     middle.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
     middle.set_title("signal to noise of one gradient, wide $q$", fontsize=11)
-    middle.legend(frameon=False, loc="upper left")
+    middle.legend(frameon=False, loc="upper left", fontsize=9)
 
     rate, top = np.linspace(0, 1.6, 400), np.log(LAMBDA / SIGMA2) / 2
     for free, colour, line in ((0.0, BLUE, "-"), (0.25, GREEN, "--"), (0.75, ORANGE, "-")):

@@ -285,7 +285,8 @@ def _drawings(plots, model, test, history, result, seed):
     def latents():
         order = np.argsort(-result.kl_per_latent if model.variational else -codes.var(axis=0))
         pair = (0, 1) if model.latent_dim == 2 else tuple(int(j) for j in order[:2])
-        return plots.latent_scatter(codes, labels, pair, title="codes of the test images")
+        largest = "" if model.latent_dim == 2 else f"\nin the two latents with the most {'KL' if model.variational else 'variance'}"
+        return plots.latent_scatter(codes, labels, pair, title="codes of the test images" + largest)
 
     drawings = {
         "learning_curves": lambda: plots.learning_curves(history),

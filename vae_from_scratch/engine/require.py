@@ -1,4 +1,4 @@
-"""The one place where arguments are refused: each message names the value, what was expected, the way out."""
+"""The one place where arguments are refused: each message names the value, what was expected, and how to mend it."""
 
 import math
 import numbers
@@ -146,7 +146,7 @@ def rows(name, x, dim, dtype):
         way = f"{name}.reshape({len(x)}, {dim})" if x.ndim > 2 and x[0].size == dim else f"one example is {name}[None, :]"
         raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; {way}")
     if x.dtype.kind not in "fb":
-        raise TypeError(f"{name} holds {x.dtype} values, floats were expected; {as_floats(name, x)}")
+        raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(name, x)}")
     return x.astype(dtype, copy=False)
 
 
@@ -158,7 +158,7 @@ def codes(name, z, dim, dtype):
 
 
 def as_floats(name, x):
-    """The line that makes floats in [0, 1] of integers, by the range that they have."""
+    """The expression that turns these integers into floats in [0, 1], by their range."""
     if x.dtype.kind not in "iu" or x.size == 0:
         return f"{name}.astype('float32') if these are numbers"
     top = int(x.max())
@@ -180,7 +180,7 @@ def array(name, x):
         try:
             return np.asarray(x)
         except ValueError as error:  # rows of several lengths
-            raise ValueError(f"{name} is a {type(x).__name__} that is no array: {error}") from error
+            raise ValueError(f"{name} is a {type(x).__name__} that cannot be made an array: {error}") from error
     return x
 
 
@@ -224,18 +224,18 @@ def noise(arrays, shapes, n):
 
 
 def comparable(model, size, name="batch_size"):
-    """Batches with as many rows as a loss needs that compares them with each other."""
+    """Batches with enough rows for a loss that compares them with each other."""
     least = model.least_rows
     if size < least:
         raise ValueError(f"{name} is {size}, but {type(model).__name__} compares the rows of a batch; use at least {least}")
 
 
 def n_train(model):
-    """How many data a model's batches are drawn from."""
+    """The size of the data set that a model's batches are drawn from."""
     if model.n_train is None:
         raise ValueError(
-            f"{type(model).__name__} has n_train = None: its loss depends on how many data the batches are drawn from; "
-            "fit fills that in, for a loss without fit give n_train=len(x)"
+            f"{type(model).__name__} has n_train = None: its loss depends on the size of the data set that the batches are drawn from; "
+            "fit sets it; to compute a loss without fit, give n_train=len(x)"
         )
     return model.n_train
 
@@ -253,7 +253,7 @@ def values(name, part, unit_interval, first=None, where=""):
 
 
 def data(name, x, dim, unit_interval):
-    """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are in order."""
+    """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are valid."""
     n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
@@ -261,7 +261,7 @@ def data(name, x, dim, unit_interval):
         largest = max(largest, float(np.abs(part).max()))
     if largest > 30 and not unit_interval:
         warnings.warn(
-            f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 are made for values near 1, so "
+            f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 suit values near 1, so "
             f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
             stacklevel=4,
         )
@@ -288,16 +288,16 @@ def prior(model):
 
 
 def density(likelihood, variational):
-    """A likelihood that is a density, for a model that is to have an ELBO."""
+    """A likelihood that is a density, if the model is to have an ELBO."""
     if variational and not likelihood.is_density:
         raise ValueError(
-            f"likelihood {likelihood.name!r} is no density, so there is no ELBO to maximise; "
+            f"likelihood {likelihood.name!r} is not a density, so there is no ELBO to maximise; "
             "Gaussian(sigma=1.0) is the squared error with its constant"
         )
 
 
 def own_params(likelihood, dtype, *networks):
-    """The names of a likelihood's own parameters: arrays of this dtype, none of them called as one of the networks'."""
+    """The names of a likelihood's own parameters: arrays of this dtype, none of them named like one of the networks'."""
     found, taken = likelihood.initial_params(dtype), [name for network in networks for pair in network.names for name in pair]
     for name, value in found.items():
         if getattr(value, "dtype", None) != dtype or name in taken:
@@ -342,7 +342,7 @@ def optimizers(value, players):
 
 
 def training(schedule, callback, callback_at):
-    """The functions that fit is handed beside the model; returns callback_at as ints, in order."""
+    """The functions that fit is given beside the model; returns callback_at as ints, in order."""
     for name, value in {"schedule": schedule, "callback": callback}.items():
         if value is not None and not callable(value):
             raise TypeError(f"{name} must be a function, got {value!r}")

@@ -62,9 +62,9 @@ def show_grid(ax, rows, image_shape, value_range=None):
 
 def _whole_pixels(ax, shown, canvas_shape, renderer):
     # the place of ax when it is drawn: the largest in its box that gives each value a whole number of pixels
-    figure, box = ax.get_figure(root=True), ax.get_position(original=True)
-    size = figure.dpi * figure.get_size_inches()
-    (left, bottom), (width, height) = box.p0 * size, box.size * size
+    whole, box = ax.figure.bbox, ax.get_position(original=True)  # of a subfigure its part of the figure
+    size = whole.size
+    (left, bottom), (width, height) = whole.p0 + box.p0 * size, box.size * size
     scale = min(width / canvas_shape[1], height / canvas_shape[0]) + 1e-6
     free = renderer is not None and renderer.option_scale_image()  # PDF and SVG have no pixels
     if not free and scale >= 1:
@@ -74,7 +74,7 @@ def _whole_pixels(ax, shown, canvas_shape, renderer):
     left, bottom = np.rint([left + (width - across) / 2, bottom + (height - down) / 2])
     inside = 1e-6  # of a pixel, or a rounding error would make Matplotlib take one pixel more
     left, bottom, across, down = left + inside, bottom + inside, across - 2 * inside, down - 2 * inside
-    return Bbox.from_bounds(left / size[0], bottom / size[1], across / size[0], down / size[1])
+    return Bbox.from_bounds((left - whole.x0) / size[0], (bottom - whole.y0) / size[1], across / size[0], down / size[1])
 
 
 @style()
@@ -124,7 +124,7 @@ def reconstructions(model, x, image_shape, value_range=None):
 def samples(images, image_shape, columns=10, value_range=None):
     """A square of samples: E[x|z] for z drawn from the prior.  images (n, D)."""
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    return image_grid(rows, image_shape, title="samples: E[x|z], z ~ N(0, I)", value_range=value_range)
+    return image_grid(rows, image_shape, title=f"sample{'s' * (len(images) > 1)}: E[x|z], z ~ N(0, I)", value_range=value_range)
 
 
 def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range=None):
@@ -145,7 +145,7 @@ def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range
     )
     return image_grid(
         manifold_rows(model, span, steps), image_shape, row_labels=rows[::-1], column_labels=columns, xlabel="z0", ylabel="z1",
-        title="the latent plane: E[x|z] at each place" + " where the codes are" * (codes is not None), cell=0.45, value_range=value_range,
+        title=f"the latent plane{', where the codes are' * (codes is not None)}: E[x|z] at each place", cell=0.45, value_range=value_range,
     )  # fmt: skip
 
 
