@@ -13,7 +13,7 @@ def command(function):
             return function(arguments) or 0
         except BrokenPipeError:  # nobody reads on: the command line's own answer to that
             raise
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, FloatingPointError) as error:
             print(f"{function.__name__}: error: {error}", file=sys.stderr)
             return 2
 

@@ -97,7 +97,8 @@ def show(case, path, title):
     figure.suptitle(title)
     save(figure, path)
     kind = case.model[0].rsplit(".", 1)[-1]
-    settings = "".join(f", {name} {value}" for name, value in ({"hidden": (64,)} | case.model[1]).items())
+    words = lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else value  # noqa: E731
+    settings = "".join(f", {name} {words(value)}" for name, value in ({"hidden": (64,)} | case.model[1]).items())
     what = "A score of disentanglement." if kind == "mig" else f"{kind}{settings}, on the digits, with 8 latents and Adam."
     head = f"{what}\n{'':40}{'this program':>14}{'a right one':>14}"
     return [head, *(f"{name:40}{value:14.2f}{beside[name]:14.2f}" for name, value in numbers.items())]
@@ -145,6 +146,8 @@ def _load():
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {"seed": 0, "place": -1, "done": []}
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete it to begin again") from error
 
 
 def _store(state):
