@@ -163,5 +163,5 @@ def same(one, other):
 
 
 def timeless(history):
-    """A history without its times."""
-    return {name: np.array(values).tolist() for name, values in history.items() if name != "seconds"}
+    """A history without its times, seconds and cpu_seconds."""
+    return {name: np.array(values).tolist() for name, values in history.items() if not name.endswith("seconds")}

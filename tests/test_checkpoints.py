@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ X = np.random.default_rng(0).uniform(size=(23, 7))
 
 
 def timeless(history):
-    return {name: np.array(values).tolist() for name, values in history.items() if name != "seconds"}
+    return {name: np.array(values).tolist() for name, values in history.items() if not name.endswith("seconds")}
 
 
 class Killed(BaseException):
@@ -333,6 +334,28 @@ def test_ctrl_c_while_the_last_epoch_is_looked_at_stops_as_well(tmp_path, monkey
     assert timeless(plain(tmp_path, resume=True)[1]) == timeless(plain()[1])
 
 
+def test_processor_time_counts_no_sleep_and_adds_up(tmp_path):
+    _, history = plain(tmp_path, epochs=2, callback=lambda model, n: time.sleep(0.3), callback_at=[5])
+    wall, cpu = np.array(history["seconds"]), np.array(history["cpu_seconds"])
+    assert 0 < cpu[0] <= cpu[1] < wall[1] - 0.2
+    _, longer = plain(tmp_path, epochs=3, resume=True)
+    assert longer["cpu_seconds"][:2] == history["cpu_seconds"] and longer["cpu_seconds"][2] >= cpu[1]
+
+
+def test_a_checkpoint_from_before_processor_time_goes_on(tmp_path):
+    plain(tmp_path, epochs=2)
+    path = tmp_path / files.CHECKPOINT
+    arrays = files.read_npz(path)
+    about = json.loads(str(arrays.pop("about")))
+    del about["cpu_seconds"], arrays["history/cpu_seconds"]
+    np.savez(path, about=np.array(json.dumps(about)), **arrays)
+    model, history = plain(tmp_path, resume=True)
+    expected = plain()
+    assert same(model, expected[0]) and timeless(history) == timeless(expected[1])
+    assert np.isnan(history["cpu_seconds"]).all() and len(history["cpu_seconds"]) == 3
+    assert np.isnan(plain(tmp_path, epochs=4, resume=True)[1]["cpu_seconds"]).all()  # what was unknown stays so
+
+
 def test_a_second_ctrl_c_does_not_wait(tmp_path):
     def press(model, examples):
         signal.raise_signal(signal.SIGINT)
@@ -478,8 +501,8 @@ def run(line):
 
 def outcome(folder):
     rows = (folder / "history.csv").read_text().splitlines()
-    seconds = rows[0].split(",").index("seconds")
-    return [[cell for j, cell in enumerate(row.split(",")) if j != seconds] for row in rows], (
+    kept = [j for j, name in enumerate(rows[0].split(",")) if not name.endswith("seconds")]
+    return [[row.split(",")[j] for j in kept] for row in rows], (
         folder / "config.json"
     ).read_text()
 

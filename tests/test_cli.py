@@ -273,12 +273,21 @@ def test_evaluate_estimates_log_p_and_judges_silent_latents(undrawn, capsys):
     assert elbo <= bound + 0.05 and bound == pytest.approx(exact, abs=0.02) and not progress
     assert "from 3 samples of z per example" in printed and "with the KL sampled too: -" in printed
     assert re.search(r"from 40 importance samples .* effective: [\d.]+ in the median, [\d.]+ at the least", printed)
+    assert "warning: 297 of 297 have under 100 effective samples" in printed  # of 40; with quadrature at hand it is not named
     # noise of variance 9 is more than the data have in any direction: the latent should be silent
     assert re.search(r"silent latents, on the training data: .*: the best model of these data, .* uses 0 of 1", printed)
     run("evaluate r --quadrature --quiet")
     assert "from 20 samples of z per example" in capsys.readouterr().out
     run("evaluate r --importance-samples 2")
     assert "example" in capsys.readouterr().err  # a progress bar
+
+
+def test_threads_is_what_training_uses(undrawn):
+    run("train --quiet --epochs 1 --batch-size 500 --threads 2 --out r")
+    about = json.loads(str(files.read_npz(Path("r") / files.CHECKPOINT, only=("about",))["about"]))
+    assert about["settings"]["threads"] == 2
+    shutil.rmtree("r/figures")
+    run("train --quiet --resume r --epochs 2")
 
 
 def test_your_own_images_and_the_note_about_grey_pixels(undrawn, capsys):

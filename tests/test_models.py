@@ -132,8 +132,12 @@ def test_initialisations():
     r = np.sqrt(6 / (784 + 500))
     assert np.abs(W).max() <= r and W.std() == pytest.approx(r / np.sqrt(3), rel=0.01)
     assert not glorot.params["encoder_b1"].any()
+    uniform = VAE(784, hidden=(500,), init="uniform").params
     for name in ("encoder_W1", "encoder_b1"):
         assert normal.params[name].std() == pytest.approx(0.01, rel=0.1)
+        r, values = 784**-0.5, uniform[name]  # a uniform's kurtosis is 9/5: 500 draws err by 0.02 of the deviation
+        assert 0.98 * r < np.abs(values).max() <= r and values.std() == pytest.approx(r / np.sqrt(3), rel=0.1)
+    assert 0.98 * 500**-0.5 < np.abs(uniform["decoder_W2"]).max() <= 500**-0.5  # its own fan-in, not the data's
 
 
 def test_seed_decides_the_parameters():

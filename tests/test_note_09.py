@@ -151,6 +151,20 @@ def test_glorot_range_and_variance(equation):
     assert W.var() == pytest.approx(2 / 500, rel=0.0183)
 
 
+@pytest.mark.parametrize("equation", ["UNIFORM.1"])
+def test_uniform_start_passes_on_a_third(equation):
+    network = mlp.MLP("net", (300, 200, 50), "tanh")
+    params = network.initial_params(np.random.default_rng(0), "uniform", np.float64)
+    for (W, b), fan_in in zip(network.names, (300, 200)):
+        r = 1 / np.sqrt(fan_in)
+        assert 0.99 * r < np.abs(params[W]).max() <= r and 0.9 * r < np.abs(params[b]).max() <= r
+        # of n draws the variance errs by sqrt(0.8 / n); five of these
+        assert params[W].var() == pytest.approx(r**2 / 3, rel=5 * np.sqrt(0.8 / params[W].size))
+    x = np.random.default_rng(1).normal(size=(2000, 300))
+    a = ops.dense_forward(x, params["net_W1"], np.zeros(200))
+    assert (a**2).mean() == pytest.approx(1 / 3, rel=0.03)
+
+
 @pytest.mark.parametrize("equation", ["OPT.10", "OPT.11"])
 def test_variance_through_a_layer(equation):
     rng = np.random.default_rng(0)

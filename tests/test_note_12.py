@@ -5,9 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from helpers import agrees, figure, joined, log_normal, note, printed_by
+from helpers import agrees, figure, joined, log_normal, note, printed_by, table
 
-from vae_from_scratch import VAE, Gaussian, evaluation, ops
+from vae_from_scratch import VAE, Adam, Gaussian, datasets, evaluation, exact, fit, ops
+from vae_from_scratch.engine import estimates
+from vae_from_scratch.engine.estimates import few
 
 NOTE = note(12)
 LOG_P, POSTERIOR, WIDE, NARROW = log_normal(1, 0, 1.25), (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
@@ -175,6 +177,31 @@ def test_error_and_effective_samples(equation):
     assert evaluation.effective_samples(np.array([0.0, -1000.0])) == pytest.approx(1)
     equal = np.full(7, 800.0)
     assert evaluation.effective_samples(equal) == pytest.approx(7) and evaluation.log_mean_exp_error(equal) == 0
+
+
+def test_few_effective_samples_miss_by_many_errors():
+    log_w = -8 - 4 * np.random.default_rng(0).standard_normal((1000, 5000))  # log w / p = -|delta|^2 / 2 - delta eps
+    for K, below, sampling, halving, effective in table(NOTE, "draws $`K`$"):
+        part = log_w[:, : int(K.replace(",", ""))]
+        first, second = np.split(part, 2, axis=1)
+        bound, error = mean_and_error(ops.log_mean_exp(part))
+        claimed = np.sqrt((evaluation.log_mean_exp_error(part) ** 2).sum()) / 1000
+        assert agrees(below, -bound) and agrees(sampling, claimed) and -bound > 40 * claimed and error < 0.05
+        rise = bound - (ops.log_mean_exp(first) + ops.log_mean_exp(second)).mean() / 2
+        assert agrees(halving, rise) and 0.2 < rise / -bound < 0.3
+        found = evaluation.effective_samples(part)
+        assert agrees(effective, np.median(found)) and few(found).startswith("1000 of 1000 have under 100 effective samples")
+    assert few(np.array([100.0, 400.0])) == "" and few(np.array([99.9, 100.0])).startswith("1 of 2 ")
+
+
+@pytest.mark.slow
+def test_the_rule_finds_most_of_what_the_bound_misses_beside_quadrature():
+    model, x = VAE(64, (128,), 2, likelihood=Gaussian("learned"), seed=0), datasets.digits("test")[np.arange(100)]
+    fit(model, datasets.digits(), Adam(2e-3), epochs=100, progress=False)
+    exact_, sampled = exact.quadrature(model, x, progress=False), evaluation.log_likelihood(model, x, 200, progress=False)
+    missing, flagged = exact_.each - sampled.bound.each, sampled.effective_samples < estimates.FEW
+    assert missing.mean() > 3 * sampled.bound.sampling_error
+    assert flagged.mean() > 0.5 and missing[flagged].sum() > 0.9 * missing.sum()
 
 
 @pytest.mark.parametrize("equation", ["IS.9"])

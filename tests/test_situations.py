@@ -76,6 +76,11 @@ SITUATIONS = {  # what happens: the tests that keep the answer, file: names; of 
     "the first hour as a notebook": "notebook: test_it_runs test_what_its_cells_give_is_there_and_small",
     "vae_from_scratch.plots after import": "figures: test_plots_is_there_after_import_and_still_imports_nothing_before",
     "compare": "cli: test_compare_sets_runs_side_by_side",
+    "many runs": """sweep: test_two_runs_beside_each_other_their_table_and_never_again
+        test_a_run_that_diverges_is_a_row_and_what_fails_is_tried_again test_a_killed_run_goes_on_from_its_checkpoint
+        test_a_sweep_of_processes_is_killed_and_goes_on test_a_cluster_loses_a_worker_and_no_run""",
+    "--hidden 500,500 in a sweep": "sweep: test_what_a_list_is",
+    "a suspended run's seconds": "checkpoints: test_processor_time_counts_no_sleep_and_adds_up",
     "an objective of one's own": "examples: test_readme_objective_is_right_and_trains user_file: test_its_gradients_are_checked",
     "an activation, a layer, a likelihood of one's own": """user_file: test_its_gradients_are_checked
         test_it_learns_and_is_evaluated test_it_is_saved_and_loaded test_it_stops_and_goes_on""",

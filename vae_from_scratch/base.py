@@ -63,7 +63,7 @@ class EncoderDecoder(Plumbing):
     dtype : of the parameters and of everything computed: "float32", "float64", "longdouble"
     backend : which implementation of the pairs runs: "numba" (kernels.py, fast) or "numpy" (ops.py, the one to read)
     decoder_hidden, decoder_activation : the decoder's, if not the encoder's, its widths reversed
-    init : "glorot" (uniform, with zero biases) or "normal" (every weight and bias ~ N(0, 0.01^2))
+    init : "glorot" (uniform, zero biases); or every weight and bias ~ N(0, 0.01^2) ("normal") or U(-1, 1) / sqrt(fan in) ("uniform")
 
     Raises ValueError or TypeError, naming the argument, what was expected and how to mend it.
     """

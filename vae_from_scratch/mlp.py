@@ -4,7 +4,7 @@ import numpy as np
 
 from .engine import require
 
-INITS = ("glorot", "normal")
+INITS = ("glorot", "normal", "uniform")
 
 
 class NamedVector(dict):
@@ -70,14 +70,14 @@ class MLP:
         self.names = [(f"{name}_W{l}", f"{name}_b{l}") for l in range(1, len(widths))]
 
     def initial_params(self, rng, init, dtype):
-        """Glorot weights and zero biases ("glorot"), or everything ~ N(0, 0.01^2) ("normal")."""
+        """Glorot weights, zero biases ("glorot"); all ~ N(0, 0.01^2) ("normal"); all ~ U(-1, 1) / sqrt(I) ("uniform"), Eq. (UNIFORM.1)."""
         params = {}
         for (W, b), fan_in, fan_out in zip(self.names, self.widths, self.widths[1:]):
             if init == "glorot":
                 params[W], params[b] = glorot_uniform(rng, fan_in, fan_out, dtype), np.zeros(fan_out, dtype)
             else:
-                params[W] = (0.01 * rng.standard_normal((fan_in, fan_out))).astype(dtype)
-                params[b] = (0.01 * rng.standard_normal(fan_out)).astype(dtype)
+                scale, draw = (0.01, rng.standard_normal) if init == "normal" else (fan_in**-0.5, lambda size: rng.uniform(-1, 1, size))
+                params |= {name: (scale * draw(size)).astype(dtype) for name, size in ((W, (fan_in, fan_out)), (b, fan_out))}
         return params
 
     def forward(self, ops, params, x):

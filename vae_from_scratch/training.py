@@ -51,8 +51,8 @@ def fit(
     Returns
     -------
     dict of lists, one entry per epoch done; Ctrl-C waits for the end of a step and, without a checkpoint, returns here
-        epoch, steps, examples, seconds; loss, recon_nll, kl: means over the epoch's examples, in nats, each at
-        the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
+        epoch, steps, examples, seconds, cpu_seconds (the process's); loss, recon_nll, kl: means over the epoch's examples, in nats,
+        each at the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
         kl_per_latent (Z,) on x_valid, or on a part of x, at the epoch's end.
 
     Raises

@@ -48,7 +48,7 @@ def finish(process, folder):
 def outcome(folder):
     """The model's arrays and the history without seconds."""
     with open(folder / "run" / "history.csv", newline="") as file:
-        rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+        rows = [{name: value for name, value in row.items() if not name.endswith("seconds")} for row in csv.DictReader(file)]
     return files.read_npz(folder / "run" / "model.npz"), rows
 
 

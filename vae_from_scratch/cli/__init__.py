@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | gradcheck."""
+"""vae-from-scratch train | evaluate | sample | traverse | score | compare | explore | sweep | gradcheck | course."""
 
 import contextlib
 import os
@@ -7,10 +7,12 @@ import warnings
 
 from ..engine import threads
 from .compare import compare_runs
+from .course import run_course
 from .derivatives import run_gradcheck
 from .explore import explore_run
 from .look import evaluate_run, sample_run, score_run, traverse_run
 from .options import build_parser
+from .sweep import sweep_run
 from .train import train_run
 
 
@@ -68,5 +70,7 @@ COMMANDS = {
     "explore": explore_run,
     "score": score_run,
     "compare": compare_runs,
+    "sweep": sweep_run,
     "gradcheck": run_gradcheck,
+    "course": run_course,
 }

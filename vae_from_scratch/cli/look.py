@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import disentanglement, evaluation, exact
 from ..engine import checkpoints, files, require
+from ..engine.estimates import few
 from ..engine.streams import stream
 from ..evaluation import evaluate
 from .train import absolute, check_shape, fits, open_data, read_config, report
@@ -82,6 +83,8 @@ def evaluate_run(options):
             f"     from {K} importance samples of z per example (other samples: +- {bound.sampling_error:.3f}), "
             f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
         )
+        if words := few(effective):
+            print(f"     warning: {words}; take more samples{', or --quadrature' * (model.latent_dim <= 2 and integral is None)}")
     if integral is not None:
         print(f"log p(x) = {integral.mean:.4f} +- {integral.standard_error:.2f} nats per example, by quadrature")
         print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")

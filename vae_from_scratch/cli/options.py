@@ -11,6 +11,7 @@ from typing import NamedTuple
 from .. import __version__, base, datasets, disentanglement, likelihoods, mlp, ops
 from ..engine import backends, require
 from ..optimizers import OPTIMIZERS
+from .course import add_course
 
 TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
 MODELS, LIKELIHOODS, SCORES = (tuple(name for name in table if "." not in name) for table in TABLES)
@@ -160,6 +161,38 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+def add_sweep(commands):
+    """The parser of sweep: every option of train, as texts that cli/sweep.py reads."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="train every combination of settings, side by side: one table, one figure",
+        description="Train and evaluate a run for every combination of settings.  Every option of train takes lists: 1,2,4, and of\n"
+        "whole numbers 0-9 as well; an option given twice has the values of both.  --hidden 500,500 is one value, as are other\n"
+        "widths, image shapes and the names of data: for several, give the option several times.\n"
+        "Called again with the same --out, finished runs are only read, and others go on from their checkpoints.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  vae-from-scratch sweep --beta 1,2,4,8 --seed 0-9 --jobs 2 --out runs/sweep\n"
+        "  vae-from-scratch sweep --model vae,beta-vae --beta 4 --hidden 500 --hidden 300,300 --seed 0-2",
+    )
+    for option in OPTIONS:
+        one = option.kind is widths or option.name == "data"
+        how = {"nargs": "+"} if option.kind is widths else {"nargs": "?", "const": "yes"} if option.kind is bool else {}
+        words = f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
+        words = "parts of each batch, computed side by side (1 unless given)" if option.name == "threads" else words
+        sweep.add_argument(
+            "--" + option.name.replace("_", "-"), action="append", default=argparse.SUPPRESS, help=words,
+            metavar="yes,no" if option.kind is bool else option.name.upper() if one else "LIST", **how,
+        )  # fmt: skip
+    sweep.add_argument("--out", metavar="DIR", default="runs/sweep", help="folder for the runs, new or of a sweep (default: %(default)s)")
+    sweep.add_argument("--jobs", type=int, help="processes side by side, with one thread each (default: one for each core)")
+    words = "run on the workers of the Dask scheduler at this address (pip install 'vae_from_scratch[cluster]')"
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help=words)
+    sweep.add_argument("--result", default="elbo", help="what the figure shows: elbo, recon_nll, kl, active_units, ... (default: elbo)")
+    sweep.add_argument("--against", metavar="SETTING", help="the setting on its axis (default: the first that varies, a seed last)")
+    sweep.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def build_parser():
     """The parser; train's options come from OPTIONS, and are absent from what it returns unless they were given."""
     parser = Parser(
@@ -264,6 +297,8 @@ def build_parser():
     compare.add_argument("runs", metavar="RUN", nargs="+", help="two folders or more that train left")
     compare.add_argument("--seed", type=int, help="of the random draws, the same for all (default: the first run's)")
     compare.add_argument("--out", metavar="FILE", default="compare.png", help="the picture to write (default: %(default)s)")
+    add_sweep(commands)
     words = "check every hand-written derivative against differences of its forward"
     commands.add_parser("gradcheck", help=words, description=words[0].upper() + words[1:] + ", and print the table.")
+    add_course(commands)
     return parser

@@ -25,13 +25,11 @@ def train_run(options):
     else:
         config, resume = config_to_resume(options, given)
         folder = contextlib.nullcontext(Path(options.resume))
-    data, test = open_data(config, "train", strict=True), open_data(config, config["split"], strict=True)
-    if config["image_shape"] is None and is_flat(config["data"], data.image_shape):
+    guessed = config["image_shape"] is None
+    parts = data, test, model, _ = prepare(config)
+    if guessed and is_flat(config["data"], data.image_shape):
         shown = " x ".join(map(str, data.image_shape))
         print(f"note: {shown} is a guess at how {math.prod(data.image_shape)} values are shown; --image-shape H,W says it")
-    config["image_shape"] = list(data.image_shape)
-    model = build(config, math.prod(data.image_shape))
-    optimizer = OPTIMIZERS[config["optimizer"]](lr=config["lr"])
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
         print(
             "note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values; "
@@ -44,22 +42,7 @@ def train_run(options):
             f"{len(data)} examples of {model.data_dim} values, {config['epochs'] or 'the remaining'} epochs"
         )
         try:
-            history = fit(
-                model,
-                data,
-                optimizer,
-                batch_size=config["batch_size"],
-                epochs=config["epochs"],
-                seed=config["seed"],
-                x_valid=test,
-                binarize=config["binarize"],
-                progress=not options.quiet,
-                weight_decay=config["weight_decay"],
-                checkpoint=out,
-                checkpoint_seconds=config["checkpoint_seconds"],
-                resume=resume,
-                gradient_norms=config["gradient_norms"],
-            )
+            history, result = learn(config, parts, out, resume, progress=not options.quiet)
         except KeyboardInterrupt as stop:
             if resume:  # the data are those of the run, wherever they are now
                 files.write_json(out / "config.json", {**config, "epochs": read_config(out)["epochs"]})
@@ -69,16 +52,45 @@ def train_run(options):
                 here = "end it here" if done else "end it after one epoch"
                 way = f"; go on with: vae-from-scratch train --resume {out}, or {here} with the same and --epochs {max(1, done)}"
             raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
-        config["epochs"] = history["epoch"][-1]
-        files.save(model, out / "model.npz")
-        files.write_history(out / "history.csv", history)
-        files.write_json(out / "config.json", config)
-        result = evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
     report(model, result, f"{data.name} {config['split']}")
     draw_figures(model, test, history, result, out / "figures", config["seed"])
     if (out / "figures").is_dir():
         print(f"figures: {out / 'figures'}")
+
+
+def prepare(config):
+    """The data, those that the run is judged on, the model and the optimizer of a config, whose image_shape is filled in."""
+    data, test = open_data(config, "train", strict=True), open_data(config, config["split"], strict=True)
+    config["image_shape"] = list(data.image_shape)
+    return data, test, build(config, math.prod(data.image_shape)), OPTIMIZERS[config["optimizer"]](lr=config["lr"])
+
+
+def learn(config, parts, out, resume, progress):
+    """Train what prepare made and leave the run in the folder out.  Returns the history and the evaluation."""
+    data, test, model, optimizer = parts
+    history = fit(
+        model,
+        data,
+        optimizer,
+        batch_size=config["batch_size"],
+        epochs=config["epochs"],
+        seed=config["seed"],
+        x_valid=test,
+        binarize=config["binarize"],
+        progress=progress,
+        weight_decay=config["weight_decay"],
+        checkpoint=out,
+        checkpoint_seconds=config["checkpoint_seconds"],
+        resume=resume,
+        gradient_norms=config["gradient_norms"],
+        threads=None if resume else config["threads"],  # a run goes on with as many as it began with
+    )
+    config["epochs"] = history["epoch"][-1]
+    files.save(model, out / "model.npz")
+    files.write_history(out / "history.csv", history)
+    files.write_json(out / "config.json", config)
+    return history, evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
 
 
 def config_to_resume(options, given):

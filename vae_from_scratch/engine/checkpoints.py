@@ -19,7 +19,7 @@ from .bars import tqdm
 from .batches import rests_allowed
 from .streams import stream
 
-COLUMNS = ("epoch", "steps", "examples", "seconds", "loss", "recon_nll", "kl")  # in the history of every run
+COLUMNS = ("epoch", "steps", "examples", "seconds", "cpu_seconds", "loss", "recon_nll", "kl")  # in the history of every run
 
 
 class Run:
@@ -39,6 +39,7 @@ class Run:
         self.history = {}
         self.limit = None  # a loss above it has diverged; set before the first step
         self.earlier, self.began = 0.0, time.perf_counter()
+        self.cpu_earlier, self.cpu_began = 0.0, time.process_time()
 
     @property
     def steps_per_epoch(self):
@@ -58,6 +59,11 @@ class Run:
     def seconds(self):
         """Time spent so far, that before a resume included."""
         return self.earlier + time.perf_counter() - self.began
+
+    @property
+    def cpu_seconds(self):
+        """Processor time of this process, all its threads, in the same span: what a suspended or a waiting run does not use."""
+        return self.cpu_earlier + time.process_time() - self.cpu_began
 
     def count(self, examples, terms):
         """A step was taken on so many examples; terms: of each player."""
@@ -92,6 +98,7 @@ class Run:
     def next_epoch(self, seen):
         """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
         row = {"epoch": self.epoch, "steps": self.step, "examples": self.examples, "seconds": self.seconds}
+        row["cpu_seconds"] = self.cpu_seconds
         row |= zip(self.columns, map(float, self.sums / self.n))
         if self.valid:
             row |= {"valid_loss": seen.loss, "valid_recon_nll": seen.recon_nll, "valid_kl": seen.kl}
@@ -130,7 +137,7 @@ class Run:
     def save(self, folder, settings, last=False):
         """Write a checkpoint to folder."""
         states = {name: rng.bit_generator.state for name, rng in self.rngs.items()} | {"order": self.order_state}
-        about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "limit")}
+        about = {name: getattr(self, name) for name in ("epoch", "position", "seconds", "cpu_seconds", "limit")}
         about |= {"rngs": states, "of_model": self.hyperparameters()}
         about["model"] = files.description(self.model)
         kept = {name: [list(norms.values()) for norms in self.history[name]] for name in ("gradient_norms",) if name in self.history}
@@ -152,8 +159,11 @@ class Run:
             require.whole("threads", then["threads"])
             epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
             earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
+            cpu_earlier = float(about.get("cpu_seconds", "nan"))  # unknown: of a version that did not count them
             of_model = {name: require.setting(self.model, name, value) for name, value in about["of_model"].items()}
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
+            if epoch > 1 and "cpu_seconds" not in about:
+                history["history/cpu_seconds"] = np.full(epoch - 1, np.nan)
             wrong = [
                 name
                 for name in history
@@ -176,6 +186,7 @@ class Run:
         _unflatten(self._tree(), arrays)
         self.model.set(**of_model)
         self.epoch, self.position, self.limit, self.earlier = epoch, position, limit, earlier
+        self.cpu_earlier = cpu_earlier
         self.sums = arrays["sums"].copy()
         self.rngs, self.order_state = rngs, rngs["order"].bit_generator.state
         self.history = {

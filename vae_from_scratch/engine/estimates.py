@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 
+FEW = 100  # effective samples: with fewer, the bound may miss log p(x) by many of its own standard errors (derivations/12)
+
+
 class Estimate(NamedTuple):
     """An estimate for every datum and its mean, in nats, with the two ways in which the mean may be off.
 
@@ -26,6 +29,14 @@ def spread(each):
 def mean_error(draws):
     """Standard error of the mean over the first axis, (L, n) -> (n,); NaN from one draw."""
     return np.sqrt(draws.var(axis=0, ddof=1) / len(draws)) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+
+
+def few(effective):
+    """Words on the data whose bound rests on fewer than FEW effective samples, (n,); empty if there are none."""
+    n = int((effective < FEW).sum())
+    if not n:
+        return ""
+    return f"{n} of {len(effective)} have under {FEW} effective samples: their bound may be nats too low"
 
 
 def estimate(each, error):

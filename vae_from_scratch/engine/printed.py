@@ -8,7 +8,7 @@ from ..base import Terms
 from ..datasets.dataset import Dataset
 from ..evaluation import Evaluation, LogLikelihood
 from ..optimizers import Optimizer
-from .estimates import Estimate
+from .estimates import Estimate, few
 from .registry import arguments
 
 SOME = 1000  # rows of a data set that are read for its range
@@ -64,6 +64,8 @@ def log_likelihood(result):
     rows["other samples"] = other_samples(bound.sampling_error)
     rows["ELBO"] = plus_minus(result.elbo.mean, result.elbo.standard_error)
     rows["effective samples"] = f"{np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
+    if words := few(effective):
+        rows["warning"] = words
     return f"LogLikelihood of {count(len(effective))}, in nats per example", rows
 
 

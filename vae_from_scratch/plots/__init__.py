@@ -16,6 +16,7 @@ from .images import (
     traversals,
 )
 from .style import COLOURS, TRAIN, VALID, check_path, save
+from .sweeps import sweep
 
 __all__ = [
     "COLOURS",
@@ -36,6 +37,7 @@ __all__ = [
     "save",
     "show_grid",
     "show_kl_per_latent",
+    "sweep",
     "traversal_rows",
     "traversals",
 ]

@@ -1,0 +1,508 @@
+"""The exercises are cut from the package's source and solved by it; the checker names what is wrong."""
+
+import ast
+import collections
+import functools
+import random
+
+import numpy as np
+import pytest
+
+from vae_from_scratch import VAE, Adam, cli, evaluation, ops
+from vae_from_scratch.course import checker, cut, mistakes, probes
+from vae_from_scratch.course.child import check_apart
+from vae_from_scratch.course.exercises import EXERCISES, exercise
+from vae_from_scratch.course.implant import implanted, mistaken, read
+from vae_from_scratch.engine.registry import ours
+
+TARGETS = [target for each in EXERCISES for target in each.functions]
+
+
+@pytest.fixture
+def report(tmp_path):
+    """The report on exercise number whose file is the package's own functions after these edits."""
+
+    def of(number, *edits):
+        path = tmp_path / exercise(number).filename
+        path.write_text(cut.solved_file(exercise(number), edits), "utf-8")
+        return checker.check_file(exercise(number), path)
+
+    return of
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch, capsys):
+    """Runs an action of course in an empty folder; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def of(line):
+        code = cli.main(["course", *line.split()])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return of
+
+
+# ---- the blanks ---------------------------------------------------------------------------------------
+
+
+def test_a_blank_has_the_signature_and_no_body():
+    for each in EXERCISES:
+        nodes = cut.defined(ast.parse(cut.exercise_file(each)))
+        for target in each.functions:
+            blank = nodes[cut.in_file(target)]
+            assert cut.is_blank(blank) and ast.unparse(blank.args) == ast.unparse(cut.node(target).args), target
+            assert not cut.tags(target) or all(f"({tag})" in ast.unparse(blank.body[-1]) for tag in cut.tags(target))
+            assert each.note in ast.unparse(blank.body[-1])
+
+
+@pytest.mark.parametrize(
+    "docstring, left",
+    [
+        ("z = mu + exp(logvar / 2) * eps, Eq. (REP.1).  All (N, Z).", "z, Eq. (REP.1).  All (N, Z)."),
+        ("beta * mean kl, Eq. (BETA.1).", "Eq. (BETA.1)."),
+        ("Eq. (VAE.1): loss = a + b, minus the ELBO.", "Eq. (VAE.1): loss, minus the ELBO."),
+        ("KL of each latent in nats, Eq. (KL.1).", "KL of each latent in nats, Eq. (KL.1)."),
+    ],
+)
+def test_a_docstring_loses_its_formula_and_keeps_its_words(docstring, left):
+    assert cut.trimmed(docstring) == left
+
+
+def test_a_blank_file_runs_and_nothing_in_it_is_written(tmp_path):
+    for each in EXERCISES:
+        path = tmp_path / each.filename
+        path.write_text(cut.exercise_file(each), "utf-8")
+        student = read(path, each.functions)
+        assert not student.written and student.unwritten == list(each.functions)
+
+
+def test_notes_of_the_exercises_exist():
+    from helpers import ROOT
+
+    for each in EXERCISES:
+        assert (ROOT / each.note).exists() and len(each.hints) == 3
+        for target in each.functions:
+            for tag in cut.tags(target):
+                assert f"tag{{{tag}}}" in (ROOT / each.note).read_text("utf-8"), (tag, each.note)
+
+
+# ---- right and wrong ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(1, len(EXERCISES) + 1))
+def test_the_package_solves_its_exercises(number, report):
+    found = report(number)
+    assert found.passed and found.replaced == exercise(number).functions, found.findings
+    assert len(found.evidence) == len(exercise(number).checks)
+    words = checker.text(found, exercise(number))
+    assert f"{len(found.replaced)} function" in words and cut.source(found.replaced[0]) in words
+
+
+def test_the_table_of_mistakes_is_large_and_each_row_explains():
+    assert len(mistakes.MISTAKES) >= 40 and {row.exercise for row in mistakes.MISTAKES} == set(range(1, 13))
+    assert len({row.id for row in mistakes.MISTAKES}) == len(mistakes.MISTAKES)
+    for row in mistakes.MISTAKES:
+        assert row.edit.function in exercise(row.exercise).functions
+        assert len(row.says.split()) >= 6 and "incorrect" not in row.says
+
+
+@pytest.mark.parametrize("target", dict.fromkeys(row.edit.function for row in mistakes.MISTAKES))
+def test_every_mistake_is_named_exactly(target):
+    probes.expected(target)
+    for row in mistakes.MISTAKES:
+        if row.edit.function == target:
+            assert [found.mistake for found in checker.diagnose(target, mistaken(row))] == [row.id]
+
+
+def test_mistakes_are_named_in_a_file_with_others(report):
+    for each in EXERCISES:  # a row of each function in one file; all of them: the slow one
+        rows = [[row for row in mistakes.MISTAKES if row.edit.function == target] for target in each.functions]
+        for i in range(0, max(map(len, rows)), 12):
+            chosen = [of[(i + 3 * k) % len(of)] for k, of in enumerate(rows)]
+            found = report(each.number, *(row.edit for row in chosen))
+            assert [finding.mistake for finding in found.findings] == [row.id for row in chosen]
+
+
+@pytest.mark.slow
+def test_every_mistake_is_named_in_a_file_with_another(report):
+    for each in EXERCISES:
+        rows = [[row for row in mistakes.MISTAKES if row.edit.function == target] for target in each.functions]
+        for i in range(max(map(len, rows))):
+            chosen = [of[(i + k) % len(of)] for k, of in enumerate(rows)]
+            found = report(each.number, *(row.edit for row in chosen))
+            assert [finding.mistake for finding in found.findings] == [row.id for row in chosen]
+
+
+@pytest.mark.parametrize(
+    "number, ids",
+    [
+        (3, "kl-dmu-twice kl-dlogvar-no-minus-one"),
+        (3, "kl-dmu-upstream kl-dlogvar-sigma"),
+        (4, "rep-dmu-eps rep-dlogvar-no-half"),
+        (6, "gauss-dmean-sign gauss-dlogvar-no-one"),
+        (1, "dense-dW-mean dense-db-mean"),
+        (9, "adam-m-rebound adam-v-rebound"),
+    ],
+)
+def test_two_mistakes_in_one_function_are_both_named(number, ids, report):
+    rows = {row.id: row for row in mistakes.MISTAKES}
+    found = report(number, *(rows[each].edit for each in ids.split()))
+    assert {finding.mistake for finding in found.findings} >= set(ids.split()[: 1 if number == 9 else 2])
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [
+        (1, """
+def dense_backward(dy, x, W, out=(None, None)):
+    return (dy @ W.T, *dense_backward_params(dy, x, out))
+def dense_backward_params(dy, x, out=(None, None)):
+    dW, db = np.einsum("ni,no->io", x, dy), dy.sum(0)
+    for given, value in zip(out, (dW, db)):
+        if given is not None:
+            given[...] = value
+    return dW, db
+"""),
+        (2, """
+class VAE:
+    def forward(self, x, eps):
+        h = self.encoder.forward(self.ops, self.params, x)
+        mu, logvar = np.split(h[-1], 2, axis=1)
+        z = self.ops.reparameterize_forward(mu, logvar, eps)
+        out = self.decoder.forward(self.ops, self.params, z)
+        nll = self.likelihood.forward(self.ops, self.params, out[-1], x)
+        kl = self.ops.gaussian_kl_forward(mu, logvar)
+        return Terms((nll + kl).mean(), nll.mean(), kl.mean(), nll, kl), Saved(h, out, mu, logvar, z, kl)
+"""),
+        (3, """
+def per(a, b):
+    return 0.5 * (a ** 2 + np.expm1(b) - b)
+def gaussian_kl_per_latent(mu, logvar):
+    return per(mu, logvar)
+def gaussian_kl_forward(mu, logvar):
+    return np.sum(per(mu, logvar), axis=-1)
+def gaussian_kl_backward(dkl, mu, logvar):
+    dkl = dkl.reshape(-1, 1)
+    return dkl * mu, 0.5 * dkl * np.expm1(logvar)
+"""),
+        (4, """
+def std(logvar):
+    return np.sqrt(np.exp(logvar))
+def reparameterize_forward(mu, logvar, eps):
+    return mu + eps * std(logvar)
+def reparameterize_backward(dz, logvar, eps):
+    return dz.copy(), 0.5 * dz * std(logvar) * eps
+"""),
+        (5, """
+def bernoulli_nll_forward(logits, x):
+    return np.sum(np.logaddexp(0, logits) - x * logits, axis=1)
+def bernoulli_nll_backward(dnll, logits, x):
+    return np.reshape(dnll, (-1, 1)) * (0.5 * (1 + np.tanh(logits / 2)) - x)
+"""),
+        (7, """
+class VAE:
+    def backward(self, x, eps, saved, grads):
+        n = np.full(len(x), 1 / len(x))
+        dout = self.likelihood_backward(n, saved.dec[-1], x, grads)
+        dz = self.decoder.backward(self.ops, self.params, dout, saved.dec, grads)
+        first = self.ops.reparameterize_backward(dz, saved.logvar, eps)
+        second = self.ops.gaussian_kl_backward(n, saved.mu, saved.logvar)
+        self.encoder.backward(self.ops, self.params, np.hstack([a + b for a, b in zip(first, second)]), saved.enc, grads)
+"""),
+        (9, """
+def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
+    m += (1 - beta1) * (grad - m)
+    v += (1 - beta2) * (grad ** 2 - v)
+    param -= lr * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + adam_eps)
+"""),
+        (12, """
+def softmax_cross_entropy_forward(logits, targets):
+    top = logits.max(1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(1)) - (targets * logits).sum(1)
+def softmax_cross_entropy_backward(dnll, logits, targets):
+    e = np.exp(logits - logits.max(1)[:, None])
+    return dnll[:, None] * (e / e.sum(1)[:, None] - targets)
+def softmax_cross_entropy_forward_twin(logits, targets):
+    return softmax_cross_entropy_forward(logits, targets)
+"""),
+    ],
+)  # fmt: skip
+def test_other_ways_to_be_right_pass(number, text, tmp_path):
+    each = exercise(number)
+    path = tmp_path / each.filename
+    path.write_text("\n".join(cut.imports(each.functions)) + text, "utf-8")
+    found = checker.check_file(each, path)
+    assert found.passed and len(found.replaced) == len(each.functions), found.findings
+
+
+KL = "ops.gaussian_kl_backward"
+DMU = "dmu = dkl[:, None] * mu\n"
+
+
+@pytest.mark.parametrize(
+    "number, function, old, new, kind, words",
+    [
+        (3, KL, DMU, "dmu = dkl[:, None] * mean\n", "exception", "03_gaussian_kl.py line NameError mean"),
+        (3, KL, DMU, "dmu = dkl[:, None] * mu\n    mu *= 2\n", "mutated", "gaussian_kl_backward changes mu"),
+        (3, KL, "return dmu, dlogvar", "return dmu", "shape", "returns 1 expected 2 dmu dlogvar"),
+        (3, KL, "return dmu, dlogvar", "pass", "shape", "nothing return"),
+        (3, KL, DMU, "dmu = (dkl[:, None] * mu).T\n", "shape", "dmu (4, (3, N Z transposed"),
+        (3, KL, DMU, "dmu = 3 * dkl[:, None] * mu\n", "factor", "dmu 3 times KL.3"),
+        (3, KL, DMU, "dmu = dkl[:, None] * mu * len(mu)\n", "factor", "dmu N times batch sum"),
+        (3, KL, DMU, "dmu = dkl[:, None] * mu + (mu > 1)\n", "value", "dmu KL.3 gives entries"),
+        (3, KL, DMU, "dmu = dkl[:, None] * mu.astype(float)\n", "shape", "dtype float64 float32"),
+        (3, "ops.gaussian_kl_forward", "return gau", "return np.random.normal() * gau", "random", "another answer each time"),
+        (3, "ops.gaussian_kl_forward", "return gau", "return 0 * gau", "value", "gaussian_kl_forward KL.2 gives"),
+        (3, "ops.gaussian_kl_per_latent", "np.expm1(logvar)", "np.expm1(mu)", "value", "KL.1 gives"),
+        (3, "ops.gaussian_kl_per_latent", "(mu * mu", "(3 * mu * mu", "argument", "part mu 3 times"),
+        (4, "ops.reparameterize_backward", "dz * eps *", "dz * logvar *", "argument", "dlogvar logvar where REP.3 has eps"),
+        (5, "ops.bernoulli_nll_backward", "- x)", "- x + 2)", "argument", "dlogits off by +2 times dnll BERN.2"),
+        (5, "ops.bernoulli_nll_forward", ".sum(axis=1)", ".sum(axis=1) + 2", "argument", "off by +2 constant"),
+        (7, "vae.VAE.backward", "dlogvar = dlogvar_recon", "dlogvar = 3 * dlogvar_recon", "stage", "decoder's right look at dlogvar."),
+        (9, "optimizers.adam_update", "beta2 * v +", "beta2 * v + grad + ", "stage", "m is right, v is not ADAM.2"),
+    ],
+)
+def test_what_is_in_no_table_is_told_in_this_order(number, function, old, new, kind, words, report):
+    found = report(number, mistakes.Edit(function, old, new)).findings
+    says = " ".join(finding.says for finding in found)
+    assert [finding.kind for finding in found] == [kind] and all(word in says for word in words.split()), found
+
+
+@pytest.mark.parametrize("value", ["'a'", "[[1, 2], [3]]", "np.array([None, {}])", "(1j, 2)", "(np.ones(0), None)", "(np.inf, np.nan)"])
+def test_whatever_comes_back_is_told_and_not_passed(value, tmp_path):
+    path = tmp_path / exercise(3).filename
+    path.write_text(cut.exercise_file(exercise(3), lambda target: cut.signature(target) + f"    return {value}\n"), "utf-8")
+    found = checker.check_file(exercise(3), path)
+    assert {finding.function for finding in found.findings} == set(exercise(3).functions)
+    assert checker.text(found, exercise(3)).startswith(f"your file: {path}, 3 functions replaced\n")
+
+
+# ---- the student's code in the package ----------------------------------------------------------------
+
+
+def test_student_code_stands_wherever_the_package_holds_the_old(tmp_path, monkeypatch):
+    path = tmp_path / "e.py"
+    path.write_text("HALF = 0.5\ndef helper(a):\n    return HALF * a\ndef log_mean_exp(log_w):\n    return helper(log_w)\n")
+    student = read(path, ("ops.log_mean_exp",))
+    before = ops.log_mean_exp
+    with implanted(student.written, student.helpers):
+        assert evaluation.log_mean_exp is ops.log_mean_exp and ops.log_mean_exp(4) == 2
+        assert ops.log_mean_exp.__globals__ is vars(ops)
+        assert float(ops.iwae_bound_forward(3.0)) == 1.5
+    assert evaluation.log_mean_exp is ops.log_mean_exp is before and not hasattr(ops, "HALF")
+    mine = lambda dh, h: 7 * dh  # noqa: E731
+    pair = ops.ACTIVATIONS["tanh"]
+    with implanted({"ops.tanh_backward": mine}):
+        assert ops.ACTIVATIONS["tanh"][1] is mine
+    assert ops.ACTIVATIONS["tanh"] == pair
+
+
+def test_gradients_that_a_student_adds_to_start_from_zero():
+    model, adam = VAE(4, (3,), 2, backend="numpy"), Adam()
+    assert ours(model, adam)  # so that their memory may serve again
+    with implanted({"vae.VAE.backward": cut.compiled("vae.VAE.backward", cut.source("vae.VAE.backward"))}):
+        assert not ours(model, adam)
+
+
+def test_a_function_that_is_somebody_elses_is_not_taken_for_the_students(tmp_path):
+    path = tmp_path / "e.py"
+    path.write_text("def adam_update(param):\n    1\n    1\nfrom math import sqrt as adam_update\n")
+    found = checker.check_file(exercise(9), path)
+    assert not found.passed and "not a function of your file" in found.findings[0].says
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [("def f(:\n", "does not parse line 1"), ("x = 1\n\nx = 1 / 0\n", "line 3 ZeroDivisionError"), ("\0", "does not parse")],
+)
+def test_a_file_that_cannot_run(body, words, tmp_path):
+    path = tmp_path / exercise(9).filename
+    path.write_text(body)
+    try:
+        says = checker.check_file(exercise(9), path).findings[0].says
+    except ValueError as error:
+        says = str(error)
+        assert "\n" not in says
+    assert all(word in says for word in words.split()), says
+
+
+def test_a_check_runs_apart_and_cannot_write_elsewhere(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("kept")
+    body = f"    print('hello')\n    open('x', 'w').close()\n    open({str(mine)!r}, 'w')\n    m[...]"
+    edit = mistakes.Edit("optimizers.adam_update", "    m[...]", body)
+    path = tmp_path / exercise(9).filename
+    path.write_text(cut.solved_file(exercise(9), [edit]), "utf-8")
+    found, printed = check_apart(exercise(9), path)
+    assert "hello" in printed and mine.read_text() == "kept"
+    assert "PermissionError" in found.findings[0].says and "write outside" in found.findings[0].says
+    assert found.replaced == exercise(9).functions and sorted(each.name for each in tmp_path.iterdir()) == [path.name, "mine.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body, kind, words",
+    [
+        ("while True:\n        pass", "time", "stopped after 3 s line adam_update"),
+        ("import os; os._exit(3)", "exception", "exit code 3"),
+        ("import subprocess; subprocess.run(['ls'])", "exception", "may not start programs"),
+        ("import socket; socket.create_connection(('localhost', 1))", "exception", "network"),
+        ("import os; os.remove(__file__)", "exception", "write outside"),
+        ("import shutil; shutil.rmtree('..')", "exception", "write outside"),
+    ],
+)
+def test_what_a_file_may_not_do(body, kind, words, tmp_path):
+    path = tmp_path / exercise(9).filename
+    edit = mistakes.Edit("optimizers.adam_update", "    m[...]", f"    {body}\n    m[...]")
+    path.write_text(cut.solved_file(exercise(9), [edit]), "utf-8")
+    (finding,) = check_apart(exercise(9), path, seconds=3)[0].findings
+    assert finding.kind == kind and all(word in finding.says for word in words.split()), finding
+
+
+# ---- the command line ---------------------------------------------------------------------------------
+
+
+def test_start_hint_solution(course, tmp_path):
+    assert course("start")[0] == 0
+    path = tmp_path / "exercises" / exercise(1).filename
+    assert path.exists() and "course check" in (tmp_path / "exercises" / "README.md").read_text()
+    assert "comes after a try" in course("solution 1")[1]
+    path.write_text(cut.solved_file(exercise(1)), "utf-8")
+    code, said = course("start 1")
+    assert code == 2 and "is yours" in said and path.read_text("utf-8") == cut.solved_file(exercise(1))
+    assert cut.source("ops.dense_backward") in course("solution 1")[1]
+    assert exercise(1).hints[1] in course("hint 1 2")[1]
+    assert "2 of 2 functions written" in course("list")[1]
+    for line in ("check 13", "start zero", "hint 0", "check 2", "run", "solution 2", "run --folder nowhere train"):
+        code, said = course(line)
+        assert code == 2 and said.count("\n") == 1 and said.startswith("vae-from-scratch course: error: "), said
+
+
+def test_check_of_all_goes_on_after_a_file_that_does_not_parse(course, tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_from_scratch.course.child.check_apart", lambda each, path: (checker.check_file(each, path), "a word"))
+    assert course("check")[1].count("\n") == 1  # nothing is started
+    (tmp_path / "exercises").mkdir()
+    for number, text in ((3, "def f(:"), (9, cut.solved_file(exercise(9))), (11, cut.exercise_file(exercise(11)))):
+        (tmp_path / "exercises" / exercise(number).filename).write_text(text, "utf-8")
+    code, said = course("check")
+    assert code == 1 and "03_gaussian_kl.py does not parse: line 1" in said and "exercise 9 is passed" in said
+    assert "log_weight is not written yet" in said and "1 of 3 exercises are passed" in said and "printed:\na word" in said
+    code, said = course("check 9")
+    assert code == 0 and cut.source("optimizers.adam_update") in said
+    assert course("check 3")[0] == 2 and course("check 11")[0] == 1
+
+
+def test_run_trains_on_the_students_functions(course, tmp_path, monkeypatch):
+    (tmp_path / "exercises").mkdir()
+    seen = []
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", lambda options: seen.append(ops.dense_backward.__code__.co_filename))
+    path = tmp_path / "exercises" / exercise(1).filename
+    path.write_text(cut.solved_file(exercise(1)), "utf-8")
+    code, said = course("run gradcheck")
+    assert code == 0 and seen == [str(path.resolve())] and "2 functions replaced" in said
+
+
+# ---- random edits -------------------------------------------------------------------------------------
+
+
+class Sites(ast.NodeVisitor):
+    """The places of a function where one small edit can be made: (what, node, how)."""
+
+    def __init__(self, function):
+        self.found, self.names = [], [each.arg for each in function.args.args if each.arg != "self"]
+        for statement in function.body[1:]:
+            self.visit(statement)
+
+    def visit_BinOp(self, node):
+        turned = {ast.Add: ast.Sub, ast.Sub: ast.Add}.get(type(node.op))
+        if turned:
+            self.found.append(("sign", node, lambda: setattr(node, "op", turned())))
+        if isinstance(node.op, (ast.Mult, ast.Div)):
+            two = lambda: setattr(node, "left", ast.BinOp(ast.Constant(2), ast.Mult(), node.left))  # noqa: E731
+            self.found.append(("factor", node, two))
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node):
+        if isinstance(node.op, ast.USub):
+            self.found.append(("sign", node, lambda: setattr(node, "op", ast.UAdd())))
+        self.generic_visit(node)
+
+    def visit_keyword(self, node):
+        if node.arg == "axis" and isinstance(node.value, ast.Constant):
+            self.found.append(("axis", node, lambda: setattr(node.value, "value", 1 - abs(node.value.value))))
+        self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, int) and not isinstance(node.value, bool):
+            self.found.append(("factor", node, lambda: setattr(node, "value", 2 * node.value + (node.value == 0))))
+
+    def visit_Name(self, node):
+        if isinstance(node.ctx, ast.Load) and node.id in self.names:
+            for name in self.names:
+                if name != node.id:
+                    self.found.append(("name", node, functools.partial(setattr, node, "id", name)))
+
+
+def edits():
+    """Every edit there is, as (target, number of the site)."""
+    return [(target, i) for target in TARGETS for i in range(len(Sites(ast.parse(cut.source(target)).body[0]).found))]
+
+
+def changed(target, i):
+    """The function's text after edit i, and of what kind the edit is."""
+    tree = ast.parse(cut.source(target))
+    kind, _, change = Sites(tree.body[0]).found[i]
+    change()
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n", kind
+
+
+def is_equivalent(target, text):
+    """Whether the edit changes nothing, on other shapes and numbers than those of the checker, some of them large."""
+    function, original = cut.compiled(target, text), cut.compiled(target, cut.source(target))
+    make = probes.SPECIAL_CALLS.get(target)
+    for seed in range(3):
+        sizes = {axis: n + 2 for axis, n in probes.SIZES[seed].items()}
+        for size in (1, 3) if make is None else (1,):
+            given = lambda: {  # noqa: E731
+                name: size * value if isinstance(value, np.ndarray) and name not in ("x", "targets") else value
+                for name, value in probes.arguments(target, sizes, seed + 50).items()  # noqa: B023
+            }
+            deep = target in ("ops.log_mean_exp", "evaluation.effective_samples") and size == 3
+            more_axes = lambda: {"log_w": given()["log_w"][None]}  # noqa: B023, E731
+            probe = make(sizes, seed) if make is not None else probes.Probe(more_axes if deep else given)
+            a, b = (probes.run(target, each, probe) for each in (function, original))
+            if a.error is not None or a.mutated != b.mutated or len(a.outputs) != len(b.outputs):
+                return False
+            for x, y in zip(a.outputs, b.outputs):
+                if x.shape != y.shape or not np.allclose(x, y, rtol=1e-8, atol=1e-11, equal_nan=True):
+                    return False
+    return True
+
+
+@pytest.mark.slow
+def test_random_edits_are_rejected_unless_they_change_nothing(tmp_path, capsys):
+    by_kind: dict = {}
+    for edit in edits():
+        by_kind.setdefault(changed(*edit)[1], []).append(edit)
+    rng, n_axes = random.Random(0), len(by_kind["axis"])  # all the axes there are, and as many names as fill up 200
+    numbers = {"axis": n_axes, "sign": 50, "factor": 70, "name": 80 - n_axes}
+    chosen = [each for kind, n in numbers.items() for each in rng.sample(by_kind[kind], n)]
+    counts, kinds, let_through = collections.Counter(), collections.Counter(), []
+    for target, i in chosen:
+        text, kind = changed(target, i)
+        each = next(each for each in EXERCISES if target in each.functions)
+        path = tmp_path / each.filename
+        path.write_text(cut.exercise_file(each, lambda t: text if t == target else cut.source(t)), "utf-8")  # noqa: B023
+        found = checker.check_file(each, path)
+        kinds[kind] += 1
+        if found.passed:
+            assert is_equivalent(target, text), (target, text)
+            let_through.append((target, i))
+        else:
+            counts[found.findings[0].kind] += 1
+    specific = 1 - counts["value"] / sum(counts.values())
+    with capsys.disabled():
+        rejected = sum(counts.values())
+        print(f"\n{dict(kinds)}: {len(let_through)} change nothing, {rejected} rejected, {specific:.0%} specific: {dict(counts)}")
+    assert len(kinds) == 4 and len(let_through) < 10 and specific > 0.8

@@ -1,0 +1,186 @@
+"""vae-from-scratch course: start, check, hint, run and solution of the exercises."""
+
+import argparse
+import contextlib
+import importlib
+from pathlib import Path
+
+README = """# Exercises
+
+Each file holds functions of the package without their bodies.  Write them, in any order: what is not written stays the
+package's own.
+
+    vae-from-scratch course list          what there is
+    vae-from-scratch course start 4       writes the file of exercise 4 here
+    vae-from-scratch course check 4       says what is wrong, and why it matters
+    vae-from-scratch course hint 4        three hints: hint 4, hint 4 2, hint 4 3
+    vae-from-scratch course run train     trains a model on your functions; any command and its options
+    vae-from-scratch course solution 4    how the package wrote it, after a try
+
+A file of yours is never overwritten.  check is practice and gives no grade: the solutions are public.
+"""
+
+
+TEACHING = {  # a module of vae_from_scratch.course, whose function of that name takes the words
+    "zoo": "find real bugs: next, check WHAT, name EQUATION, patch, score, exam",
+    "export": "write files for a grading service: gradescope, classroom50, otter or nbgrader, and a folder",
+    "report": "statistics of a class, from a folder of results",
+}
+
+
+def add_course(commands):
+    """The parser of course, below that of the command line; returns its own commands, for more of them."""
+    words = "exercises: write the package's functions yourself, have them checked, train on them"
+    course = commands.add_parser("course", help=words, description=words[0].upper() + words[1:] + ".")
+    actions = course.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name, words, number=None):
+        action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        action.add_argument("--folder", default="exercises", help="where your files are (default: %(default)s)")
+        if number is not None:
+            action.add_argument("number", metavar="N", nargs=None if number else "?", help="the exercise, from 1")
+        return action
+
+    add("list", "name the exercises")
+    add("start", "write the file of exercise N, or of the next one, without overwriting anything", False)
+    add("check", "check exercise N, or all that are started, in a process of its own", False)
+    hint = add("hint", "give a hint", True)
+    hint.add_argument("step", metavar="STEP", nargs="?", type=int, default=1, choices=(1, 2, 3), help="1, 2 or 3; 3 says nearly all")
+    run = add("run", "run a command, such as train, on your functions")
+    run.add_argument("line", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="a command of vae-from-scratch and its options")
+    add("solution", "show how the package wrote exercise N, once you have tried", True)
+    for name, words in TEACHING.items():
+        action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
+        action.add_argument("line", nargs=argparse.REMAINDER, metavar="WORD ...", help="what it is to do; without, it says what there is")
+    return actions
+
+
+def run_course(options):
+    """One action of course."""
+    if options.action in TEACHING:
+        module = importlib.import_module(f"vae_from_scratch.course.{options.action}")
+        return getattr(module, options.action)(options.line)
+    return ACTIONS[options.action](options)
+
+
+def list_exercises(options):
+    from ..course.exercises import EXERCISES
+
+    for each in EXERCISES:
+        path = Path(options.folder) / each.filename
+        print(f"{each.number:3}  {each.title:46} {each.minutes:3} min  {_state(each, path)}")
+    print("\nvae-from-scratch course start writes the next one; the README beside it says the rest.")
+
+
+def _state(exercise, path):
+    if not path.exists():
+        return exercise.note
+    try:
+        written = _written(exercise, path)
+    except ValueError:
+        return f"{path}: does not parse"
+    return f"{path}: {len(written)} of {len(exercise.functions)} functions written"
+
+
+def _written(exercise, path):
+    from ..course.cut import defined, in_file, is_blank, parse
+
+    nodes = defined(parse(path)[1])
+    return [target for target in exercise.functions if in_file(target) in nodes and not is_blank(nodes[in_file(target)])]
+
+
+def start(options):
+    from ..course.cut import exercise_file
+    from ..course.exercises import EXERCISES, exercise
+
+    folder = Path(options.folder)
+    fresh = [each for each in EXERCISES if not (folder / each.filename).exists()]
+    if options.number is None and not fresh:
+        raise ValueError(f"all {len(EXERCISES)} exercises are in {folder} already; vae-from-scratch course check looks at them")
+    chosen = fresh[0] if options.number is None else exercise(options.number)
+    path = folder / chosen.filename
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(exercise_file(chosen))
+    except FileExistsError:
+        raise ValueError(f"{path} is there already, and is yours: move it away to start again") from None
+    with contextlib.suppress(FileExistsError), (folder / "README.md").open("x", encoding="utf-8") as file:
+        file.write(README)
+    print(f"{path}: {chosen.title}, about {chosen.minutes} minutes.  Read {chosen.note}, write the functions, then:")
+    print(f"vae-from-scratch course check {chosen.number}")
+
+
+def check(options):
+    """Exit code 1 unless all that was checked is passed."""
+    from ..course.checker import text
+    from ..course.child import check_apart
+    from ..course.exercises import EXERCISES, exercise
+
+    folder = Path(options.folder)
+    chosen = [each for each in EXERCISES if (folder / each.filename).exists()] if options.number is None else [exercise(options.number)]
+    if not chosen:
+        raise ValueError(f"no exercise is started in {folder}; vae-from-scratch course start writes the first")
+    passed = []
+    for each in chosen:
+        try:
+            report, printed = check_apart(each, folder / each.filename)
+        except ValueError as error:  # it does not parse: the others may
+            if options.number is not None:
+                raise
+            print(f"  {error}")
+            passed.append(False)
+            continue
+        print(text(report._replace(path=str(folder / each.filename)), each, solution=options.number is not None))
+        if printed.strip():
+            print(f"  your file printed:\n{printed.rstrip()}")
+        passed.append(report.passed)
+    if len(chosen) > 1:
+        print(f"{sum(passed)} of {len(passed)} exercises are passed.")
+    return 0 if all(passed) else 1
+
+
+def hint(options):
+    from ..course.exercises import exercise
+
+    chosen = exercise(options.number)
+    print(f"hint {options.step} of 3: {chosen.hints[options.step - 1]}")
+    if options.step < 3:
+        print(f"the next: vae-from-scratch course hint {chosen.number} {options.step + 1}")
+
+
+def run_on(options):
+    from .. import cli
+    from ..course.exercises import EXERCISES
+    from ..course.implant import implanted, read
+
+    folder = Path(options.folder)
+    if not options.line:
+        raise ValueError("run needs a command, such as: vae-from-scratch course run train --epochs 10")
+    with contextlib.ExitStack() as stack:
+        count = 0
+        for each in EXERCISES:
+            path = folder / each.filename
+            if not path.exists() or not _written(each, path):
+                continue
+            student = read(path, each.functions)
+            stack.enter_context(implanted(student.written, student.helpers))
+            count += len(student.written)
+            print(f"your file: {path}, {len(student.written)} function{'s' * (len(student.written) != 1)} replaced", flush=True)
+        if not count:
+            raise ValueError(f"no function is written in {folder}; vae-from-scratch course start writes a file to begin with")
+        return cli.run(options.line)
+
+
+def solution(options):
+    from ..course.cut import source
+    from ..course.exercises import exercise
+
+    chosen = exercise(options.number)
+    path = Path(options.folder) / chosen.filename
+    if not path.exists() or not _written(chosen, path):
+        raise ValueError(f"a solution comes after a try: write a function of {path} first, then check it; course hint helps")
+    print("\n\n".join(source(target) for target in chosen.functions))
+
+
+ACTIONS = {"list": list_exercises, "start": start, "check": check, "hint": hint, "run": run_on, "solution": solution}

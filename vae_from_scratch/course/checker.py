@@ -1,0 +1,499 @@
+"""What is wrong with a student's functions, and why it matters: the diagnosis, and the report of one exercise.
+
+Each function is looked at alone, with the package's own around it.  Order: not written; an exception; an argument that
+was changed; how many outputs, of which shape; returned in each other's place; a constant factor; the worst entry with
+its equation.  At each of these a row of the table of mistakes that does exactly the same comes first.
+"""
+
+import functools
+import linecache
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import evidence
+from .cut import home, in_file, parse, returns, source, tags
+from .implant import implanted, is_from, mistaken, read
+from .mistakes import MISTAKES
+from .probes import expected, original, probes, run
+
+WITHIN = 1e-9  # of an array's largest entry; at the ends of the range, and in float32, WITHIN_SPECIAL of each entry
+WITHIN_SPECIAL = {"digits": 1e-6, "float32": 1e-3}
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: in which function, of what kind, the mistake of the table if it is one, what to say."""
+
+    function: str
+    kind: str  # unwritten, exception, mutated, shape, mistake, random, swapped, factor, value, evidence
+    mistake: str | None
+    says: str
+
+
+class Report(NamedTuple):
+    """The check of one exercise; findings is empty if it is passed."""
+
+    exercise: int
+    path: str
+    replaced: tuple
+    findings: tuple
+    evidence: tuple  # of what was seen beside the values, one sentence each
+
+    @property
+    def passed(self):
+        return not self.findings and bool(self.replaced)
+
+
+def check_file(exercise, path):
+    """Checks an exercise's file in this process: for code that is trusted; course check uses a process of its own.
+
+    ValueError, in one line, if the file is not there or does not parse.
+    """
+    for target in exercise.functions:
+        expected(target)
+    path = Path(path)
+    parse(path)
+    try:
+        student = read(path, exercise.functions)
+    except Exception as error:  # whatever its first lines do
+        says = told(error, path.resolve())
+        return Report(exercise.number, str(path), (), (Finding("", "exception", None, says),), ())
+    findings = []
+    for target in exercise.functions:
+        if target in student.unwritten:
+            findings.append(Finding(target, "unwritten", None, f"{in_file(target)} is not written yet; the package's own is used."))
+            continue
+        function = student.written[target]
+        with implanted({target: function}, student.helpers):
+            if not isinstance(function, types.FunctionType) or not is_from(student.path, target):
+                words = f"{in_file(target)} is not a function of your file: write it there with def."
+                findings.append(Finding(target, "exception", None, words))
+                continue
+            findings += diagnose(target, function, student.path)
+    seen = []
+    if not findings:
+        with implanted(student.written, student.helpers):
+            for name in exercise.checks:
+                ok, words = _evidence(name, exercise, student.path)
+                seen.append(words)
+                if not ok:
+                    findings.append(Finding(exercise.functions[0], "evidence", None, words))
+    return Report(exercise.number, str(path), tuple(student.written), tuple(findings), tuple(seen))
+
+
+def _evidence(name, exercise, path):
+    try:
+        return getattr(evidence, name)(exercise)
+    except Exception as error:
+        return False, told(error, path)
+
+
+# ---- diagnosis ----------------------------------------------------------------------------------------
+
+
+def diagnose(target, function, path=None):
+    """Findings for one function: none if it does on every probe what the package's does."""
+    wanted = expected(target)
+    got = [run(target, function, probe) for probe in probes(target)]
+    if path is not None and not ran(function, path, target):
+        return [Finding(target, "exception", None, f"{in_file(target)} was called, but no line of your file ran.")]
+    for special in (False, True):
+        at = [i for i, probe in enumerate(probes(target)) if (probe.kind != "plain") == special]
+        for group in [at] if not special else [[i] for i in at]:
+            if not all(_right(target, i, got[i], wanted[i]) for i in group):
+                again = run(target, function, probes(target)[group[0]])
+                return _findings(target, group, got, wanted, path, varies=not _alike(target, group[0], got[group[0]], again))
+    return []
+
+
+def _findings(target, group, got, wanted, path, varies):
+    rows = [row for row in MISTAKES if row.edit.function == target]
+    if probes(target)[group[0]].kind != "plain":  # then the plain probes came out right
+        rows = [row for row in rows if all(_right(target, i, _outcome(row, i), wanted[i]) for i in range(3))]
+    if varies:
+        fresh = [row for row in rows if _varies(row)]
+        says = fresh[0].says if fresh else f"{in_file(target)} gives another answer each time: randomness enters as an argument."
+        return [Finding(target, "mistake" if fresh else "random", fresh[0].id if fresh else None, says)]
+    for row in rows:
+        if not _varies(row) and all(_alike(target, i, _outcome(row, i), got[i]) for i in group):
+            return [Finding(target, "mistake", row.id, row.says)]
+    probe = probes(target)[group[0]]
+    about = f" ({probe.about})" if probe.about else ""
+    for i in group:
+        if got[i].error is not None:
+            return [Finding(target, "exception", None, told(got[i].error, path) + about)]
+    for i in group:
+        if got[i].mutated:
+            words = f"{in_file(target)} changes its argument {' and '.join(got[i].mutated)}: whoever called it still needs that array."
+            return [Finding(target, "mutated", None, words)]
+    count, names = len(wanted[group[0]].outputs), wanted[group[0]].names
+    for i in group:
+        if len(got[i].outputs) != len(wanted[i].outputs):
+            nothing = len(got[i].outputs) == 1 and got[i].outputs[0] is None
+            given = "nothing (is there a return?)" if nothing else f"{len(got[i].outputs)}"
+            words = f"{in_file(target)} returns {given}, expected {len(wanted[i].outputs)}: {', '.join(map(str, names))}."
+            return [Finding(target, "shape", None, words)]
+    findings = []
+    swapped = _swapped(target, group, got, wanted)
+    for which in range(count):
+        one = lambda i, outcome: _agree(target, i, outcome.outputs[which], wanted[i].outputs[which])  # noqa: B023
+        if all(one(i, got[i]) for i in group):
+            continue
+        row = next((row for row in rows if _same_output(target, group, row, got, wanted, which)), None)
+        if row is not None:
+            found = Finding(target, "mistake", row.id, row.says)
+        elif swapped is not None:
+            found = Finding(target, "swapped", None, f"{in_file(target)} returns {swapped}: {', '.join(names)} is the order.")
+        else:
+            found = _by_numbers(target, group, got, wanted, which)
+        if found not in findings:
+            findings.append(found)
+    if target in STAGES:  # one output is computed from another: what is wrong after a mistake is wrong because of it
+        named = [finding for finding in findings if finding.kind == "mistake"]
+        return named or [_first_stage(target, group, got, wanted, findings)]
+    return findings
+
+
+STAGES = {  # what is computed from what, in order: outputs whose names begin so, and what to say where they are the first to be wrong
+    "vae.VAE.forward": (
+        ("Saved.mu", "mu is the first to be wrong: the first Z columns of the encoder's output, the last of its layers"),
+        ("Saved.logvar", "mu is right, logvar is not: the last Z columns of the encoder's output"),
+        ("Saved.z", "mu and logvar are right, z is not: ops.reparameterize_forward(mu, logvar, eps)"),
+        ("Saved.dec", "z is right, the decoder's output is not: self.decoder.forward(ops, params, z)"),
+        ("recon_nll_each", "the decoder's output is right, recon_nll is not: self.likelihood.forward(ops, params, dec[-1], x)"),
+        ("Saved.kl", "z is right, the kl that is saved is not: ops.gaussian_kl_forward(mu, logvar)"),
+        ("kl_each", "the kl saved is right, the one in Terms is not: Terms(loss, two means, recon_nll, kl)"),
+        ("recon_nll", "recon_nll of each datum is right, its batch mean is not"),
+        ("kl", "the kl of each datum is right, its batch mean is not"),
+        ("loss", "both means are right, the loss is not: it is their sum"),
+    ),
+    "vae.VAE.backward": (
+        ("grads['x_logvar']", "the likelihood's own gradient is wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
+        ("grads['decoder", "the decoder's gradients are wrong: they need dout and saved.dec alone, so look at drecon_nll and dout"),
+        ("grads['encoder_b2']", "the decoder's gradients are right, the encoder's are not: look at {half}"),
+        ("grads['encoder", "dmu and dlogvar are right, the encoder's backward is not: which arrays does it get?"),
+    ),
+    "optimizers.adam_update": (
+        ("m after", "m is wrong: a running mean of grad (see ADAM.1)"),
+        ("v after", "m is right, v is not: a running mean of the square of grad (see ADAM.2)"),
+        ("param after step 1", "m and v are right, the step is not: divide both by 1 - beta ** t, then ADAM.5"),
+        ("param after", "the first step is right, a later one is not: look at t in ADAM.3 and ADAM.4"),
+    ),
+}  # fmt: skip
+
+
+def _first_stage(target, group, got, wanted, findings):
+    for prefix, words in STAGES[target]:
+        for which, name in enumerate(wanted[group[-1]].names):
+            values = [(i, got[i].outputs[which], wanted[i].outputs[which]) for i in group if which < len(wanted[i].outputs)]
+            if not name.startswith(prefix) or all(_agree(target, i, a, b) for i, a, b in values):
+                continue
+            exact = [f for f in findings if f.kind in ("shape", "factor") and f": {name} " in f.says]
+            if exact:
+                return exact[0]
+            if "{half}" in words:
+                off = [[not np.allclose(*halves) for halves in zip(np.split(a, 2), np.split(b, 2))] for _, a, b in values]
+                off = np.any(off, axis=0)
+                words = words.format(half=" and ".join(np.array(["dmu", "dlogvar"])[off]))
+            return Finding(target, "stage", None, f"{in_file(target)}: {words}.")
+    return findings[0]
+
+
+@functools.cache
+def _varies(row):
+    function, probe = mistaken(row), probes(row.edit.function)[0]
+    return not _alike(row.edit.function, 0, run(row.edit.function, function, probe), run(row.edit.function, function, probe))
+
+
+@functools.cache
+def _outcomes_of(row):
+    return [run(row.edit.function, mistaken(row), probe) for probe in probes(row.edit.function)]
+
+
+def _outcome(row, i):
+    return _outcomes_of(row)[i]
+
+
+def _same_output(target, group, row, got, wanted, which):
+    if _varies(row):
+        return False
+    for i in group:
+        theirs = _outcome(row, i)
+        if theirs.error is not None or theirs.mutated or len(theirs.outputs) != len(wanted[i].outputs):
+            return False
+        if not _agree(target, i, theirs.outputs[which], got[i].outputs[which], wanted[i].outputs[which]):
+            return False
+    return not all(_agree(target, i, _outcome(row, i).outputs[which], wanted[i].outputs[which]) for i in group)
+
+
+def _right(target, i, got, wanted):
+    return got.error is None and not got.mutated and _alike(target, i, got, wanted)
+
+
+def _alike(target, i, a, b):
+    """Whether two outcomes are the same: exception, changed arguments, outputs."""
+    if a.error is not None or b.error is not None:
+        return type(a.error) is type(b.error) and _words(a.error) == _words(b.error)
+    if a.mutated != b.mutated or len(a.outputs) != len(b.outputs):
+        return False
+    wanted = expected(target)[i].outputs
+    compared = wanted if len(wanted) == len(a.outputs) else a.outputs
+    return all(map(functools.partial(_agree, target, i), a.outputs, b.outputs, compared))
+
+
+def _words(error):
+    return str(error).partition("(")[0]  # of matmul's message, what comes before its signature
+
+
+def _agree(target, i, a, b, right=None):
+    """Whether two outputs agree on probe i; at the ends of the range also if both are wrong there in the same way."""
+    if a is None or b is None:
+        return a is b
+    if a.shape != b.shape or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
+        return False
+    kind = probes(target)[i].kind
+    if kind == "float32" and a.dtype != b.dtype:
+        return False
+    within = WITHIN_SPECIAL.get(kind)
+    if within is None:
+        finite = b[np.isfinite(b)]
+        scale = np.abs(finite).max() if finite.size else 1.0
+        return bool(np.allclose(a, b, rtol=WITHIN, atol=WITHIN * scale, equal_nan=True))
+    if np.allclose(a, b, rtol=within, atol=within if kind == "float32" else 0, equal_nan=True):
+        return True
+    if right is None or right.shape != a.shape or kind != "digits":
+        return False
+    return bool((_way(a, right, within) == _way(b, right, within)).all())
+
+
+def _way(a, right, within):
+    # of each entry: right (0), finite and wrong (1), NaN (2), infinite (3)
+    wrong = ~np.isclose(a, right, rtol=within, atol=0)
+    return np.where(np.isnan(a), 2, np.where(np.isinf(a), 3, 1)) * wrong
+
+
+def _swapped(target, group, got, wanted):
+    """Two outputs in each other's place, as words."""
+    names, count = wanted[group[0]].names, len(wanted[group[0]].outputs)
+    for a in range(count):
+        for b in range(a):
+            pairs = [(got[i].outputs[one], wanted[i].outputs[other]) for i in group for one, other in ((a, b), (b, a))]
+            same = all(_agree(target, group[0], x, y) for x, y in pairs)
+            if same and not all(_agree(target, i, wanted[i].outputs[a], wanted[i].outputs[b]) for i in group):
+                return f"{names[b]} and {names[a]} in each other's place"
+    return None
+
+
+def _by_numbers(target, group, got, wanted, which):
+    """A shape, a dtype, a transpose, a factor; or else the worst entry."""
+    first, name = group[0], wanted[group[0]].names[which]
+    where, equation = in_file(target), _equation(target, wanted[first], which)
+    about = f" ({probes(target)[first].about})" if probes(target)[first].about else ""
+    for i in group:
+        a, b = got[i].outputs[which], wanted[i].outputs[which]
+        if a is None:
+            return Finding(target, "shape", None, f"{where}: {name} is no array of numbers{about}.")
+        if a.shape != b.shape:
+            turned = ": it is transposed" if a.T.shape == b.shape and _agree(target, i, a.T, b) else ""
+            axes = _axes(target, i, b.shape)
+            words = f"{where}: {name} has shape {a.shape}, expected {b.shape}{axes}{turned}{about}."
+            return Finding(target, "shape", None, words)
+        if a.dtype != b.dtype and (probes(target)[i].kind == "float32" or a.dtype.kind not in "fiub"):
+            words = f"{where}: {name} has dtype {a.dtype}, expected {b.dtype}: a constant of another type was mixed in{about}."
+            return Finding(target, "shape", None, words)
+    ratios = [_ratio(got[i].outputs[which], wanted[i].outputs[which]) for i in group]
+    if None not in ratios:
+        words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
+        if words:
+            return Finding(target, "factor", None, f"{where}: {name} is {words} what {equation} says, in every entry{about}.")
+    words = _by_arguments(target, group, got, wanted, which) or _by_shift(target, group, got, wanted, which)
+    if words:
+        return Finding(target, "argument", None, f"{where}: {name} {words.format(equation=equation)}{about}.")
+    off = [i for i in group if not _agree(target, i, got[i].outputs[which], wanted[i].outputs[which])][0]
+    a, b = got[off].outputs[which], wanted[off].outputs[which]
+    with np.errstate(all="ignore"):
+        distance = np.abs(np.asarray(a, float) - np.asarray(b, float))
+    distance = np.where(np.isfinite(distance), distance, np.where(np.asarray(a) == np.asarray(b), 0, np.inf))
+    worst = np.unravel_index(distance.argmax(), distance.shape)
+    entry = f"{' at ' * (name == 'the result')}[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
+    differ = int((distance > WITHIN * max(1, np.abs(b).max())).sum())
+    words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}.  {differ} of {a.size} entries differ."
+    return Finding(target, "value", None, words)
+
+
+def _ratio(a, b):
+    """a / b if that is one number in all entries."""
+    if a.size == 0 or not np.isfinite(a).all() or not np.abs(b).max() or not np.isfinite(b).all():
+        return None
+    ratio = np.sum(a * b, dtype=float) / np.sum(b * b, dtype=float)
+    return ratio if ratio and np.allclose(a, ratio * b, rtol=1e-7, atol=1e-9 * np.abs(a).max()) else None
+
+
+def _by_arguments(target, group, got, wanted, which):
+    """Whether it is what the package's function gives for other arguments; or whether it does not hear of one."""
+    function, all_probes = original(target), probes(target)
+
+    def given(i):
+        return {name: value for name, value in all_probes[i].arguments().items() if isinstance(value, (np.ndarray, float))}
+
+    def alike(change):  # is it what the right function gives after this change of the arguments?
+        for i in group:
+            changed = run(target, function, all_probes[i]._replace(arguments=lambda: {**all_probes[i].arguments(), **change(given(i))}))
+            if changed.error is not None or not _agree(target, i, changed.outputs[which], got[i].outputs[which]):
+                return False
+        return True
+
+    names = list(given(group[0]))
+    shapes = {name: np.shape(value) for name, value in given(group[0]).items()}
+    for a in names:
+        for b in names:
+            if a < b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b], b: g[a]}):  # noqa: B023
+                return f"is right for {a} and {b} in each other's place"
+            if a != b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b]}):  # noqa: B023
+                return f"has {b} where {{equation}} has {a}"
+        for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all")):
+            if alike(lambda g: {a: factor * g[a]}):  # noqa: B023
+                return f"takes {a} {words} ({{equation}})"
+    return ""
+
+
+def _by_shift(target, group, got, wanted, which):
+    """A constant that is missing or too much; the right size with the wrong sign; a multiple of an argument too much."""
+    pairs = [(np.asarray(got[i].outputs[which], float), np.asarray(wanted[i].outputs[which], float)) for i in group]
+    if not all(np.isfinite(a).all() and np.isfinite(b).all() for a, b in pairs):
+        return ""
+    if all(np.allclose(np.abs(a), np.abs(b), rtol=WITHIN) for a, b in pairs):
+        return "has the right size everywhere, but in some entries the wrong sign ({equation})"
+    shifts = [a - b for a, b in pairs]
+    words = _by_part(target, group, shifts, which)
+    if words:
+        return words
+    if all(np.allclose(shift, shifts[0].flat[0], rtol=1e-7) for shift in shifts):
+        return f"is off by {shifts[0].flat[0]:+.6g} in every entry: a constant is missing from {{equation}}, or too much"
+    for name in probes(target)[group[0]].arguments():
+        terms = [_spread(probes(target)[i].arguments()[name], shift.shape) for i, shift in zip(group, shifts)]
+        ratios = [None if term is None else _ratio(shift, term) for shift, term in zip(shifts, terms)]
+        if None not in ratios and np.allclose(ratios, ratios[0], rtol=1e-7):
+            return f"is off by {ratios[0]:+.6g} times {name} (a term of {{equation}})"
+    return ""
+
+
+def _by_part(target, group, shifts, which):
+    """Whether the part of the result that an argument is in, or the part that it is not in, is taken several times."""
+    function, all_probes = original(target), probes(target)
+    for name, first in all_probes[group[0]].arguments().items():
+        if not isinstance(first, np.ndarray):
+            continue
+        for inside in (True, False):
+            ratios = []
+            for i, shift in zip(group, shifts):
+                given = all_probes[i].arguments()
+                whole = run(target, function, all_probes[i])
+                without = run(target, function, all_probes[i]._replace(arguments=lambda: {**given, name: 0 * given[name]}))  # noqa: B023
+                if whole.error or without.error or np.shape(without.outputs[which]) != shift.shape:
+                    break
+                ratios.append(_ratio(shift, whole.outputs[which] - without.outputs[which] if inside else without.outputs[which]))
+            if len(ratios) == len(group) and None not in ratios and np.allclose(ratios, ratios[0], rtol=1e-7):
+                times = {-1.0: "with the wrong sign"}.get(round(1 + ratios[0], 9), f"{1 + ratios[0]:.6g} times")
+                return f"takes the part that {name} is {'' if inside else 'not '}in {times} ({{equation}})"
+    return ""
+
+
+def _spread(value, shape):
+    """An argument in the shape of an output: (N,) as a column of (N, Z), and (N, Z) summed to (N,); None if it does not fit."""
+    if not isinstance(value, np.ndarray) or value.ndim not in (1, 2) or not shape:
+        return None
+    if len(shape) == 2 and value.shape == shape[:1]:
+        value = value[:, None]
+    elif len(shape) == 1 and value.ndim == 2:
+        value = value.sum(axis=1)
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        return None
+
+
+AXES = {"N": "the batch size", "D": "the number of pixels", "Z": "the number of latents", "K": "the number of draws",
+        "O": "the number of outputs", "I": "the number of inputs", "C": "the number of classes"}  # fmt: skip
+
+
+def _factor(ratios, sizes):
+    first = ratios[0]
+    if np.allclose(ratios, -1):
+        return "minus"
+    if np.allclose(ratios, first, rtol=1e-7):
+        return f"{first:.6g} times"
+    for axis, words in AXES.items():
+        lengths = [float(size.get(axis, np.nan)) for size in sizes]
+        if np.allclose(ratios, lengths):
+            return f"{axis} times ({words}: a sum in place of a mean, or a missing 1/{axis})"
+        if np.allclose(ratios, 1 / np.array(lengths)):
+            return f"1/{axis} times ({words}: a mean in place of a sum, or a mean taken twice)"
+    return ""
+
+
+def _axes(target, i, shape):
+    sizes = probes(target)[i].sizes
+    names = [next((axis for axis in "NZDKOICH" if sizes.get(axis) == n), str(n)) for n in shape]
+    return f", ({', '.join(names)}{',' if len(names) == 1 else ''})" if names and sizes else ""
+
+
+def _equation(target, outcome, which):
+    found = tags(target)
+    if not found:
+        return "the package"
+    if target == "optimizers.adam_update":
+        of = {"m": "ADAM.1", "v": "ADAM.2", "param": "ADAM.5"}
+        return f"Eq. ({of[outcome.names[which].split()[0]]})"
+    named = returns(target)
+    return f"Eq. ({found[which] if len(found) == len(named) == len(outcome.outputs) else found[0]})"
+
+
+def told(error, path=None):
+    """An exception in the student's words and line: the last place in the file that it went through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if path is None or Path(frame.filename) == path]
+    kind, words = type(error).__name__, " ".join(str(error).split())
+    if not frames:
+        return f"{kind}: {words}"
+    last = frames[-1]
+    line = (linecache.getline(last.filename, last.lineno or 0) or last.line or "").strip()
+    return f"{Path(last.filename).name}, line {last.lineno}, in {last.name}: {line}\n    {kind}: {words}"
+
+
+def ran(function, path, target):
+    """Whether a call of what the package holds for target runs code of this file: asked of the interpreter, by location."""
+    seen, before = set(), sys.getprofile()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code.co_filename) if event == "call" else None)
+    try:
+        run(target, vars(home(target)[1])[home(target)[2]], probes(target)[0])
+    finally:
+        sys.setprofile(before if callable(before) else None)
+    return function.__code__.co_filename in seen and Path(function.__code__.co_filename).resolve() == path
+
+
+# ---- the report as text -------------------------------------------------------------------------------
+
+
+def text(report, exercise, solution=True):
+    """What check prints; solution: whether the package's own source follows when the exercise is passed."""
+    n = len(report.replaced)
+    lines = [f"your file: {report.path}, {n} function{'s' * (n != 1)} replaced"]
+    unwritten = [finding for finding in report.findings if finding.kind == "unwritten"]
+    wrong = [finding for finding in report.findings if finding.kind != "unwritten"]
+    for target in report.replaced:
+        found = [finding for finding in wrong if finding.function == target and finding.kind != "evidence"]
+        lines.append(f"  {in_file(target)}: {'right' if not found else found[0].says}")
+        lines += [f"  {' ' * len(in_file(target))}  {finding.says}" for finding in found[1:]]
+    lines += [f"  {finding.says}" for finding in wrong if finding.function not in report.replaced or finding.kind == "evidence"]
+    lines += [f"  {finding.says}" for finding in unwritten]
+    if report.passed:
+        lines += [f"  seen: {words}" for words in report.evidence]
+        lines.append(f"exercise {report.exercise} is passed." + "  How the package wrote it, comments say why:\n" * solution)
+        lines += [source(target) for target in exercise.functions if solution]
+    elif wrong:
+        lines.append(f"  for a hint: vae-from-scratch course hint {report.exercise}")
+    return "\n".join(lines)

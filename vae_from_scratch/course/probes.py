@@ -1,0 +1,351 @@
+"""What a function does on small input: three plain probes whose axes all differ, and some at the ends of the range.
+
+A student's function, the package's and each mistake of the table run on the same probes; the checker compares what they do.
+"""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..beta_vae import BetaVAE
+from ..likelihoods import Bernoulli, Gaussian
+from ..objectives import CapacityVAE
+from ..vae import VAE
+from .cut import compiled, returns, source
+
+SIZES = (  # no two axes alike, so that a transpose or a wrong axis shows; N and K first smaller, then larger than the others
+    {"N": 3, "D": 7, "H": 6, "I": 7, "O": 5, "Z": 4, "K": 8, "C": 5},
+    {"N": 7, "D": 5, "H": 4, "I": 4, "O": 3, "Z": 2, "K": 6, "C": 4},
+    {"N": 4, "D": 3, "H": 7, "I": 3, "O": 6, "Z": 5, "K": 2, "C": 7},
+)
+
+
+class Probe(NamedTuple):
+    """One call: fresh arguments by name, how the function is called with them, and which of them it may change."""
+
+    arguments: Callable  # () -> dict
+    call: Callable | None = None  # (function, arguments) -> what it returns; plain positional call if None
+    in_place: tuple = ()
+    kind: str = "plain"  # or "digits", "float32", "out", "shared": a special one, looked at when the plain ones are right
+    about: str = ""  # what a special probe asks, as the end of a sentence
+    sizes: dict = {}
+
+
+class Outcome(NamedTuple):
+    """What came of a call: outputs (a tuple), or the exception; and the arguments that changed."""
+
+    outputs: tuple | None
+    names: tuple = ()
+    error: BaseException | None = None
+    mutated: tuple = ()
+
+
+class Named(NamedTuple):
+    """Outputs that carry their names with them."""
+
+    values: tuple
+    names: tuple
+
+
+def run(target, function, probe):
+    """One call of a function on a probe, and what came of it."""
+    arguments = probe.arguments()
+    before = copy.deepcopy(arguments)
+    try:
+        with np.errstate(all="ignore"):
+            result = (probe.call or positional)(function, arguments)
+    except Exception as error:
+        return Outcome(None, error=error)
+    changed = [name for name in arguments if name not in probe.in_place and not _same(arguments[name], before[name])]
+    if isinstance(result, Named):
+        values, names = result.values, result.names
+    elif hasattr(result, "_fields"):
+        values, names = tuple(result), result._fields
+    else:
+        values = result if isinstance(result, tuple) else (result,)
+        names = tuple(returns(target))
+    return Outcome(tuple(map(_array, values)), names, mutated=tuple(changed))
+
+
+def positional(function, arguments):
+    return function(*arguments.values())
+
+
+def _array(value):
+    try:
+        return value if value is None else np.array(value)
+    except ValueError:  # ragged
+        return None
+
+
+def _same(a, b):
+    if isinstance(a, np.ndarray):
+        return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    if isinstance(a, tuple):
+        return all(map(_same, a, b))
+    return True
+
+
+# ---- arguments: name:axes, drawn ~ N(0, 1) ------------------------------------------------------------
+
+
+def drawn(spec, sizes, seed, dtype=np.float64):
+    """'dkl:N mu:N,Z' -> arrays of these shapes; bits: 0 or 1, share: in (0, 1), probs: rows that sum to one."""
+    rng, found = np.random.default_rng(seed), {}
+    for word in spec.split():
+        name, _, axes = word.partition(":")
+        axes, _, kind = axes.partition("/")
+        shape = tuple(sizes[axis] for axis in axes.split(",") if axis)
+        value = rng.normal(size=shape)
+        if kind == "share":
+            value = rng.uniform(0.05, 0.95, size=shape)
+        elif kind == "bits":
+            value = rng.integers(0, 2, size=shape)
+        elif kind == "probs":
+            value = rng.dirichlet(np.ones(shape[-1]), size=shape[0])
+        elif kind == "size":
+            value = rng.uniform(0.5, 3, size=shape)
+        elif kind == "wide":
+            value = 2 * value
+        found[name] = np.asarray(value, dtype)
+    return found
+
+
+SPECS = {
+    "ops.dense_forward": "x:N,I W:I,O b:O",
+    "ops.dense_backward": "dy:N,O x:N,I W:I,O",
+    "ops.dense_backward_params": "dy:N,O x:N,I",
+    "ops.reparameterize_forward": "mu:N,Z logvar:N,Z eps:N,Z",
+    "ops.reparameterize_backward": "dz:N,Z logvar:N,Z eps:N,Z",
+    "ops.gaussian_kl_per_latent": "mu:N,Z logvar:N,Z",
+    "ops.gaussian_kl_forward": "mu:N,Z logvar:N,Z",
+    "ops.gaussian_kl_backward": "dkl:N mu:N,Z logvar:N,Z",
+    "ops.bernoulli_nll_forward": "logits:N,D/wide x:N,D/share",
+    "ops.bernoulli_nll_backward": "dnll:N logits:N,D/wide x:N,D/share",
+    "ops.gaussian_nll_forward": "x_mean:N,D x_logvar:N,D x:N,D",
+    "ops.gaussian_nll_backward": "dnll:N x_mean:N,D x_logvar:N,D x:N,D",
+    "ops.softmax_cross_entropy_forward": "logits:N,C/wide targets:N,C/probs",
+    "ops.softmax_cross_entropy_backward": "dnll:N logits:N,C/wide targets:N,C/probs",
+    "ops.capacity_forward": "kl:N/wide gamma: capacity:",
+    "ops.capacity_backward": "dout: kl:N/wide gamma: capacity:",
+    "ops.log_weight": "recon_nll:N z:N,Z logvar:N,Z eps:N,Z",
+    "ops.log_mean_exp": "log_w:N,K/wide",
+    "evaluation.effective_samples": "log_w:N,K/wide",
+}
+FIXED = {"gamma": 2.5, "capacity": 0.75}
+
+
+def arguments(target, sizes, seed, dtype=np.float64):
+    found = drawn(SPECS[target], sizes, seed, dtype)
+    return {name: FIXED.get(name, value) if value.ndim else (FIXED.get(name) or float(value)) for name, value in found.items()}
+
+
+# ---- probes by target ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def probes(target):
+    """The three plain probes of a function, then the special ones."""
+    make = SPECIAL_CALLS.get(target)
+    if make is not None:
+        plain = [make(sizes, seed) for seed, sizes in enumerate(SIZES)]
+    else:
+        plain = [Probe(functools.partial(arguments, target, sizes, seed), sizes=sizes) for seed, sizes in enumerate(SIZES)]
+    special = list(EXTREMES.get(target, ()))
+    if make is None:
+        given = functools.partial(arguments, target, SIZES[0], 0, np.float32)
+        special.append(Probe(given, kind="float32", about="float32 in must be float32 out"))
+    return [*plain, *special]
+
+
+def extreme(kind, about, **values):
+    """A special probe on given values, as float64."""
+    given = lambda: {name: np.array(v, float) if isinstance(v, (list, float)) else v for name, v in values.items()}
+    return Probe(given, kind=kind, about=about)
+
+
+def _shared(target, shape):
+    def given():
+        found = arguments(target, SIZES[0], 5)
+        found["x_logvar"] = np.random.default_rng(6).normal(size=shape)
+        return found
+
+    return Probe(given, kind="shared", about=f"one x_logvar of shape {shape} serves many pixels")
+
+
+def _out(target):
+    def given():
+        found = arguments(target, SIZES[0], 0)
+        return {**found, "out": (np.full((7, 5), np.nan), np.full(5, np.nan))}
+
+    def call(function, given):
+        function(*given.values())
+        return Named(given["out"], ("out[0]", "out[1]"))
+
+    return Probe(given, call, ("out",), "out", "training hands in out, and reads dW and db from there")
+
+
+def _three_axes():
+    given = lambda: {"log_w": np.random.default_rng(7).normal(size=(2, 3, 4))}
+    return Probe(given, kind="shared", about="log_w may have more axes than two, and the last is K")
+
+
+def _scalar(target):
+    given = lambda: {**arguments(target, SIZES[0], 0, np.float32), "x_logvar": 0.3}
+    return Probe(given, kind="float32", about="x_logvar may be a plain number, and float32 in must be float32 out")
+
+
+small, large = 1e-6, 800.0
+EXTREMES = {
+    "ops.dense_backward": [_out("ops.dense_backward")],
+    "ops.dense_backward_params": [_out("ops.dense_backward_params")],
+    "ops.gaussian_kl_per_latent": [extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]])],
+    "ops.gaussian_kl_forward": [extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]])],
+    "ops.gaussian_kl_backward": [
+        extreme("digits", "the gradient at logvar 1e-13", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[1e-13, -1e-13]])
+    ],
+    "ops.bernoulli_nll_forward": [
+        extreme("digits", "logits of 800", logits=[[large], [-large], [large], [-large]], x=[[1.0], [0.0], [0.0], [1.0]])
+    ],
+    "ops.bernoulli_nll_backward": [
+        extreme("digits", "logits of 800", dnll=[1.0, 1.0, 1.0, 1.0], logits=[[large], [-large], [large], [-large]],
+                x=[[1.0], [0.0], [0.0], [1.0]])
+    ],
+    **{target: [_shared(target, ()), _shared(target, (7,)), _scalar(target)]
+       for target in ("ops.gaussian_nll_forward", "ops.gaussian_nll_backward")},
+    "ops.softmax_cross_entropy_forward": [
+        extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
+                targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    ],
+    "ops.softmax_cross_entropy_backward": [
+        extreme("digits", "logits of 1000", dnll=[1.0, 1.0], logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
+                targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    ],
+    **{target: [extreme("digits", "log weights of +-1000", log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0]]), _three_axes()]
+       for target in ("ops.log_mean_exp", "evaluation.effective_samples")},
+    "gradcheck.relative_error": [
+        extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]])
+    ],
+    "ops.capacity_backward": [extreme("digits", "the slope at kl = C", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)],
+}  # fmt: skip
+
+
+# ---- functions that need more than arrays -------------------------------------------------------------
+
+
+def small_model(cls, sizes, seed, likelihood, **more):
+    """A model whose every parameter is ~ N(0, 0.5^2), in float64 and plain NumPy."""
+    model = cls(sizes["D"], (sizes["H"],), sizes["Z"], likelihood=likelihood, dtype="float64", backend="numpy", **more)
+    model.params.vector = 0.5 * np.random.default_rng(seed).standard_normal(model.params.vector.size)
+    return model
+
+
+LIKELIHOODS = (Bernoulli(), Gaussian(0.5), Gaussian("learned"))
+
+
+def _batch(sizes, seed):
+    return drawn("x:N,D/share eps:N,Z", sizes, seed)
+
+
+def _vae_forward(sizes, seed):
+    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed])
+
+    def call(function, given):
+        terms, saved = function(model, given["x"], given["eps"])
+        saved_names = ("mu", "logvar", "z", "kl")
+        values = [*terms, *(getattr(saved, name) for name in saved_names), saved.dec[-1]]
+        return Named(tuple(values), (*terms._fields, *(f"Saved.{name}" for name in saved_names), "Saved.dec[-1]"))
+
+    return Probe(functools.partial(_batch, sizes, seed), call, sizes=sizes)
+
+
+def _vae_backward(sizes, seed):
+    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed])
+
+    def given():
+        batch = _batch(sizes, seed)
+        _, saved = model.forward(batch["x"], batch["eps"])
+        return {**batch, "saved.mu": saved.mu, "saved.logvar": saved.logvar, "saved.z": saved.z, "saved": saved}
+
+    def call(function, given):
+        grads = model.params.zeros_like()
+        function(model, given["x"], given["eps"], given["saved"], grads)
+        return Named(tuple(grads.values()), tuple(f"grads[{name!r}]" for name in grads))
+
+    return Probe(given, call, sizes=sizes)
+
+
+def _penalty(cls, backward, sizes, seed):
+    model = small_model(cls, sizes, seed, "bernoulli", **({"beta": 2.5} if cls is BetaVAE else FIXED))
+    spec = "dpenalty:/size " * backward + "kl:N/size mu:N,Z logvar:N,Z z:N,Z"
+
+    def given():
+        found = drawn(spec, sizes, seed)
+        if seed == 1:
+            found["kl"] = found["kl"] / 20  # below the capacity
+        return {name: value if value.ndim else float(value) for name, value in found.items()}
+
+    def call(function, given):
+        result = function(model, *given.values())
+        return Named(tuple(result), result._fields) if hasattr(result, "_fields") else result
+
+    return Probe(given, call, sizes=sizes)
+
+
+def _adam(sizes, seed):
+    def given():
+        return drawn("param:Z grad:N,Z m:Z/share v:Z/share", sizes, seed)
+
+    def call(function, given):
+        param, m, v = given["param"], np.zeros_like(given["m"]), np.zeros_like(given["v"])
+        found = {}
+        for t, grad in enumerate(given["grad"][:3], 1):
+            function(param, grad, m, v, t, 0.1, 0.8, 0.95, 0.05)
+            found.update({f"{name} after step {t}": value.copy() for name, value in (("m", m), ("v", v), ("param", param))})
+        return Named(tuple(found.values()), tuple(found))
+
+    return Probe(given, call, ("param",), sizes=sizes)
+
+
+def _numeric_gradient(sizes, seed):
+    def given():
+        return drawn("array:O,Z W:Z,N dout:O,N", sizes, seed)
+
+    def call(function, given):
+        array, W = given["array"], given["W"]
+        points = ({1: (1, 2)}, {1: (8, 12), 2: (-1, 12)}, {1: (8, 12), 2: (-1, 12)})[seed]
+        return function(lambda: np.sin(array @ W), array, given["dout"], (0.1, 0.1, 0.2)[seed], points)
+
+    return Probe(given, call, sizes=sizes)
+
+
+def _relative_error(sizes, seed):
+    return Probe(functools.partial(drawn, "analytic:N,Z numeric:N,Z", sizes, seed + (0, 1, 3)[seed]), sizes=sizes)
+
+
+SPECIAL_CALLS = {
+    "vae.VAE.forward": _vae_forward,
+    "vae.VAE.backward": _vae_backward,
+    "beta_vae.BetaVAE.penalty_forward": functools.partial(_penalty, BetaVAE, False),
+    "beta_vae.BetaVAE.penalty_backward": functools.partial(_penalty, BetaVAE, True),
+    "objectives.capacity_vae.CapacityVAE.penalty_forward": functools.partial(_penalty, CapacityVAE, False),
+    "objectives.capacity_vae.CapacityVAE.penalty_backward": functools.partial(_penalty, CapacityVAE, True),
+    "optimizers.adam_update": _adam,
+    "gradcheck.numeric_gradient": _numeric_gradient,
+    "gradcheck.relative_error": _relative_error,
+}
+
+
+@functools.cache
+def original(target):
+    """The package's own function, from its source: whatever stands in its place at the moment."""
+    return compiled(target, source(target))
+
+
+@functools.cache
+def expected(target):
+    """What the package's own function does on them."""
+    return [run(target, original(target), probe) for probe in probes(target)]
