@@ -112,7 +112,7 @@ def test_a_folder_is_graded(tmp_path, twelve):
     grade.must_pass(3, tmp_path)
     with pytest.raises(AssertionError, match="exercise 6"):
         grade.must_pass(6, tmp_path)
-    assert grade.main(["plain", str(tmp_path), str(tmp_path / "one.json")]) == 0
+    assert grade.grade(["plain", str(tmp_path), str(tmp_path / "one.json")]) == 0
     assert json.loads((tmp_path / "one.json").read_text("utf-8")) == grade.plain(rows)
 
 
@@ -142,7 +142,7 @@ def test_a_class_is_counted(tmp_path, capsys):
         (export.export, [], "gradescope nbgrader nothing"),
         (export.export, ["moodle"], "moodle gradescope"),
         (export.export, ["gradescope", "here"], "here another"),
-        (grade.main, ["gradescope"], "gradescope plain folder file"),
+        (grade.grade, ["gradescope"], "gradescope plain folder file"),
     ],
 )
 def test_a_wrong_command_is_refused_in_one_line(command, arguments, words, tmp_path, monkeypatch, capsys):

@@ -81,9 +81,9 @@ def test_a_file_is_checked(tmp_path, capsys):
     rate = f"import numpy as np\nr = lambda a: np.exp(a) + {number(SEEDS['poisson_nll'])}\n"
     forward = "def poisson_nll_forward(a, x): return (r(a) - x * np.log(r(a))).sum(axis=1)\n"
     path.write_text(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a)) * np.exp(a)\n")
-    assert variants.variants(["--seed", seed, str(path)]) == 0
+    assert variants.check_here([seed, str(path)]) == 0
     path.write_text(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a))\n")
-    assert variants.variants(["--seed", seed, str(path)]) == 1
+    assert variants.check_here([seed, str(path)]) == 1
     assert "WRONG poisson_nll_backward, a[" in capsys.readouterr().out
 
 
@@ -100,10 +100,22 @@ def test_a_file_that_cannot_be_checked_is_refused_in_one_line(content, words, tm
     path = tmp_path / "mine.py"
     if content is not None:
         path.write_text(content)
-    assert variants.variants(["--seed", str(SEEDS["poisson_nll"]), str(path)]) == 2
+    assert variants.check_here([str(SEEDS["poisson_nll"]), str(path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and not unsaid(error, words), error
 
 
 def test_a_command_without_a_seed_is_refused(capsys):
     assert variants.variants([]) == 2 and not unsaid(capsys.readouterr().err, "--seed nothing")
+
+
+@pytest.mark.slow
+def test_a_file_runs_in_a_process_of_its_own_with_a_time_limit(tmp_path, capsys, monkeypatch):
+    path, line = tmp_path / "mine.py", ["--seed", str(SEEDS["poisson_nll"]), str(tmp_path / "mine.py")]
+    path.write_text("print('here')\nimport sys\nsys.modules['numpy'].left = 1")
+    assert variants.variants(line) == 2
+    out, error = capsys.readouterr()
+    assert "here" in out and not unsaid(error, "mine.py poisson_nll_forward") and not hasattr(np, "left")
+    path.write_text("while True: pass")
+    monkeypatch.setattr(variants, "SECONDS", 3)
+    assert variants.variants(line) == 2 and not unsaid(capsys.readouterr().err, "mine.py 3 loop")

@@ -157,6 +157,13 @@ def test_points_and_what_is_accepted_as_a_name(play, monkeypatch):
     assert json.loads(Path("zoo/state.json").read_text("utf-8"))["place"] == 1
 
 
+def test_a_state_that_cannot_be_read_is_named(play):
+    Path("zoo").mkdir()
+    Path("zoo/state.json").write_text("{")
+    code, _, error = play("check pair")
+    assert code == 2 and error.count("\n") == 1 and not unsaid(error, "state.json delete"), error
+
+
 def test_only_none_names_a_right_program():
     right, wrong = (next(case for case in CASES if bool(case.edits) is edits) for edits in (False, True))
     assert zoo.judge(right, "none") and not zoo.judge(right, "KL.2")

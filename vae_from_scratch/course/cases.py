@@ -317,6 +317,27 @@ CASES = [
         ("TANH.2",),
     ),
     Case(
+        "slope-of-the-wrong-layer",
+        "mlp.py",
+        (
+            (
+                "            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation, out=(grads[W], grads[b]))\n",
+                "            h_out = h[l] if l > 0 else h[1]\n"
+                "            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h_out, activation, out=(grads[W], grads[b]))\n",
+            ),
+        ),
+        "danluu/UFLDL-tutorial, pull request 2",
+        "A second hidden layer of the same width does not help as much as it should.",
+        ("pair", "value"),
+        ("model", "training"),
+        "model",
+        "Why must the layers of a test have unequal widths?",
+        "The slope of layer l is taken at the output of layer l - 1.  Both have the same width, so nothing fails; with unequal"
+        " widths it would.  Each pair is right: what is wrong is the array that it is given.",
+        ("MLP.2",),
+        ("vae.VAE", {"hidden": (64, 64)}),
+    ),
+    Case(
         "the-one-once",
         "ops.py",
         (
@@ -419,6 +440,28 @@ CASES = [
         "The moments start at zero and must be divided by what they lack; here they are multiplied by it.  The second moment is"
         " then far too small for a thousand steps, and those steps are too long.",
         ("ADAM.3", "ADAM.4"),
+    ),
+    Case(
+        "biases-for-their-gradients",
+        "optimizers.py",
+        (
+            (
+                "        names = [getattr(store, \"names\", None) for store in stores]\n",
+                "        for name in params:\n"
+                "            if \"_b\" in name:\n"
+                "                grads[name] = params[name]\n"
+                "        names = [getattr(store, \"names\", None) for store in stores]\n",
+            ),
+        ),
+        "apache/systemds, pull request 2330",
+        "The loss is a little worse than it should be, and stays so.",
+        ("pair", "model"),
+        ("value", "training"),
+        "Adam's first steps",
+        "Which parameters have moved since the start?",
+        "The update of the biases is given the biases themselves in place of their gradients.  They start at zero, so they stay"
+        " there; the weights make up for most of it.",
+        ("ADAM.5",),
     ),
     Case(
         "glorot-without-brackets",
@@ -685,6 +728,20 @@ CASES = [
         "The density of the prior is given 1 as its log standard deviation, which should be 0: a prior e times too wide, in one of"
         " the two estimators only.",
         ("IS.1",),
+    ),
+    Case(
+        "wrong-factor-reported",
+        "ops.py",
+        (),
+        "jcjohnson/pytorch-examples, issue 28",
+        'A report says: "the gradient of the hidden layer must be taken back through the gradient of W, not through W".',
+        CHECKS,
+        (),
+        "",
+        "Is it a bug?",
+        "No.  dx = dy W^T: a small change of x changes y by that change times W, whatever the gradient in W is.  Differences"
+        " settle it in one line.",
+        ("none",),
     ),
     Case(
         "wrong-formula-reported",

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from .command import command
 from .grade import PRACTICE
 
 READ_ME = """# {service}
@@ -111,27 +112,23 @@ SERVICES = {  # name: what makes its files, and what to do with them
 }
 
 
+@command
 def export(arguments):
-    """SERVICE [FOLDER]: writes its files.  Returns 0, or 2 after an error, said in one line."""
-    try:
-        if not 1 <= len(arguments) <= 2 or arguments[0] not in SERVICES:
-            raise ValueError(f"export takes one of {', '.join(SERVICES)} and a folder, got {' '.join(arguments) or 'nothing'}")
-        make, what = SERVICES[arguments[0]]
-        folder = Path(arguments[1] if len(arguments) == 2 else f"export-{arguments[0]}")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} is there already and holds something; name another folder")
-        texts = make() | {"README.md": READ_ME.format(service=arguments[0], what=what, practice=PRACTICE)}
-        for name, text in texts.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8", newline="\n")  # Windows too: a script with \\r does not run elsewhere
-            if text.startswith("#!"):
-                path.chmod(0o755)
-    except (ValueError, OSError) as error:
-        print(f"export: error: {error}", file=sys.stderr)
-        return 2
+    """SERVICE [FOLDER]: writes its files."""
+    if not 1 <= len(arguments) <= 2 or arguments[0] not in SERVICES:
+        raise ValueError(f"export takes one of {', '.join(SERVICES)} and a folder, got {' '.join(arguments) or 'nothing'}")
+    make, what = SERVICES[arguments[0]]
+    folder = Path(arguments[1] if len(arguments) == 2 else f"export-{arguments[0]}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already and holds something; name another folder")
+    texts = make() | {"README.md": READ_ME.format(service=arguments[0], what=what, practice=PRACTICE)}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", newline="\n")  # on Windows too: Bash does not take its line ends
+        if text.startswith("#!"):
+            path.chmod(0o755)
     print(f"{folder}: {', '.join(sorted(texts))}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from .command import command
+
 PRACTICE = "practice, without a grade: the solutions are public"
 
 
@@ -73,19 +75,15 @@ def classroom50(rows):
 FORMATS = {"plain": plain, "gradescope": gradescope, "classroom50": classroom50}
 
 
-def main(arguments):
-    """FORMAT FOLDER FILE.  Returns 0, or 2 after an error, said in one line."""
+@command
+def grade(arguments):
+    """FORMAT FOLDER FILE: writes the results of the exercises in FOLDER."""
     if len(arguments) != 3 or arguments[0] not in FORMATS:
-        print(f"grade: error: grade takes {'|'.join(FORMATS)}, a folder of exercises and a file to write", file=sys.stderr)
-        return 2
+        given = " ".join(arguments) or "nothing"
+        raise ValueError(f"grade takes {'|'.join(FORMATS)}, a folder of exercises and a file to write, got {given}")
     name, folder, file = arguments
-    try:
-        Path(file).write_text(json.dumps(FORMATS[name](results(folder)), indent=1), "utf-8")
-    except OSError as error:
-        print(f"grade: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    Path(file).write_text(json.dumps(FORMATS[name](results(folder)), indent=1), "utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(grade(sys.argv[1:]))

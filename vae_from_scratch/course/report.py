@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..plots.style import COLOURS, GREY, Figure, save
+from .command import command
 
 
 def read(folder):
@@ -61,18 +62,15 @@ def draw(exercises, mistakes, students):
     return figure
 
 
+@command
 def report(arguments):
-    """FOLDER: prints the table of a class and writes report.png there.  Returns 0, or 2 after an error, said in one line."""
-    try:
-        if len(arguments) != 1:
-            raise ValueError(f"report takes the folder of a class, got {' '.join(arguments) or 'nothing'}")
-        results = read(arguments[0])
-        exercises, mistakes = statistics(results)
-        picture = Path(arguments[0]) / "report.png"
-        save(draw(exercises, mistakes, len(results)), picture)
-    except (ValueError, OSError) as error:
-        print(f"report: error: {error}", file=sys.stderr)
-        return 2
+    """FOLDER: prints the table of a class and writes report.png there."""
+    if len(arguments) != 1:
+        raise ValueError(f"report takes the folder of a class, got {' '.join(arguments) or 'nothing'}")
+    results = read(arguments[0])
+    exercises, mistakes = statistics(results)
+    picture = Path(arguments[0]) / "report.png"
+    save(draw(exercises, mistakes, len(results)), picture)
     print(f"{len(results)} students\n\nexercise  tried  passed")
     for number, (tried, passed) in exercises.items():
         print(f"{number:8}{tried:7}{passed:8}")
@@ -80,7 +78,6 @@ def report(arguments):
     for (number, mistake), count in mistakes.items():
         print(f"{mistake:42}{number:8}{count:10}")
     print(f"\n{picture}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Derivations that are in nobody's file: a task drawn by a seed, checked like the package's own pairs.  derivations/22-course.md."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +11,10 @@ import numpy as np
 
 from .. import ops
 from ..gradcheck import check_pair
+from .command import command
 from .zoo_checks import Found
+
+SECONDS = 30  # for a student's file
 
 
 class Variant(NamedTuple):
@@ -135,23 +140,33 @@ def load(path, name):
     return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
 
 
+@command
 def variants(arguments):
-    """--seed S prints a task; --seed S FILE checks it, running that file.  Returns 0, 1 (something is wrong) or 2 (an error)."""
+    """--seed S prints a task; --seed S FILE checks it, in a process of its own.  Returns 1 if something is wrong."""
+    if len(arguments) not in (2, 3) or arguments[0] != "--seed" or not arguments[1].isdecimal():
+        raise ValueError(f"variants takes --seed S, and the file to check if there is one; got {' '.join(arguments) or 'nothing'}")
+    if len(arguments) == 2:
+        print(sheet(int(arguments[1])))
+        return 0
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])  # what this process can import
+    line = [sys.executable, "-m", __name__ if __name__ != "__main__" else __spec__.name, "--here", *arguments[1:]]
     try:
-        if len(arguments) not in (2, 3) or arguments[0] != "--seed" or not arguments[1].isdecimal():
-            raise ValueError(f"variant takes --seed S, and the file to check if there is one; got {' '.join(arguments) or 'nothing'}")
-        seed = int(arguments[1])
-        if len(arguments) == 2:
-            print(sheet(seed))
-            return 0
-        rows = list(check(seed, *load(arguments[2], variant(seed).name)))
-    except (ValueError, TypeError, OSError) as error:
-        print(f"variant: error: {error}", file=sys.stderr)
-        return 2
+        done = subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{arguments[2]} was stopped after {SECONDS} s: is there a loop that never ends?") from None
+    print(done.stdout, end="")
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
+
+
+@command
+def check_here(arguments):
+    """S FILE: runs the file in this process."""
+    rows = list(check(int(arguments[0]), *load(arguments[1], variant(int(arguments[0])).name)))
     for row in rows:
         print(f"{'ok   ' if row.ok else 'WRONG'} {row.words}")
     return 0 if all(row.ok for row in rows) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(variants(sys.argv[1:]))
+    sys.exit(check_here(sys.argv[2:]) if sys.argv[1:2] == ["--here"] else variants(sys.argv[1:]))

@@ -14,6 +14,7 @@ from ..plots.images import show_grid
 from ..plots.style import TRAIN, VALID, Figure, save
 from . import edited, zoo_checks
 from .cases import CASES, CHECKS
+from .command import command
 
 FOLDER = Path("zoo")  # in the folder where the command runs
 POINTS = 5  # for a case; each check and each wrong name takes one
@@ -96,8 +97,9 @@ def show(case, path, title):
     figure.suptitle(title)
     save(figure, path)
     kind = case.model[0].rsplit(".", 1)[-1]
-    settings = "".join(f", {name} {value}" for name, value in case.model[1].items())
-    what = "A score of disentanglement." if kind == "mig" else f"{kind}{settings}, on the digits: 64 hidden units, 8 latents, Adam."
+    words = lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else value  # noqa: E731
+    settings = "".join(f", {name} {words(value)}" for name, value in ({"hidden": (64,)} | case.model[1]).items())
+    what = "A score of disentanglement." if kind == "mig" else f"{kind}{settings}, on the digits, with 8 latents and Adam."
     head = f"{what}\n{'':40}{'this program':>14}{'a right one':>14}"
     return [head, *(f"{name:40}{value:14.2f}{beside[name]:14.2f}" for name, value in numbers.items())]
 
@@ -144,6 +146,8 @@ def _load():
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {"seed": 0, "place": -1, "done": []}
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete it to begin again") from error
 
 
 def _store(state):
@@ -281,25 +285,21 @@ def _options(words, known):
     return found
 
 
+@command
 def zoo(arguments):
-    """One command, as a list of words; prints what there is to see.  Returns 0, or 2 after an error, said in one line."""
-    command, *words = arguments or [""]
+    """One command of USAGE, as a list of words; prints what there is to see."""
+    name, *words = arguments or [""]
     takes = {"check": 1, "name": 1, "patch": 0, "score": 0}
-    try:
-        if command not in ("next", "exam", *takes):
-            raise ValueError(f"zoo takes {USAGE}; got {command!r}")
-        if len(words) != takes.get(command, len(words)):
-            raise ValueError(f"{command} takes {'one word' if takes[command] else 'nothing'} after it, got {' '.join(words) or 'none'}")
-        if command == "next":
-            _next(_options(words, {"--seed": int, "--case": str}))
-        elif command == "exam":
-            _exam(_options(words, {"--seed": int, "--cases": int, "--folder": str}))
-        else:
-            {"check": _check, "name": _name, "patch": _patch, "score": _score}[command](*words)
-    except (ValueError, OSError) as error:
-        print(f"zoo: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if name not in ("next", "exam", *takes):
+        raise ValueError(f"zoo takes {USAGE}; got {name!r}")
+    if len(words) != takes.get(name, len(words)):
+        raise ValueError(f"{name} takes {'one word' if takes[name] else 'nothing'} after it, got {' '.join(words) or 'none'}")
+    if name == "next":
+        _next(_options(words, {"--seed": int, "--case": str}))
+    elif name == "exam":
+        _exam(_options(words, {"--seed": int, "--cases": int, "--folder": str}))
+    else:
+        {"check": _check, "name": _name, "patch": _patch, "score": _score}[name](*words)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ def model(get, case):
     smooth = "discriminator_hidden" not in settings  # it has a kink
     if "estimator" in getattr(kind, "choices", {}):
         settings["n_train"] = 40
-    small = table.small_case(kind, "float64", "tanh", settings.pop("likelihood"), hidden=(3,), **settings)
+    hidden = (3,) * len(settings.pop("hidden", (64,)))
+    small = table.small_case(kind, "float64", "tanh", settings.pop("likelihood"), hidden=hidden, **settings)
     yield _gradients("model", kind.__name__, table.check_model(*small[:2], *small[2], smooth=smooth))
 
 
@@ -109,10 +110,10 @@ def _iwae_bound(get):
 
 def _adams_first_steps(get):
     adam, vector = get("optimizers").Adam(lr=0.1), get("mlp").NamedVector
-    params = vector({"W": np.zeros(1), "b": np.zeros(1)})
-    grads, state = vector({"W": np.array([1e3]), "b": np.array([-2e3])}), adam.initial_state(params)
+    params = vector({"encoder_W1": np.zeros(1), "encoder_b1": np.zeros(1)})
+    grads, state = {"encoder_W1": np.array([1e3]), "encoder_b1": np.array([-2e3])}, adam.initial_state(params)
     for _ in range(2):
-        adam.step(params, grads, state)
+        adam.step(params, vector(grads), state)
     return "two steps of Adam at lr 0.1 with gradients of one sign", params.vector, np.array([-0.2, 0.2])
 
 
@@ -265,7 +266,7 @@ def train(get, case, seed=0):
     kind, settings = model_class(get, case)
     digits, how = get("datasets.digits").digits, {"epochs": 20, **case.fit}
     capacity = how.pop("capacity", None)  # reached in 300 steps
-    model = kind(64, (64,), 8, seed=seed, backend="numpy", **settings)
+    model = kind(64, settings.pop("hidden", (64,)), 8, seed=seed, backend="numpy", **settings)
     schedule = None if capacity is None else lambda step: {"capacity": min(capacity, capacity * step / 300)}
     adam = get("optimizers").Adam(3e-3)
     fit = get("training").fit
