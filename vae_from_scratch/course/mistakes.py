@@ -136,6 +136,9 @@ MISTAKES = [
         ("kl-digits", "np.expm1(logvar)", "np.exp(logvar) - 1",
          "The formula is right, but at logvar = 1e-6 it has lost its digits: exp(logvar) - 1 and logvar cancel. np.expm1(logvar) - "
          "logvar keeps them."),
+        ("kl-clamped", "np.expm1(logvar)", "np.expm1(np.clip(logvar, -10, 10))",
+         "logvar is clamped. Beyond the clamp this is another function, and forward and backward no longer belong together; a "
+         "float32 holds exp(logvar) up to logvar = 88, so nothing needs it."),
     ),
     *_of(
         3, "ops.gaussian_kl_forward",
@@ -194,6 +197,9 @@ MISTAKES = [
          "only parameters are shared."),
         ("kl-backward-digits", "np.expm1(logvar)", "(np.exp(logvar) - 1)",
          "dlogvar is right, but at logvar = 1e-13 it has lost its digits: exp(logvar) - 1 cancels. np.expm1(logvar) keeps them."),
+        ("kl-backward-clamped", "np.expm1(logvar)", "np.expm1(np.clip(logvar, -10, 10))",
+         "logvar is clamped. Beyond the clamp this is another function, and forward and backward no longer belong together; a "
+         "float32 holds exp(logvar) up to logvar = 88, so nothing needs it."),
     ),
     # ---- 4
     *_of(

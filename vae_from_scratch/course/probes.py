@@ -198,14 +198,23 @@ def _scalar(target):
     return Probe(given, kind="float32", about="x_logvar may be a plain number, and float32 in must be float32 out")
 
 
-small, large = 1e-6, 800.0
+small, far, large = 1e-6, 40.0, 800.0
 EXTREMES = {
     "ops.dense_backward": [_out("ops.dense_backward")],
     "ops.dense_backward_params": [_out("ops.dense_backward_params")],
-    "ops.gaussian_kl_per_latent": [extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]])],
-    "ops.gaussian_kl_forward": [extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]])],
+    **{target: [
+        extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]]),
+        extreme("digits", "the KL at logvar 40 and -40", mu=[[0.0, 0.0]], logvar=[[far, -far]]),
+    ] for target in ("ops.gaussian_kl_per_latent", "ops.gaussian_kl_forward")},
     "ops.gaussian_kl_backward": [
-        extreme("digits", "the gradient at logvar 1e-13", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[1e-13, -1e-13]])
+        extreme("digits", "the gradient at logvar 1e-13", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[1e-13, -1e-13]]),
+        extreme("digits", "the gradient at logvar 40 and -40", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[far, -far]]),
+    ],
+    "ops.reparameterize_forward": [
+        extreme("digits", "z at logvar 40 and -40", mu=[[0.0, 0.0]], logvar=[[far, -far]], eps=[[1.0, 1.0]])
+    ],
+    "ops.reparameterize_backward": [
+        extreme("digits", "the gradient at logvar 40 and -40", dz=[[1.0, 1.0]], logvar=[[far, -far]], eps=[[1.0, 1.0]])
     ],
     "ops.bernoulli_nll_forward": [
         extreme("digits", "logits of 800", logits=[[large], [-large], [large], [-large]], x=[[1.0], [0.0], [0.0], [1.0]])
