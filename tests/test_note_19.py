@@ -495,3 +495,12 @@ def test_what_the_widths_cost():
     for hidden, printed, unit in (((1000,) * 6, "35", 1e6), ((256, 256), "0.5", 1e6)):
         assert agrees(printed, (7 * products((10, *hidden, 1)) - 10 * hidden[0]) / unit)
     assert FactorVAE(5).discriminator_hidden == (256, 256)
+
+
+def test_the_discriminators_parameters_are_copied_when_they_are_assigned():
+    one, two = (FactorVAE(5, (4,), 2, discriminator_hidden=(3,), seed=seed) for seed in (0, 1))
+    two.discriminator.params = one.discriminator.params
+    two.discriminator.params["discriminator_W1"][...] = 7
+    assert not (one.discriminator.params["discriminator_W1"] == 7).any()
+    with pytest.raises(ValueError, match="names"):
+        two.discriminator.params = {}

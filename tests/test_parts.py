@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from user_file import TwoDraws
-from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, FreeBitsVAE, Gaussian, SGD, fit
+from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, FreeBitsVAE, Gaussian, SGD, fit
 from vae_from_scratch.base import BACKENDS, PenaltyGrads
 from vae_from_scratch.beta_vae import PenaltyVAE
 from vae_from_scratch.engine import gradient_table, parts
@@ -112,6 +112,20 @@ def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():
     patched = small(VAE)
     patched.forward = lambda *given: VAE.forward(patched, *given)
     assert not parts.can_be_cut(patched)
+    for patch in ("penalty_forward", "encoder.forward", "likelihood.forward"):
+        model = small(CapacityVAE)
+        assert parts.can_be_cut(model)
+        *path, name = patch.split(".")
+        setattr(getattr(model, path[0]) if path else model, name, lambda *given: None)
+        assert not parts.can_be_cut(model), patch
+
+    class OtherNoise(DenoisingAutoencoder):
+        name = None
+
+        def corrupt(self, x, eps):
+            return x - x.mean(axis=0)
+
+    assert parts.can_be_cut(small(DenoisingAutoencoder)) and not parts.can_be_cut(small(OtherNoise))
 
     class LoggedRows(Logged):
         name = None

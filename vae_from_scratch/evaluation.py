@@ -62,7 +62,7 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     """
     several = require.whole("samples", samples) > 1
     n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
-    shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
+    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
     total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []

@@ -159,7 +159,7 @@ class Laplace(Likelihood):
         elif self.scale == "learned":
             a, log_scale = out, params["log_scale"]
         else:
-            a, log_scale = out, np.log(out.dtype.type(self.scale))
+            a, log_scale = out, out.dtype.type(np.log(self.scale))
         return ops.sigmoid_forward(a) if self.mean_activation == "sigmoid" else a, log_scale
 
     def forward(self, ops, params, out, x):

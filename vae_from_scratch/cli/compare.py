@@ -43,7 +43,8 @@ def result_rows(runs, results):
     same = [all(config[name] == configs[0][name] for name in SAME_IMAGES) for config in configs]
     yield ["data", *(f"{config['data']} {config['split']}" for config in configs)]
     yield ["examples", *(str(result.n) for result in results)]
-    yield ["parameters", *(f"{model.params.vector.size:,}" for model, _ in runs.values())]
+    sizes = [sum(each.params.vector.size for each in model.players.values()) for model, _ in runs.values()]
+    yield ["parameters", *(f"{size:,}" for size in sizes)]
     yield ["ELBO", *("none" if r.elbo is None else f"{r.elbo:.2f} +- {r.standard_error:.2f}" for r in results)]
     if first.elbo is not None:
         yield [

@@ -55,13 +55,16 @@ def can_be_cut(player):
         return cls in (Autoencoder, VAE, BetaVAE) or (cls is not None and vars(cls).get("rows_apart") is True)
 
     likelihood = type(getattr(player, "likelihood", None))
+    others = [getattr(player, name, None) for name in ("encoder", "decoder", "likelihood")]
     return (
         getattr(getattr(player, "ops", None), "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
         and not player.ops.twins.changed
         and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
         and type(player.encoder) is type(player.decoder) is MLP
+        and not any(callable(getattr(type(each), name, None)) for each in (player, *others) for name in vars(each))  # no patches
         and (likelihood.__module__.split(".")[0] == __package__.split(".")[0] or apart(likelihood))
         and owner("forward") is owner("backward")
+        and owner("corrupt") in (None, owner("forward"))  # what a denoising autoencoder's forward calls
         and (apart(owner("forward")) or owner("forward") is PenaltyVAE)
         and all(shape[:1] == (7,) for shape in player.noise_shapes(7))
     )

@@ -60,7 +60,7 @@ class DenoisingAutoencoder(Autoencoder):
         """What the encoder sees of x (N, D); eps (N, D)."""
         if self.corruption == "gaussian":
             return self.ops.gaussian_noise(x, eps, self.level)
-        t = NormalDist().inv_cdf(1 - self.level / 2) if self.level > 0 else np.inf  # P(|eps| > t) = level
+        t = -NormalDist().inv_cdf(self.level / 2) if self.level > 0 else np.inf  # P(|eps| > t) = level
         masking = self.corruption == "masking"
         return self.ops.masking_noise(x, eps, t) if masking else self.ops.salt_and_pepper_noise(x, eps, t)
 

@@ -24,7 +24,17 @@ class Discriminator(MLP):
     def __init__(self, model, hidden):
         super().__init__("discriminator", (model.latent_dim, *hidden, 1), "leaky-relu")
         self.model = model
-        self.params = NamedVector(self.initial_params(stream("weights", model.seed, 1), model.init, model.dtype))
+        self._theta = NamedVector(self.initial_params(stream("weights", model.seed, 1), model.init, model.dtype))
+
+    @property
+    def params(self):
+        """As those of a model: what is assigned is copied into them."""
+        return self._theta
+
+    @params.setter
+    def params(self, values):
+        require.same_names("params must have the names", self._theta, values)
+        self._theta.update(values)
 
     def layers(self, x, eps, order):
         """Of B codes, the first half of a batch, and of B permuted ones, the second; they share the middle row of an odd N."""
