@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import agrees, figure, joined, linear_model, log_normal, note, printed_by, same, table
 
-from vae_from_scratch import IWAE, VAE, BetaVAE, FreeBitsVAE, Gaussian, evaluation, ops
+from vae_from_scratch import IWAE, VAE, BetaVAE, FreeBitsVAE, Gaussian, evaluation, gradcheck, ops
 from vae_from_scratch.engine.gradient_table import small_case
 
 NOTE = note(17)
@@ -273,3 +273,17 @@ def test_the_command():
     bound, weighted, surplus = numbers(r"\\log 2 = ([\d.]+)`.*?\\log 3 = ([\d.]+)`\$, too high by ([\d.]+)")
     assert agrees(bound, np.log(2)) and agrees(weighted, 0.75 * np.log(3))
     assert agrees(surplus, 0.75 * np.log(3) - np.log(2)) and numbers(r"P = 0.25 \+ 0.6 \+ 0.25 = (1.10)`\$, the KL is 0.90")
+
+
+@pytest.mark.parametrize("equation", ["FREE.1"])
+def test_a_group_of_latents_shares_its_free_nats(equation):
+    mu, logvar = np.array([[2.0, 0.0, 0.4, 0.0], [0.0, 0.0, 0.0, 0.4]]), np.zeros((2, 4))
+    kl = (mu**2 / 2).mean(axis=0)  # 1, 0, 0.04, 0.04: a pair of 1 nat, and one of 0.08
+    assert np.isclose(ops.free_bits_forward(mu, logvar, 0.5, 2), kl[:2].sum() + 0.5)
+    dmu, _ = ops.free_bits_backward(1.0, mu, logvar, 0.5, 2)
+    np.testing.assert_allclose(dmu, mu / 2 * [1, 1, 0, 0])
+    with pytest.raises(ValueError, match="group_size is 3.*latent_dim, 4"):
+        FreeBitsVAE(5, (4,), 4, group_size=3)
+    model = FreeBitsVAE(5, (4,), 4, group_size=2, free_bits=0.1, dtype="float64")
+    x = np.random.default_rng(0).uniform(size=(3, 5))
+    assert all(check.ok for check in gradcheck.check_model(model, x, *model.draw_noise(3, np.random.default_rng(1))))

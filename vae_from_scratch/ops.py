@@ -373,16 +373,24 @@ def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
     return normalised_weights(log_w)[..., None] * dz
 
 
-def free_bits_forward(mu, logvar, free_bits):
-    """sum_j max(free_bits, mean_n KL_nj) in nats, Eq. (FREE.1) (Kingma et al. 2016).  mu, logvar (N, Z); returns a number."""
-    return np.maximum(batch_mean(gaussian_kl_per_latent(mu, logvar)), free_bits).sum()  # the mean first, then the maximum
+def free_bits_forward(mu, logvar, free_bits, group_size=1):
+    """sum_G max(free_bits, mean_n KL_nG) in nats, Eq. (FREE.1) (Kingma et al. 2016).  mu, logvar (N, Z); returns a number.
+
+    A group is group_size latents that stand side by side; free_bits is of a group.
+    """
+    return np.maximum(_kl_of_groups(mu, logvar, group_size), free_bits).sum()
 
 
-def free_bits_backward(dout, mu, logvar, free_bits):
+def free_bits_backward(dout, mu, logvar, free_bits, group_size=1):
     """Eq. (FREE.2), with slope 0 at the kink.  Returns dmu, dlogvar."""
-    paid = batch_mean(gaussian_kl_per_latent(mu, logvar)) > free_bits
+    paid = np.repeat(_kl_of_groups(mu, logvar, group_size) > free_bits, group_size)
     dmu, dlogvar = gaussian_kl_backward(dout * (np.ones_like(mu[:, 0]) / len(mu)), mu, logvar)
     return dmu * paid, dlogvar * paid
+
+
+def _kl_of_groups(mu, logvar, group_size):
+    # the mean over the batch comes first, then the maximum
+    return batch_mean(gaussian_kl_per_latent(mu, logvar)).reshape(-1, group_size).sum(axis=1)
 
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------

@@ -43,7 +43,8 @@ class Pair(NamedTuple):
 
     def run_backward(self, namespace, dout, out, **inputs):
         _, *parameters = inspect.signature(getattr(ops, self.backward)).parameters.values()
-        names = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+        given = {parameter.name for parameter in parameters if parameter.default is parameter.empty} | set(self.constants)
+        names = [parameter.name for parameter in parameters if parameter.name in given]
         arguments = [{**inputs, **self.constants}.get(name, out) for name in names]
         grads = getattr(namespace, self.backward)(dout, *arguments)
         return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,), strict=True))
@@ -140,6 +141,10 @@ PAIRS = [
     ),
     Pair("iwae_bound_backward", "IWAE.4", "log_w", _normal(log_w=(3, 5))),
     Pair("free_bits_backward", "FREE.2", "mu logvar", _normal(mu=(3, 5), logvar=(3, 5)), {"free_bits": 0.4}, smooth=False),
+    Pair(
+        "free_bits_backward", "FREE.2", "mu logvar", _normal(mu=(3, 6), logvar=(3, 6)), {"free_bits": 1.2, "group_size": 2},
+        smooth=False,
+    ),
     Pair("discrimination_backward", "FACTOR.3 FACTOR.4", "logits logits_perm", _permuted),
     Pair("covariance_backward", "DIP.2", "mu", _normal(mu=(5, 3))),
     Pair("marginal_covariance_backward", "DIP.2 DIP.4", "mu logvar", _normal(mu=(5, 3), logvar=(5, 3))),
