@@ -72,8 +72,9 @@ def _keep(images, rows):
     for start in range(0, len(rows), 1000):
         part = rows[start : start + 1000]
         images[start : start + len(part)] = images[part]
-    owner.resize((len(rows) * images[0].size,), refcheck=False)  # nobody else has it, and images is given up
-    return owner.reshape(len(rows), *images.shape[1:])
+    shape = len(rows), *images.shape[1:]  # owner may be images itself
+    owner.resize((math.prod(shape),), refcheck=False)  # nobody else has it, and images is given up
+    return owner.reshape(shape)
 
 
 def _choose(path, dtypes):
