@@ -134,6 +134,17 @@ def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():
     assert not parts.can_be_cut(small(LoggedRows))
 
 
+def test_an_update_rule_may_ask_for_any_pair_and_update_single_numbers():
+    class Clipped(Adam):
+        def step(self, params, grads, state, kernels=None):
+            asked.append(kernels.tanh_forward(np.ones(2)))
+            super().step(params, dict(grads), state, kernels)  # not vectors in one order: parameter by parameter
+
+    asked, model = [], small(VAE, likelihood=Gaussian("learned"), seed=1)
+    fit(model, data(), Clipped(), batch_size=7, epochs=1, threads=2, progress=False)
+    assert np.allclose(asked, np.tanh(1)) and model.params["x_logvar"] != 0
+
+
 def test_a_pair_that_was_changed_runs_in_whole_batches(monkeypatch):
     from vae_from_scratch import ops
 

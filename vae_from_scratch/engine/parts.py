@@ -307,8 +307,13 @@ class Stretches:
 
     def __getattr__(self, name):
         rule = getattr(self.ops, name)
+        if not name.endswith("_update"):
+            return rule
 
         def in_stretches(*arguments):
+            if np.ndim(arguments[0]) == 0:  # one number, where parameters are updated one by one
+                return rule(*arguments)
+
             def stretch(i):
                 return rule(*(each[stretches[i]] if isinstance(each, np.ndarray) else each for each in arguments))
 
