@@ -4,6 +4,7 @@ import ast
 import collections
 import functools
 import random
+import re
 
 import numpy as np
 import pytest
@@ -85,6 +86,24 @@ def test_notes_of_the_exercises_exist():
         for target in each.functions:
             for tag in cut.tags(target):
                 assert f"tag{{{tag}}}" in (ROOT / each.note).read_text("utf-8"), (tag, each.note)
+
+
+def test_the_note_of_an_exercise_folds_its_finished_code():
+    from helpers import ROOT
+
+    code = lambda text: {line.partition("#")[0].strip() for line in text.splitlines()} - {""}  # noqa: E731
+    folded = 0
+    for each in EXERCISES:
+        parts = re.split(r"^(</?details>.*)\n", (ROOT / each.note).read_text("utf-8"), flags=re.M)
+        for target in each.functions:
+            body = code(cut.source(target).partition('"""\n')[2])
+            for before, part in zip(["", *parts], parts):
+                for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
+                    if len(code(block) & body) >= len(code(block)) / 2 and len(code(block) & body) >= len(body) / 3:
+                        assert before.startswith(f"<details><summary>Exercise {each.number} "), (each.note, target)
+                        assert part.startswith("\n```") and part.endswith("```\n\n")  # or the page shows it as text
+                        folded += 1
+    assert folded >= 7
 
 
 # ---- right and wrong ----------------------------------------------------------------------------------
