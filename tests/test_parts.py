@@ -77,6 +77,16 @@ def test_every_objective_whose_rows_are_apart_is_cut_right(case):
     np.testing.assert_allclose(grads.vector, whole.vector, rtol=1e-10, atol=1e-12)
 
 
+def test_the_work_of_an_iwae_is_counted_with_its_draws(monkeypatch):
+    """One draw of this model is too little for two threads, the decoder's work for fifty is enough."""
+    monkeypatch.setattr(parts, "named_by_the_environment", lambda: False)
+    monkeypatch.setattr(parts, "cores", lambda: 3)
+    widths = {"data_dim": 300, "hidden": (200,), "latent_dim": 5}  # 7e7 flops a step of 100 rows
+    assert parts.count(None, VAE(**widths), 100) == parts.count(None, IWAE(**widths, samples=1), 100) == 1
+    assert parts.count(None, DenoisingAutoencoder(**widths), 100) == 1  # noise for each pixel is no draw of z
+    assert parts.count(None, IWAE(**widths, samples=50), 100) == 2
+
+
 def trained(threads, optimizer, **how):
     model = small(VAE, seed=1)
     history = fit(model, data(), optimizer, batch_size=7, epochs=2, threads=threads, progress=False, **how)

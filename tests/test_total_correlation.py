@@ -7,6 +7,7 @@ import pytest
 from helpers import refused, same, timeless
 
 from vae_from_scratch import VAE, Adam, BetaTCVAE, base, fit, load, ops, save
+from vae_from_scratch.engine import files
 from vae_from_scratch.engine.batches import RESTS
 from vae_from_scratch.evaluation import evaluate
 
@@ -73,6 +74,24 @@ def test_fit_fills_in_how_many_data_there_are():
     assert model.n_train == 21 and np.isfinite(model.loss(*batch(model)).loss)
     fit(model, X[:12], batch_size=5, epochs=1, progress=False)
     assert model.n_train == 12
+
+
+def test_a_refused_fit_leaves_a_model_as_it_was(tmp_path):
+    settings = {"batch_size": 5, "epochs": 1, "progress": False, "checkpoint": tmp_path / "run"}
+    fit(BetaTCVAE(**SMALL), X, **settings)
+    model = BetaTCVAE(**SMALL, n_train=100)
+    before = model.config
+    with refused("resume it"):
+        fit(model, X, **settings)
+    with refused("seed 3 0"):
+        fit(model, X, seed=3, resume=True, **settings)
+    with refused("12 21"):
+        fit(model, X[:12], resume=True, **settings)
+    with files.lock(tmp_path / "run"), refused("held"):
+        fit(model, X, resume=True, **settings)
+    assert model.config == before and same(model, BetaTCVAE(**SMALL))
+    fit(model, X, resume=True, **settings)  # what it is given counts for nothing, as in an unbroken run
+    assert model.n_train == 21
 
 
 def test_how_many_there_are_is_kept_in_files_and_over_a_resume(tmp_path):

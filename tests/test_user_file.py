@@ -128,6 +128,14 @@ def test_two_classes_cannot_have_one_name():
             name = "vae"
 
 
+def test_the_command_line_offers_what_the_package_has_whatever_was_imported_before_it():
+    from vae_from_scratch.cli import options  # by now: user_file is imported above
+
+    offered = {*options.MODELS, *options.LIKELIHOODS, *options.SCORES}
+    assert {"vae", "bernoulli", "mig"} <= offered and not {"cauchy", "correlation"} & offered
+    assert user_file.Cauchy.name == "cauchy" and user_file.CorrelationScore.name == "correlation"
+
+
 def test_a_score_of_ones_own_is_drawn_and_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main("train --data blobs --latent-dim 2 --epochs 1 --out r --quiet".split()) == 0

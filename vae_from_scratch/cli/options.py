@@ -14,7 +14,10 @@ from ..optimizers import OPTIMIZERS
 from .course import add_course
 
 TABLES = (base.MODELS, likelihoods.LIKELIHOODS, disentanglement.SCORES)
-MODELS, LIKELIHOODS, SCORES = (tuple(name for name in table if "." not in name) for table in TABLES)
+PACKAGE = __package__.partition(".")[0] + "."  # a user's own have a name too, if they are defined before this is imported
+MODELS, LIKELIHOODS, SCORES = (
+    tuple(name for name, cls in table.items() if cls.__module__.startswith(PACKAGE)) for table in TABLES
+)
 
 
 class Option(NamedTuple):

@@ -27,7 +27,6 @@ class Run:
 
     def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False, norms=False):
         self.model, self.n, self.batch_size, self.scheduled, self.valid = model, n, batch_size, scheduled, valid
-        model.trained_on(n)
         self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
         self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
         self.order_state = self.rngs["order"].bit_generator.state  # before this epoch's order was drawn from it
@@ -183,6 +182,7 @@ class Run:
         if not between_steps or set(of_model) != set(self.model.hyperparameters):
             raise ValueError(f"{path} is not a checkpoint of fit: it stands at {position} of {self.n} with {of_model}")
         arrays = files.fitting(path, self.arrays(), arrays)
+        self.model.trained_on(self.n)
         _unflatten(self._tree(), arrays)
         self.model.set(**of_model)
         self.epoch, self.position, self.limit, self.earlier = epoch, position, limit, earlier
@@ -223,7 +223,10 @@ def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
     """
     if folder is None:
         return {name: others[name] for name in ("epochs", "threads")}
-    config = {name: value for name, value in model.config.items() if schedule is None or name not in model.hyperparameters}
+    told = object.__new__(type(model))  # what the model will be once it is told how many data there are
+    vars(told).update(vars(model))
+    told.trained_on(len(x))
+    config = {name: value for name, value in told.config.items() if schedule is None or name not in model.hyperparameters}
     plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
     rules = {}
     for player, optimizer in optimizers.items():
@@ -348,6 +351,7 @@ class Keeper:
                 f"{self.folder} holds the checkpoint of a run: resume it, or keep this one in another folder"
             )
         else:
+            self.run.model.trained_on(self.run.n)  # not before: a model that fit refuses stays as it was
             self.write()
 
     @property

@@ -35,7 +35,9 @@ def count(threads, model, batch_size, resume=False):
         return None
     if named_by_the_environment() or not all(map(can_be_cut, model.players.values())):
         return 1
-    flops = 6 * batch_size * sum(value.size for value in model.params.values())
+    draws = max([int(np.prod(shape[1:-1])) for shape in model.noise_shapes(1)], default=1)  # of z for each example, all decoded
+    decoder = sum(model.params[name].size for pair in model.decoder.names for name in pair)
+    flops = 6 * batch_size * (sum(value.size for value in model.params.values()) + (draws - 1) * decoder)
     free = cores() if flops >= LARGE * cores() else cores() - 1  # one is left to whatever else the machine does
     return max(1, min(free, int(flops / WORTH), batch_size // ROWS))
 
