@@ -125,7 +125,7 @@ def test_two_latents(equation):
 def test_the_numbers_of_the_mean_field_figure():
     c = DRAWN.CORRELATION
     caption = re.search(
-        r"At \$`c = ([\d.]+)`\$ the best .*?, ([\d.]+) for 1, and leaves ([\d.]+) nats\. Keeping .*? leave ([\d.]+)\.",
+        r"At \$`c = ([\d.]+)`\$ the best .*?, ([\d.]+) against 1, and leaves ([\d.]+) nats\. Keeping .*? leave ([\d.]+)\.",
         PROSE,
     )
     Sigma = np.array([[1, c], [c, 1]])

@@ -204,7 +204,7 @@ def test_predictions():
 
 def test_a_prior_with_correlation_is_out_of_reach():
     c = float(re.search(r"correlation ([\d.]+) under the prior", joined(NOTE))[1])
-    assert f"than {-np.log(1 - c**2) / 2:.2f} nats (Q.5)" in joined(NOTE)
+    assert f"below {-np.log(1 - c**2) / 2:.2f} nats (Q.5)" in joined(NOTE)
     cov = np.array([[1, c], [c, 1]])
     variances = np.linspace(0.05, 1, 96)
     gaps = [kl_normal(np.zeros(2), np.diag([a, b]), np.zeros(2), cov) for a in variances for b in variances]
