@@ -210,6 +210,28 @@ def test_runs_that_go_down_with_a_process_are_tried_in_another(monkeypatch):
     assert found == {(5, 6): (6, None), (3, 4): (4, None), (1, 2): (None, lost)} and not pools
 
 
+def test_what_has_no_effect_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweeps, "processes", lambda jobs: contextlib.nullcontext(Now()))
+    line = f"sweep --quiet --hidden none --latent-dim 2 --epochs 1 --batch-size 500 --backend numpy --out {tmp_path}"
+    assert cli.main(f"{line} --activation tanh,relu --checkpoint-seconds 0,60".split()) == 0
+    notes = [each for each in capsys.readouterr().out.splitlines() if each.startswith("note")]
+    assert len(notes) == 2 and len(rows_of(tmp_path)) == 2 and not unsaid(notes[0], "checkpoint_seconds nothing 2 4")
+    assert not unsaid(notes[1], "activation-tanh activation-relu same bit effect") and "seed" not in notes[1]
+    assert cli.main(f"{line} --activation tanh".split()) == 0
+    (note,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("note"))
+    assert not unsaid(note, "no figure one value")
+
+
+def test_a_sweep_without_what_is_to_be_drawn_says_what_it_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweeps, "processes", lambda jobs: contextlib.nullcontext(Now()))
+    line = f"sweep --quiet --model autoencoder {LINE} --seed 0,1 --out {tmp_path / 's'}"
+    assert cli.main(line.split()) == 0
+    (note,) = (each for each in capsys.readouterr().out.splitlines() if each.startswith("note"))
+    assert not unsaid(note, "no figure elbo --result recon_nll loss") and not (tmp_path / "s/sweep.png").exists()
+    assert cli.main([*line.split(), "--result", "loss"]) == 0
+    assert "note" not in capsys.readouterr().out and (tmp_path / "s/sweep.png").is_file()
+
+
 # ---- the figure --------------------------------------------------------------------------------------
 
 
@@ -255,6 +277,10 @@ LINES = {  # of a sweep: words of its one line
     "--beta 1,2 --out things": "things sweep.csv new folder",
     "--threads 0": "threads least 1",
     "--image-shape 3,3": "--image-shape 64 3,3",
+    # one of several combinations, by its name
+    "--model vae,autoencoder --likelihood bernoulli,squared-error --seed 0-3": "run model vae likelihood squared-error density same folder",
+    "--latent-dim 2,3 --lr 0.1,-1 --seed 3-5": "run latent_dim 2 lr -1",
+    "--batch-size 100,9999 --beta 1,2": "run batch_size 9999 beta 1 1500",
 }
 
 

@@ -45,8 +45,11 @@ SAME_BITS = {"checkpoint_seconds"}  # what changes nothing of a result
 
 def sweep_run(options):
     given = {name: values(BY_NAME[name], text) for name, text in vars(options).items() if name in BY_NAME}
-    configs = [complete(config) for config in grid(**given)]
-    varied, out = varying(configs), Path(options.out)
+    every = completed(grid(**given))
+    configs, out = distinct(every), Path(options.out)
+    if len(configs) < len(every):
+        print(f"note: {', '.join(SAME_BITS)} changes nothing of a result; {len(configs)} of {len(every)} combinations are left")
+    varied = varying(configs)
     require.choice("--result", options.result, DRAWN)
     against = axis(varied, options.against)
     if options.jobs is not None and options.scheduler is not None:
@@ -54,8 +57,16 @@ def sweep_run(options):
     with contextlib.nullcontext() if options.scheduler is None else cluster(options.scheduler) as executor:
         rows = sweep(configs, out, executor=executor, jobs=options.jobs, progress=not options.quiet)
     print_summary(rows, varied)
+    for note in without_effect(rows):
+        print(note)
     print(f"wrote {out / TABLE}")
-    if against is not None and any(row.get(options.result) is not None for row in rows):
+    drawable = [name for name in DRAWN if any(row.get(name) is not None for row in rows)]
+    if against is None:
+        print("note: no figure, since every setting has one value in this sweep")
+    elif options.result not in drawable:
+        others = f"; --result takes what they have: {', '.join(drawable)}" if drawable else ""
+        print(f"note: no figure, since no run has a value of {options.result}{others}")
+    else:
         from .. import plots
 
         label = RESULTS[options.result] + (", nats per example" if options.result in ("elbo", "recon_nll", "kl", "loss") else "")
@@ -146,20 +157,51 @@ def complete(config):
     return config
 
 
+def completed(configs):
+    """complete of each."""
+    each = [config for config in configs if isinstance(config, dict)]  # complete refuses others
+    several = [name for name in BY_NAME if len({json.dumps(config.get(name), default=str) for config in each}) > 1]
+    found = []
+    for config in configs:
+        with named(config, several):
+            found.append(complete(config))
+    return found
+
+
 def check(configs):
     """Refuse here and now what the first step of a run would refuse; image shapes are filled in."""
-    seen = {}
+    seen, several = {}, varying(configs)
     for config in configs:
         require.seed(config["seed"])
         require.whole("threads", config["threads"])
         require.number("checkpoint_seconds", config["checkpoint_seconds"], 0)
         alike = identity({**config, "seed": 0})
         if alike not in seen:
-            data, test, model, optimizer = prepare(config)
-            how = (config["batch_size"], config["epochs"], config["binarize"], config["weight_decay"], False)
-            require.fitting(model, data, test, optimizer, *how)
+            with named(config, several):
+                data, test, model, optimizer = prepare(config)
+                how = (config["batch_size"], config["epochs"], config["binarize"], config["weight_decay"], False)
+                require.fitting(model, data, test, optimizer, *how)
             seen[alike] = config["image_shape"]
         config["image_shape"] = seen[alike]
+
+
+@contextlib.contextmanager
+def named(config, several):
+    """An error within says which of the combinations it refuses; several: the settings that have more than one value."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        own = [f"{name} {shown(config[name])}" for name in several if name != "seed" and config.get(name) is not None]
+        if len(own) < 2:  # then the error names it
+            raise
+        kind = next(kind for kind in (TypeError, OSError, ValueError) if isinstance(error, kind))
+        way = "without it, sweep the others bit by bit into the same folder"
+        raise kind(f"the run with {', '.join(own)} cannot be trained: {error}; {way}") from error
+
+
+def distinct(configs):
+    """The configs of which no other is the same run."""
+    return list({identity(config): config for config in configs}.values())
 
 
 def identity(config):
@@ -205,7 +247,7 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
 
     Raises ValueError, TypeError or OSError before anything is written if a config cannot be trained.
     """
-    configs, hidden = list(map(complete, configs)), not require.flag("progress", progress)
+    configs, hidden = completed(list(configs)), not require.flag("progress", progress)
     out = Path(require.path("out", out))
     jobs = require.whole("jobs", threads.cores() if jobs is None else jobs)
     if executor is not None and not hasattr(executor, "submit"):
@@ -213,7 +255,7 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
     if not configs:
         raise ValueError("configs is empty: name at least one run")
     check(configs)
-    configs = list({identity(config): config for config in configs}.values())
+    configs = distinct(configs)
     with files.lock(open_sweep(out)):
         folders = claim(out, configs)
         own = dict(zip(folders, configs))
@@ -392,6 +434,21 @@ def print_summary(rows, varied):
     for row in rows:
         if row["status"] == "diverged":
             print(f"{row['run']} {row['words']}")
+
+
+def without_effect(rows):
+    """A line for each setting, or several together, by which runs differ that came to the same result, bit for bit."""
+    alike, found = {}, {}
+    for row in rows:
+        if row["status"] == "done":
+            alike.setdefault(json.dumps([row[name] for name in ("loss", "recon_nll", "kl", "steps")]), []).append(row)
+    for group in alike.values():
+        for row in group[1:]:
+            if names := varying([group[0], row]):
+                found.setdefault(", ".join(names), []).append((group[0]["run"], row["run"]))
+    for names, pairs in found.items():
+        more = f" ({len(pairs)} such pairs)" if len(pairs) > 1 else ""
+        yield f"note: {pairs[0][0]} and {pairs[0][1]} are the same bit for bit: {names} had no effect there{more}"
 
 
 def mean_and_spread(found):
