@@ -99,6 +99,8 @@ def test_the_weighted_mean_of_the_log_weights_is_no_bound(equation):
         for printed, value in ((bound, each), (wrong, weighted)):
             value = value - LOG_P - (np.exp(each - LOG_P) - 1)  # of mean 0: the same mean, less noise
             assert agrees(printed, value.mean(), 4 * value.std() / np.sqrt(len(value)))
+    equal = np.full((1, 5), -9.0)  # what the exact posterior gives: there the mistake cannot be seen
+    assert (ops.normalised_weights(equal) * equal).sum() == pytest.approx(-9) == ops.iwae_bound_forward(equal).item()
 
 
 def test_an_iwae_is_evaluated_as_a_vae():
