@@ -2,9 +2,11 @@
 
 import doctest
 import importlib
+import os
 import re
 import runpy
 import shutil
+import signal
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,6 +63,55 @@ def test_what_examples_share_does_what_its_docstring_shows(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
+
+
+def one_run(folder, seed):
+    """A run that seed 1 diverges in, and that takes its process with it when seed 2 tries it first."""
+    with open(folder / "tried", "a") as file:
+        file.write("x")
+    if seed == 1:
+        raise FloatingPointError("the loss is nan at step 3")
+    if seed == 2 and os.environ.get("MAY_DIE") and (folder / "tried").read_text() == "x":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return [{"mark": mark, "elbo": seed + mark / 3} for mark in (1, 2)]
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_runs_of_many_seeds_end_once_each_whatever_happens_to_one(jobs, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.setenv("MAY_DIE", "yes" * (jobs > 1))
+    runner = importlib.import_module("runner")
+    settings = [{"seed": seed} for seed in range(4)]
+    for _ in range(2):
+        results = runner.Results(tmp_path / "results.csv", keys=("seed", "mark"))
+        runner.run_each(one_run, settings, results, jobs)
+        assert [(row["mark"], row["elbo"]) for row in results.where(seed=3)] == [(1, 3.33333), (2, 3.66667)]
+        (row,) = results.where(seed=1)
+        assert "nan" in row["words"] and row["threads"] == 1 and results.where(**row) == [row]
+        _, curves = runner.curves(results.rows, "mark", "elbo")
+        assert curves.shape == (3, 2)  # of those that did not diverge
+    assert capsys.readouterr().out.count("4 of 4") == 1
+    tried = [len((tmp_path / f"seed-{seed}" / "tried").read_text()) for seed in range(4)]
+    assert tried[:2] == [1, 1] and tried[3] <= 2 and tried[2] == (2 if jobs > 1 else 1)
+
+
+def test_a_fault_of_one_run_is_no_row_and_the_rows_before_it_stay(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    runner = importlib.import_module("runner")
+    results = runner.Results(tmp_path / "results.csv", keys=("seed", "mark"))
+    with pytest.raises(TypeError, match="other"):
+        runner.run_each(one_run, [{"seed": 0}, {"seed": 3, "other": 1}], results)
+    assert [row["seed"] for row in runner.read(tmp_path / "results.csv")] == [0, 0]
+
+
+def test_seeds_are_typed_as_a_range_or_a_list_and_quick_takes_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    runner = importlib.import_module("runner")
+    for typed, seeds in ([], (0, 1, 2)), (["--seeds", "0-1,5"], (0, 1, 5)), (["--quick"], (0,)), (["--quick", "--seeds", "2"], (2,)):
+        assert runner.options("x.py", "x", ["--out", str(tmp_path), *typed], seeds=(0, 1, 2)).seeds == seeds
+    with pytest.raises(SystemExit):
+        runner.options("x.py", "x", ["--seeds", "some"], seeds=(0, 1, 2))
+    assert "whole numbers" in capsys.readouterr().err
 
 
 @pytest.mark.slow

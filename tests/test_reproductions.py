@@ -228,11 +228,25 @@ def test_several_draws(rows):
     assert agrees(re.search(r"still ([\d.]+) times the other", note)[1], doubly / once)
 
 
+def spread(rows, *names):
+    """Mean and standard deviation over the seeds of each of these columns: a flat list."""
+    columns = [[row[name] for row in rows] for name in names]
+    return [number for column in columns for number in (np.mean(column), np.std(column, ddof=1))]
+
+
 def test_total_correlation_of_blobs(rows):
-    names = "distortion", "mutual information", "total correlation", "dimension-wise KL", "MIG", "active_units"
-    for row, (objective, seed, *cells) in zip(rows("disentangle"), table("### Total correlation"), strict=True):
-        assert (objective, int(seed)) == (row["objective"], row["seed"])
-        agree(cells, [row[name] for name in names])
+    found = table("### Total correlation")
+    assert [name for name, *_ in found] == list(dict.fromkeys(row["objective"] for row in rows("disentangle")))
+    for name, *cells in found:
+        mine = rows("disentangle", objective=name)
+        assert [row["seed"] for row in mine] == [0, 1, 2, 3, 4]
+        means = spread(mine, "distortion", "mutual information", "total correlation", "dimension-wise KL")
+        agree(cells, means + [row[name] for name in ("MIG", "active_units") for row in mine])
+    by_seed = [[rows("disentangle", objective=name, seed=s)[0] for name, *_ in found] for s in range(5)]
+    for vae, beta_vae, tc, factor, dip in by_seed:
+        assert beta_vae["mutual information"] < 0.5 * vae["mutual information"] and beta_vae["distortion"] > 7 + vae["distortion"]
+        assert all(abs(other["distortion"] - vae["distortion"]) < 0.5 for other in (tc, factor, dip))
+        assert factor["total correlation"] > tc["total correlation"]
 
 
 def test_prices_of_four_autoencoders(rows):
@@ -265,7 +279,7 @@ def test_exact_answers(rows):
 
 def agree(cells, values):
     """The numbers in these cells are the values, to the digits printed."""
-    printed = re.findall(r"[\d.]+(?:e-\d+)?", " ".join(cells))
+    printed = re.findall(r"-?[\d.]+(?:e-\d+)?", " ".join(cells))
     for text, value in zip(printed, values, strict=True):
         assert agrees(text, value), (text, value)
 
@@ -280,17 +294,39 @@ def test_grey_digits(rows, example):
     cells = table("## Grey digits")
     assert [name for name, *_ in cells] == [*names]
     for name, log_p, error, kl, rms in cells:
-        (row,) = rows("grey_digits", model=names[name])
-        assert agrees(log_p.split(":")[0], row["log_p"]) and agrees(kl, row["kl"]) and agrees(rms, row["rms_error"])
-        assert agrees(error, row["standard_error"]) if row["density"] == "True" else "no density" in log_p
+        mine = rows("grey_digits", model=names[name])
+        assert [row["seed"] for row in mine] == [0, 1, 2, 3, 4]
+        agree([log_p.split(":")[0], kl, rms], spread(mine, "log_p", "kl", "rms_error"))
+        if mine[0]["density"] == "True":
+            assert agrees(error, np.mean([row["standard_error"] for row in mine]))
+        else:
+            assert "no density" in log_p and not error
     assert f"64 log 17 = {64 * np.log(17):.2f}" in README and all(row["log_p"] < 64 * np.log(17) for row in rows("grey_digits"))
-    found = {row["model"]: row["log_p"] for row in rows("grey_digits")}
+    each = {name: np.array([row["log_p"] for row in rows("grey_digits", model=name)]) for name in names.values()}
+    found = {name: values.mean() for name, values in each.items()}
     assert f"{found['continuous Bernoulli'] - found['Bernoulli, read as continuous']:.0f} nats below" in README
-    spread, rng = example("grey_digits").spread, np.random.default_rng(0)
-    spread("train", 4, rng)  # drawn first there, too
-    x = spread("test", 1, rng).astype(float)
+    best, laplace, gaussian, *others, _ = each.values()
+    assert np.abs(laplace - gaussian).max() < 0.5 and (laplace > gaussian).sum() == 4
+    assert all((one > other).all() for one, other in ((best, laplace), (gaussian, others[0])))
+    assert (others[0] > others[2]).all() and (others[2] > others[1]).all()  # one scale; read as continuous; one variance
+    rms = [[row["rms_error"] for row in rows("grey_digits", model=name)] for name in names.values()]
+    assert np.argmin(rms, axis=0).tolist() == [3] * 5
+    noisy, rng = example("grey_digits").spread, np.random.default_rng(0)
+    noisy("train", 4, rng)  # drawn first there, too
+    x = noisy("test", 1, rng).astype(float)
     floor = -(x * np.log(x) + (1 - x) * np.log1p(-x)).sum(axis=1).mean()
     assert f"of {-found['Bernoulli']:.1f} nats {floor:.1f} are entropy" in README
+
+
+RENEWED = ("disentangle", "grey_digits")
+
+
+@pytest.mark.parametrize("name", RENEWED)
+def test_a_result_says_where_it_is_from(name, rows):
+    """Seed, version, machine class and threads in every row; the same seeds for every setting."""
+    found = rows(name)
+    assert all(row.keys() >= {"seed", "version", "machine", "threads"} for row in found)
+    assert len({row["seed"] for row in found}) >= 3 and all(" cores" in row["machine"] for row in found)
 
 
 def test_the_front_page_shows_no_other_numbers():
