@@ -292,7 +292,7 @@ def test_what_the_kinds_cost_at_the_optimum_of_the_linear_model(equation, tau):
     assert kinds["i"] == pytest.approx((np.minimum(1, tau / eigenvalues) ** 2).sum(), rel=1e-10)
     assert kinds["ii"] == pytest.approx(0, abs=1e-20)
     if tau == 0.5:
-        assert agrees(re.search(r"price is \$`([\d.]+) \\, \\lambda", NOTE)[1], kinds["i"])
+        assert agrees(re.search(r"price is\s+\$`([\d.]+) \\, \\lambda", NOTE)[1], kinds["i"])
 
 
 def put_linear_optimum(model, x, tau):
