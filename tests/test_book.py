@@ -1,0 +1,126 @@
+"""Promise: the book holds every equation, figure, answer and listing of the notes, and no reference in it leads nowhere."""
+
+import re
+import sys
+
+import pytest
+from helpers import ROOT, load, refused
+
+book = load(ROOT / "derivations" / "book.py")
+NOTES = sorted((ROOT / "derivations").glob("[0-9][0-9]-*.md"))
+
+
+def display(tex):
+    return book.para({"t": "Math", "c": [{"t": "DisplayMath"}, tex]})
+
+
+def tag_line(tag, *functions):
+    bold = {"t": "Strong", "c": [book.text(f"({tag})")]}
+    return book.para(bold, book.SPACE, book.text("->"), book.SPACE, *map(book.code, functions))
+
+
+def raw(html):
+    return {"t": "RawBlock", "c": ["html", html]}
+
+
+def picture():
+    return book.para({"t": "Image", "c": [book.attr(), [book.text("a graph")], ["figures/07-graph.png", ""]]})
+
+
+def italics(string):
+    return book.para({"t": "Emph", "c": [book.text(string)]})
+
+
+def test_an_equation_takes_its_tag_and_the_line_above():
+    blocks = [tag_line("KL.3", "ops.f", "ops.g"), display("a = b \\tag{KL.3}"), display("c")]
+    blocks += [tag_line("KL.4", "ops.h"), display("d\\tag{KL.5}")]
+    first, second, line, third = book.equations(blocks)
+    assert first["c"][0] == book.attr("eq-KL.3", ["equation"], tag="KL.3", functions="ops.f ops.g")
+    assert book.words(first) == "a = b" and second["c"][0] == book.attr("", ["equation"])
+    assert book.tag_line(line) == ["KL.4", "ops.h"], "the line of another equation stays"
+    assert third["c"][0] == book.attr("eq-KL.5", ["equation"], tag="KL.5", functions="")
+
+
+@pytest.mark.parametrize("opening", ["<details><summary>Answers</summary>\n", "<details>\n<summary>\nAnswers</summary>\n"])
+def test_what_is_folded_goes_to_the_end_and_leaves_a_mark(opening):
+    found = []
+    blocks = [book.header(2, "p", [book.text("Problems")]), raw(opening), book.para(book.text("42")), raw("</details>\n"), display("x")]
+    heading, mark, rest = book.folds(blocks, "note-04", found)
+    assert found == [["note-04-fold-1", "Problems", "Answers", [book.para(book.text("42"))]]]
+    assert mark == book.div("note-04-fold-1-from", ["fold"], [book.para(book.text("Answers"))], to="note-04-fold-1")
+    assert (heading, rest) == (blocks[0], blocks[-1])
+
+
+def test_a_picture_takes_the_italics_below_it_as_its_caption():
+    with_caption, text, without = book.figures([picture(), italics("blue"), italics("no caption"), picture()])
+    assert book.words(with_caption["c"][1]) == "blue" and text == italics("no caption")
+    assert without["t"] == "Figure" and without["c"][1] == [None, []]
+
+
+@pytest.mark.parametrize(
+    "address, target",
+    [
+        ("07-backpropagation.md", "note-07"),
+        ("07-backpropagation.md#a-worked-example", "note-07--a-worked-example"),
+        ("#its-shape", "note-04--its-shape"),
+        ("../vae_from_scratch/ops.py", "code-ops"),
+        ("../vae_from_scratch/exact/linear.py", None),
+        ("../tests/test_note_04.py", None),
+    ],
+)
+def test_links_stay_within_the_book(address, target):
+    change = book.inlines("note-04", {}, {"code-ops"})
+    inside = [book.text("there")]
+    found = book.mapped([{"t": "Link", "c": [book.attr(), inside, [address, ""]]}], change)
+    assert found == ([book.link(inside, target)] if target else inside)
+
+
+def test_a_tag_in_the_text_is_a_reference():
+    change = book.inlines("note-04", {"KL.3": 4}, set())
+    (found,) = book.mapped([book.para(*map(book.text, ["(KL.3,", "XKL.3", "KL.31", "Q.9"]), book.code("KL.3"))], change)
+    reference = book.link([book.text("KL.3")], "eq-KL.3")
+    others = [*map(book.text, ["XKL.3", "KL.31", "Q.9"]), book.code("KL.3")]
+    assert found == book.para(book.text("("), reference, book.text(","), *others)
+
+
+def test_a_listing_has_forward_and_backward():
+    assert book.pair("ops.gaussian_kl_backward") == ["ops.gaussian_kl_forward", "ops.gaussian_kl_backward"]
+    assert book.pair("vae.VAE.forward") == ["vae.VAE.forward", "vae.VAE.backward"]
+    assert book.pair("gradcheck.relative_error") == ["gradcheck.relative_error"]
+    tags = {"KL.4": (4, ["ops.gaussian_kl_backward"]), "KL.2": (4, ["ops.gaussian_kl_forward"]), "Q.1": (14, [])}
+    assert book.listings(tags) == {"ops": [["ops.gaussian_kl_forward", "ops.gaussian_kl_backward"]]}
+    assert "def gaussian_kl_backward(dkl, mu, logvar):" in book.words(book.listing("ops.gaussian_kl_backward"))
+
+
+@pytest.mark.parametrize(
+    "symbol, tex, found",
+    [("x", "\\mathrm{max}", False), ("x", "p(x_n)", True), ("\\mu", "\\sigma\\mu_p", True), ("p_\\theta", "\\log p_{\\theta}(x)", True)],
+)
+def test_a_symbol_is_found_whole(symbol, tex, found):
+    assert (book.tokens(symbol) in book.tokens(tex)) == found
+
+
+@pytest.mark.parametrize("missing", ["pypandoc", "typst"])
+def test_a_missing_tool_names_the_extra(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with refused(f"{missing} pip install book", SystemExit):
+        book.need(missing)
+
+
+@pytest.mark.slow
+def test_the_book_is_whole(tmp_path):
+    for module in ("pypandoc", "typst"):
+        pytest.importorskip(module, reason="needs the extra 'book'")
+    book.main(["--out", str(tmp_path)])
+    notes = "".join(path.read_text("utf-8") for path in NOTES)
+    page = (tmp_path / "book.html").read_text("utf-8")
+    names, targets = re.findall(r'\sid="([^"]+)"', page), re.findall(r'\shref="#([^"]+)"', page)
+    assert len(names) == len(set(names)) and set(targets) <= set(names)
+    tags = set(re.findall(r"\\tag\{([A-Z]+\.\d+)\}", notes))
+    assert {name[3:] for name in names if name.startswith("eq-")} == tags and "\\tag" not in page
+    linked = set(re.findall(r"`([\w.]+)`", "".join(re.findall(rf"^\*\*\({book.TAG}\)\*\* -> (.+)\n\n```math", notes, re.M))))
+    assert {f"code-{name}" for name in linked} <= set(targets)
+    assert page.count('src="data:image/png') == len(re.findall(r"^!\[", notes, re.M))
+    assert "<script" not in page and not re.search(r'\ssrc="(?!data:)|\shref="(?!#|https:)', page)
+    assert len(re.findall("<details", notes)) == len([name for name in names if re.fullmatch(r"note-\d\d-fold-\d+", name)])
+    assert (tmp_path / "book.pdf").read_bytes().startswith(b"%PDF")  # Typst refuses a reference that leads nowhere
