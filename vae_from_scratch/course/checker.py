@@ -2,11 +2,17 @@
 
 Each function is looked at alone, with the package's own around it.  Order: not written; an exception; an argument that
 was changed; how many outputs, of which shape; returned in each other's place; a constant factor; the worst entry with
-its equation.  At each of these a row of the table of mistakes that does exactly the same comes first.
+its equation.  At each of these a row of the table of mistakes that does exactly the same comes first, and before the numbers
+two rows at once.  A row is named for some of the outputs only if it explains every output that it changes: what it says
+may speak of them all.
 """
 
+import ast
+import contextlib
 import functools
+import itertools
 import linecache
+import re
 import sys
 import traceback
 import types
@@ -16,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import evidence
-from .cut import home, in_file, parse, returns, source, tags
+from .cut import PACKAGE, home, in_file, parse, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
 from .mistakes import MISTAKES
-from .probes import expected, original, probes, run
+from .probes import SPECS, expected, original, probes, run
 
 WITHIN = 1e-9  # of an array's largest entry; at the ends of the range, and in float32, WITHIN_SPECIAL of each entry
 WITHIN_SPECIAL = {"digits": 1e-6, "float32": 1e-3}
@@ -113,49 +119,69 @@ def diagnose(target, function, path=None):
 def _findings(target, group, got, wanted, path, varies):
     rows = [row for row in MISTAKES if row.edit.function == target]
     if probes(target)[group[0]].kind != "plain":  # then the plain probes came out right
-        rows = [row for row in rows if all(_right(target, i, _outcome(row, i), wanted[i]) for i in range(3))]
+        rows = [row for row in rows if all(_right(target, i, _outcome((row,), i), wanted[i]) for i in range(3))]
     if varies:
-        fresh = [row for row in rows if _varies(row)]
+        fresh = [row for row in rows if _varies(row) and _varies_alike(target, row, got[0], wanted[0])]
         says = fresh[0].says if fresh else f"{in_file(target)} gives another answer each time: randomness enters as an argument."
         return [Finding(target, "mistake" if fresh else "random", fresh[0].id if fresh else None, says)]
     for row in rows:
-        if not _varies(row) and all(_alike(target, i, _outcome(row, i), got[i]) for i in group):
+        if not _varies(row) and all(_alike(target, i, _outcome((row,), i), got[i]) for i in group):
             return [Finding(target, "mistake", row.id, row.says)]
     probe = probes(target)[group[0]]
     about = f" ({probe.about})" if probe.about else ""
     for i in group:
         if got[i].error is not None:
-            return [Finding(target, "exception", None, told(got[i].error, path) + about)]
+            return [Finding(target, "exception", None, told(got[i].error, path, target, probes(target)[i].sizes) + about)]
     for i in group:
         if got[i].mutated:
             words = f"{in_file(target)} changes its argument {' and '.join(got[i].mutated)}: whoever called it still needs that array."
             return [Finding(target, "mutated", None, words)]
-    count, names = len(wanted[group[0]].outputs), wanted[group[0]].names
+    names = wanted[group[-1]].names  # the last probe of a model's backward has one more gradient
     for i in group:
         if len(got[i].outputs) != len(wanted[i].outputs):
             nothing = len(got[i].outputs) == 1 and got[i].outputs[0] is None
             given = "nothing (is there a return?)" if nothing else f"{len(got[i].outputs)}"
             words = f"{in_file(target)} returns {given}, expected {len(wanted[i].outputs)}: {', '.join(map(str, names))}."
             return [Finding(target, "shape", None, words)]
+    wrong = {which for which in range(len(wanted[group[-1]].outputs)) if not _same_in(target, group, which, got, wanted, wanted)}
+    explained = {}  # a wrong output -> the rows that give exactly it
+    for row in rows:
+        for which in () if _varies(row) else _explains(target, group, row, got, wanted):
+            explained.setdefault(which, (row,))
+    if not wrong <= {*explained} and probe.kind == "plain":
+        for pair in _pairs(rows):
+            if all(_alike(target, i, _outcome(pair, i), got[i]) for i in group):
+                explained = dict.fromkeys(wrong, pair)
+                break
     findings = []
     swapped = _swapped(target, group, got, wanted)
-    for which in range(count):
-        one = lambda i, outcome: _agree(target, i, outcome.outputs[which], wanted[i].outputs[which])  # noqa: B023
-        if all(one(i, got[i]) for i in group):
-            continue
-        row = next((row for row in rows if _same_output(target, group, row, got, wanted, which)), None)
-        if row is not None:
-            found = Finding(target, "mistake", row.id, row.says)
-        elif swapped is not None:
-            found = Finding(target, "swapped", None, f"{in_file(target)} returns {swapped}: {', '.join(names)} is the order.")
+    for which in sorted(wrong):
+        if which in explained:
+            found = _named(explained[which])
+        elif swapped is not None and which in swapped[0]:
+            found = [Finding(target, "swapped", None, f"{in_file(target)} returns {swapped[1]}: {', '.join(names)} is the order.")]
         else:
-            found = _by_numbers(target, group, got, wanted, which)
-        if found not in findings:
-            findings.append(found)
+            found = [_by_numbers(target, [i for i in group if which < len(wanted[i].outputs)], got, wanted, which)]
+        findings += [each for each in found if each not in findings]
     if target in STAGES:  # one output is computed from another: what is wrong after a mistake is wrong because of it
         named = [finding for finding in findings if finding.kind == "mistake"]
-        return named or [_first_stage(target, group, got, wanted, findings)]
+        first, words = _first_stage(target, group, got, wanted, findings)
+        return named if first in explained else [*named, words]
     return findings
+
+
+def _named(rows):
+    if len(rows) == 1:
+        return [Finding(rows[0].edit.function, "mistake", rows[0].id, rows[0].says)]
+    return [
+        Finding(row.edit.function, "mistake", row.id, f"Two mistakes at once give exactly your numbers; the {which}: {_what(row)}.")
+        for row, which in zip(rows, ("first", "second"))
+    ]
+
+
+def _what(row):
+    """What was done, without what follows from it: that is another thing if there is a second mistake."""
+    return re.split(r"[:;] |\. |\.$", row.says)[0]
 
 
 STAGES = {  # what is computed from what, in order: outputs whose names begin so, and what to say where they are the first to be wrong
@@ -175,7 +201,8 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
         ("grads['x_logvar']", "the likelihood's own gradient is wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
         ("grads['decoder", "the decoder's gradients are wrong: they need dout and saved.dec alone, so look at drecon_nll and dout"),
         ("grads['encoder_b2']", "the decoder's gradients are right, the encoder's are not: look at {half}"),
-        ("grads['encoder", "dmu and dlogvar are right, the encoder's backward is not: which arrays does it get?"),
+        ("grads['encoder", "over the batch dmu and dlogvar add up to the right sums, the encoder's other gradients are wrong: which arrays "
+                           "does its backward get?"),
     ),
     "optimizers.adam_update": (
         ("m after", "m is wrong: a running mean of grad (see ADAM.1)"),
@@ -187,20 +214,22 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
 
 
 def _first_stage(target, group, got, wanted, findings):
+    """The first output of STAGES that is wrong, and what to say of it."""
+    names = wanted[group[-1]].names
     for prefix, words in STAGES[target]:
-        for which, name in enumerate(wanted[group[-1]].names):
+        for which, name in enumerate(names):
             values = [(i, got[i].outputs[which], wanted[i].outputs[which]) for i in group if which < len(wanted[i].outputs)]
             if not name.startswith(prefix) or all(_agree(target, i, a, b) for i, a, b in values):
                 continue
             exact = [f for f in findings if f.kind in ("shape", "factor") and f": {name} " in f.says]
             if exact:
-                return exact[0]
+                return which, exact[0]
             if "{half}" in words:
                 off = [[not np.allclose(*halves) for halves in zip(np.split(a, 2), np.split(b, 2))] for _, a, b in values]
                 off = np.any(off, axis=0)
                 words = words.format(half=" and ".join(np.array(["dmu", "dlogvar"])[off]))
-            return Finding(target, "stage", None, f"{in_file(target)}: {words}.")
-    return findings[0]
+            return which, Finding(target, "stage", None, f"{in_file(target)}: {words}.")
+    return None, findings[0]
 
 
 @functools.cache
@@ -209,25 +238,51 @@ def _varies(row):
     return not _alike(row.edit.function, 0, run(row.edit.function, function, probe), run(row.edit.function, function, probe))
 
 
-@functools.cache
-def _outcomes_of(row):
-    return [run(row.edit.function, mistaken(row), probe) for probe in probes(row.edit.function)]
-
-
-def _outcome(row, i):
-    return _outcomes_of(row)[i]
-
-
-def _same_output(target, group, row, got, wanted, which):
-    if _varies(row):
+def _varies_alike(target, row, got, wanted):
+    """Whether what a row that draws leaves right is right: of a random answer nothing else can be compared."""
+    theirs = run(target, mistaken(row), probes(target)[0])
+    if got.error is not None or len(got.outputs) != len(wanted.outputs):
         return False
-    for i in group:
-        theirs = _outcome(row, i)
-        if theirs.error is not None or theirs.mutated or len(theirs.outputs) != len(wanted[i].outputs):
-            return False
-        if not _agree(target, i, theirs.outputs[which], got[i].outputs[which], wanted[i].outputs[which]):
-            return False
-    return not all(_agree(target, i, _outcome(row, i).outputs[which], wanted[i].outputs[which]) for i in group)
+    left = [which for which in range(len(wanted.outputs)) if _agree(target, 0, theirs.outputs[which], wanted.outputs[which])]
+    return all(_agree(target, 0, got.outputs[which], wanted.outputs[which]) for which in left)
+
+
+@functools.cache
+def _edited(rows):
+    return mistaken(*rows)
+
+
+@functools.cache
+def _outcome(rows, i):
+    """What comes of one row's edit, or of the edits of two, on probe i."""
+    return run(rows[0].edit.function, _edited(rows), probes(rows[0].edit.function)[i])
+
+
+def _pairs(rows):
+    """Two rows at once, wherever both edits can be made and numbers come of it: what is not finite hides what else is wrong."""
+    for a, b in itertools.combinations([row for row in rows if not _varies(row)], 2):
+        with contextlib.suppress(ValueError):  # one edit takes away the text of the other
+            _edited((a, b))
+            if _outcome((a, b), 0).error is None and all(map(_finite, _outcome((a, b), 0).outputs)):
+                yield a, b
+
+
+def _finite(value):
+    return value is not None and value.dtype.kind in "fiub" and bool(np.isfinite(value).all())
+
+
+def _same_in(target, group, which, a, b, wanted):
+    seen = [i for i in group if which < len(wanted[i].outputs)]
+    return all(_agree(target, i, a[i].outputs[which], b[i].outputs[which], wanted[i].outputs[which]) for i in seen)
+
+
+def _explains(target, group, row, got, wanted):
+    """The outputs that a mistake changes, if got is the same in every one of them; else none."""
+    theirs = {i: _outcome((row,), i) for i in group}
+    if any(theirs[i].error or theirs[i].mutated or len(theirs[i].outputs) != len(wanted[i].outputs) for i in group):
+        return ()
+    changed = [which for which in range(len(wanted[group[-1]].outputs)) if not _same_in(target, group, which, theirs, wanted, wanted)]
+    return changed if all(_same_in(target, group, which, theirs, got, wanted) for which in changed) else ()
 
 
 def _right(target, i, got, wanted):
@@ -246,7 +301,10 @@ def _alike(target, i, a, b):
 
 
 def _words(error):
-    return str(error).partition("(")[0]  # of matmul's message, what comes before its signature
+    """An exception's message and the function that raised it; of shapes that do not fit, which ones, in either order."""
+    shapes = re.findall(r"\([\d, ]*\)|(?<=size )\d+|(?<=from )\d+", str(error))
+    where = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    return str(error).partition("(")[0], sorted(shapes), where
 
 
 def _agree(target, i, a, b, right=None):
@@ -277,14 +335,14 @@ def _way(a, right, within):
 
 
 def _swapped(target, group, got, wanted):
-    """Two outputs in each other's place, as words."""
+    """Two outputs in each other's place: which, and as words."""
     names, count = wanted[group[0]].names, len(wanted[group[0]].outputs)
     for a in range(count):
         for b in range(a):
             pairs = [(got[i].outputs[one], wanted[i].outputs[other]) for i in group for one, other in ((a, b), (b, a))]
             same = all(_agree(target, group[0], x, y) for x, y in pairs)
             if same and not all(_agree(target, i, wanted[i].outputs[a], wanted[i].outputs[b]) for i in group):
-                return f"{names[b]} and {names[a]} in each other's place"
+                return (a, b), f"{names[b]} and {names[a]} in each other's place"
     return None
 
 
@@ -305,12 +363,13 @@ def _by_numbers(target, group, got, wanted, which):
         if a.dtype != b.dtype and (probes(target)[i].kind == "float32" or a.dtype.kind not in "fiub"):
             words = f"{where}: {name} has dtype {a.dtype}, expected {b.dtype}: a constant of another type was mixed in{about}."
             return Finding(target, "shape", None, words)
+    enough = sum(wanted[i].outputs[which].size for i in group) > 2  # one number is always some multiple of another
     ratios = [_ratio(got[i].outputs[which], wanted[i].outputs[which]) for i in group]
-    if None not in ratios:
+    if enough and None not in ratios:
         words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
         if words:
             return Finding(target, "factor", None, f"{where}: {name} is {words} what {equation} says, in every entry{about}.")
-    words = _by_arguments(target, group, got, wanted, which) or _by_shift(target, group, got, wanted, which)
+    words = enough and (_by_arguments(target, group, got, wanted, which) or _by_shift(target, group, got, wanted, which))
     if words:
         return Finding(target, "argument", None, f"{where}: {name} {words.format(equation=equation)}{about}.")
     off = [i for i in group if not _agree(target, i, got[i].outputs[which], wanted[i].outputs[which])][0]
@@ -438,7 +497,7 @@ def _factor(ratios, sizes):
 
 def _axes(target, i, shape):
     sizes = probes(target)[i].sizes
-    names = [next((axis for axis in "NZDKOICH" if sizes.get(axis) == n), str(n)) for n in shape]
+    names = [_letters(target, sizes).get(n, str(n)) for n in shape]
     return f", ({', '.join(names)}{',' if len(names) == 1 else ''})" if names and sizes else ""
 
 
@@ -453,15 +512,81 @@ def _equation(target, outcome, which):
     return f"Eq. ({found[which] if len(found) == len(named) == len(outcome.outputs) else found[0]})"
 
 
-def told(error, path=None):
-    """An exception in the student's words and line: the last place in the file that it went through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if path is None or Path(frame.filename) == path]
+def told(error, path=None, target=None, sizes=None):
+    """An exception in the student's words and line: the last place in the file that it went through.
+
+    Where shapes do not go together, or a number stands for an array: what stands in that line, and its shape.
+    """
     kind, words = type(error).__name__, " ".join(str(error).split())
-    if not frames:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    theirs = [frame for frame in frames if path is None or Path(frame.f_code.co_filename) == path]
+    places = traceback.extract_tb(error.__traceback__)
+    if not theirs:
         return f"{kind}: {words}"
-    last = frames[-1]
-    line = (linecache.getline(last.filename, last.lineno or 0) or last.line or "").strip()
-    return f"{Path(last.filename).name}, line {last.lineno}, in {last.name}: {line}\n    {kind}: {words}"
+    frame, place = theirs[-1], places[frames.index(theirs[-1])]
+    line = _line(place)
+    said = f"{kind}: {words}"
+    arrays = _arrays_in(frame, place, _letters(target, sizes))
+    if arrays and isinstance(error, (ValueError, IndexError, TypeError)):
+        of_shapes = isinstance(error, ValueError) and not isinstance(error, IndexError)
+        if of_shapes and re.search(r"broadcast|matmul|mismatch|dimension|align", words):
+            said = f"these shapes do not go together: {', '.join(arrays)}{_see(target, line)}"
+        else:
+            said += f"; in this line: {', '.join(arrays)}"
+        inside = _arrays_in(frames[-1], places[-1], {})
+        if frame is not frames[-1] and frames[-1].f_globals.get("__name__", "").startswith(PACKAGE) and inside:
+            said += f"; inside of {places[-1].name}: {', '.join(inside)}"
+    return f"{Path(place.filename).name}, line {place.lineno}, in {place.name}: {line}\n    {said}"
+
+
+def _line(place):
+    return (linecache.getline(place.filename, place.lineno or 0) or place.line or "").strip()
+
+
+def _arrays_in(frame, place, letters):
+    """Every array and number that a line of code names, with its shape in numbers and in letters: 'dkl (3,) = (N,)'."""
+    found = {}
+
+    def look(node):
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
+            try:
+                value = eval(compile(ast.Expression(node), "<shape>", "eval"), frame.f_globals, frame.f_locals)
+            except Exception:
+                value = None
+            if isinstance(value, np.ndarray):
+                axes = [letters.get(n, str(n)) for n in value.shape]
+                known = f" = ({', '.join(axes)}{',' * (len(axes) == 1)})" if any(n in letters for n in value.shape) else ""
+                found[ast.unparse(node)] = f"{ast.unparse(node)} {value.shape}{known}"
+                return
+            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+                found[ast.unparse(node)] = f"{ast.unparse(node)} a number"
+                return
+        for child in ast.iter_child_nodes(node):
+            look(child)
+
+    statement = None
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse("".join(linecache.getlines(place.filename)))):
+            if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= place.lineno <= node.end_lineno:
+                statement = node
+    if statement is not None:
+        look(getattr(statement, "value", None) or statement)
+    return list(found.values())
+
+
+def _letters(target, sizes):
+    """Length -> letter, of the axes that the exercise's arrays have; a layer of mu and logvar side by side is 2 Z."""
+    letters = "".join(re.findall(r":([\w,]*)", SPECS.get(target, ":N,D,Z")))
+    found = {n: axis for axis, n in (sizes or {}).items() if axis in letters}
+    return found if target in SPECS or not sizes else {2 * sizes["Z"]: "2 Z", **found}
+
+
+def _see(target, line):
+    """' (see KL.3)': the equation of the name that a line gives a value to, or all of the function's."""
+    if target is None or not tags(target):
+        return ""
+    named = dict(zip(returns(target), tags(target))) if len(returns(target)) == len(tags(target)) else {}
+    return f" (see {named.get(line.partition('=')[0].strip()) or ', '.join(tags(target))})"
 
 
 def ran(function, path, target):

@@ -67,14 +67,6 @@ def returns(target):
     return re.findall(r"d\w+", words[1]) if words else ["the result"]
 
 
-def edited(target, old, new):
-    """The package's function after one edit of its text, which must apply at exactly one place."""
-    text = source(target)
-    if text.count(old) != 1:
-        raise ValueError(f"{target} holds {old!r} {text.count(old)} times, not once")
-    return compiled(target, text.replace(old, new))
-
-
 def compiled(target, text, path="<edited>"):
     """A function from its text, with the globals of the module that it belongs to."""
     module, _, name = home(target)

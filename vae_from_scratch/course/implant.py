@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from .cut import PACKAGE, defined, edited, home, in_file, is_blank, parse, with_globals
+from .cut import PACKAGE, compiled, defined, home, in_file, is_blank, parse, source, with_globals
+from .edited import apply
 
 
 class StudentFile(NamedTuple):
@@ -92,6 +93,15 @@ def _refresh(table, old, new, undo):
             table[key] = tuple(new if each is old else each for each in value) if type(value) is tuple else new
 
 
-def mistaken(mistake):
-    """The package's function with the edit of one row of the table of mistakes."""
-    return edited(*mistake.edit)
+def mistaken(*rows):
+    """The package's function with the edits of rows of the table of mistakes, all of one function.
+
+    ValueError if one edit takes away the text of the other, or if it matters which comes first.
+    """
+    target, texts = rows[0].edit.function, set()
+    for order in dict.fromkeys((rows, rows[::-1])):
+        with contextlib.suppress(ValueError):
+            texts.add(apply(source(target), [row.edit[1:] for row in order], target))
+    if len(texts) != 1:
+        raise ValueError(f"the edits of {' and '.join(row.id for row in rows)} do not apply to {target}")
+    return compiled(target, *texts)

@@ -109,7 +109,7 @@ MISTAKES = [
     *_of(
         3, "ops.gaussian_kl_per_latent",
         ("kl-no-half", "(mu * mu + (np.expm1(logvar) - logvar)) / 2", "(mu * mu + (np.expm1(logvar) - logvar))",
-         "The KL lacks the half of KL.1, so it costs twice what it should: a hidden beta = 2."),
+         "The KL lacks the half of KL.1. It costs twice what it should: a hidden beta = 2."),
         ("kl-no-minus-one", "np.expm1(logvar)", "np.exp(logvar)",
          "The KL lacks the -1 of KL.1: where q is the prior it must be 0; yours is 1/2 for each latent."),
         ("kl-logvar-sign", "- logvar)", "+ logvar)",
@@ -122,7 +122,7 @@ MISTAKES = [
         ("kl-sigma-for-variance", "np.expm1(logvar)", "np.expm1(logvar / 2)",
          "You have exp(logvar / 2), the standard deviation, where KL.1 has the variance, exp(logvar): the KL is then not smallest at "
          "the prior."),
-        ("kl-mu-not-squared", "mu * mu", "mu", "mu enters KL.1 squared. As it stands a mean of minus infinity is the cheapest."),
+        ("kl-mu-not-squared", "mu * mu", "mu", "mu is not squared; in KL.1 it is. As it stands a mean of minus infinity is the cheapest."),
         ("kl-variance-sign", "mu * mu + (np", "mu * mu - (np",
          "exp(logvar) - 1 - logvar has a minus: KL.1 adds it to mu squared, and both are never negative."),
         ("kl-mu-twice", "(mu * mu +", "(2 * mu * mu +", "mu squared is taken twice: the half of KL.1 is of both parts."),
@@ -188,8 +188,8 @@ MISTAKES = [
         ("kl-backward-mean-latents", "dmu = dkl[:, None] * mu", "dkl = dkl / mu.shape[1]\n    dmu = dkl[:, None] * mu",
          "Both gradients are divided by Z. The KL is a sum over the latents, not a mean: this is a hidden beta = 1/Z (note 14)."),
         ("kl-dkl-row", "dmu = dkl[:, None] * mu", "dmu = dkl * mu",
-         "dkl has shape (N,), mu (N, Z): dkl * mu pairs dkl with the latents, and works only if N = Z, where it is wrong. dkl[:, "
-         "None] is a column, one entry per row."),
+         "dkl is used as a row: it has shape (N,), mu (N, Z). dkl * mu pairs dkl with the latents, and works "
+         "only if N = Z, where it is wrong. dkl[:, None] is a column, one entry per row."),
         ("kl-swapped", "return dmu, dlogvar", "return dlogvar, dmu",
          "dmu and dlogvar are returned in each other's place. The order is dmu, dlogvar, as that of the forward's arguments."),
         ("kl-backward-summed", "return dmu, dlogvar", "return dmu.sum(axis=0), dlogvar.sum(axis=0)",
@@ -214,7 +214,7 @@ MISTAKES = [
         ("rep-std-is-sigma", "np.exp(logvar / 2)", "np.sqrt(np.abs(logvar))",
          "You take the root of logvar; it is the log of the variance: first the exponential, then the root, exp(logvar / 2)."),
         ("rep-precision", "np.exp(logvar / 2)", "np.exp(-logvar / 2)",
-         "The standard deviation is exp(logvar / 2); yours is one over it."),
+         "You scale eps by one over the standard deviation, which is exp(logvar / 2) (see REP.1)."),
         ("rep-no-noise", "mu + np.exp(logvar / 2) * eps", "mu + 0 * eps",
          "z is mu: eps is not used, so nothing is drawn and logvar gets no gradient from the reconstruction."),
         ("rep-no-std", "np.exp(logvar / 2) * eps", "eps",
@@ -302,8 +302,8 @@ MISTAKES = [
          "compute: softplus(l) - x l."),
         ("bern-clamped", "return (np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)",
          "p = np.clip(1 / (1 + np.exp(-logits)), 1e-7, 1 - 1e-7)\n    return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)",
-         "The probabilities are clipped: no pixel can cost more than 16 nats, where the backward still says p - x. With logits "
-         "nothing needs a clamp."),
+         "Something is clipped, or kept away from log 0 by a small number: at a logit of 800 a wrong pixel costs 800 nats, yours costs "
+         "fewer, where the backward still says p - x. With logits nothing needs a clamp."),
     ),
     *_of(
         5, "ops.bernoulli_nll_backward",
@@ -332,8 +332,8 @@ MISTAKES = [
         ("bern-d-swapped", "(sigmoid_forward(logits) - x)", "(sigmoid_forward(x) - logits)",
          "logits and x are in each other's place. Both are (N, D), so no shape complains: p is the sigmoid of the logits."),
         ("bern-d-row", "dnll[:, None] *", "dnll *",
-         "dnll has shape (N,), logits (N, D): dnll * ... pairs it with the pixels, and works only if N = D, where it is wrong. "
-         "dnll[:, None] is a column."),
+         "dnll is used as a row: it has shape (N,), logits (N, D). dnll * ... pairs it with the pixels, and works only if N = D, "
+         "where it is wrong. dnll[:, None] is a column."),
         ("bern-d-probabilities", "sigmoid_forward(logits)", "sigmoid_forward(sigmoid_forward(logits))",
          "The sigmoid is applied twice: p is the sigmoid of the logits (see BERN.2)."),
     ),
@@ -345,7 +345,7 @@ MISTAKES = [
         ("gauss-no-half", ".sum(axis=1) / 2", ".sum(axis=1)",
          "The loss lacks the half of GAUSS.1: the density does not integrate to one, and the KL weighs half as much."),
         ("gauss-no-2pi", "log_2pi + x_logvar", "x_logvar",
-         "log 2 pi is missing (see GAUSS.1). The gradients are the same, so training is; but the number reported is no likelihood, "
+         "log 2 pi is missing (see GAUSS.1). It is in no gradient, so training is the same; but the number reported is no likelihood, "
          "and cannot be compared."),
         ("gauss-no-logvar", "log_2pi + x_logvar +", "log_2pi +",
          "The log variance is missing (see GAUSS.1): without its price the best variance is infinite."),
@@ -422,9 +422,22 @@ MISTAKES = [
          "The KL's gradient has the wrong sign: the loss adds the KL, so dkl is + 1/N."),
         ("vae-b-halves", "[dmu, dlogvar]", "[dlogvar, dmu]",
          "dmu and dlogvar are joined the wrong way round: forward reads mu from the first Z columns."),
+        ("vae-b-number", "np.ones(len(x), self.dtype) / len(x)", "1 / len(x)",
+         "dkl is one number; it is an array (N,), 1 / N for every datum, and so is drecon_nll: gaussian_kl_backward goes by the row."),
+        ("vae-b-recon-not-mean", "dkl = np.ones(len(x), self.dtype) / len(x)",
+         "dkl = np.ones(len(x), self.dtype) / len(x)\n    drecon_nll = dkl * len(x)",
+         "The reconstruction's gradient lacks the 1/N of the batch mean; the KL's has it: a hidden beta = 1/N."),
+        ("vae-b-recon-mean-twice", "dkl = np.ones(len(x), self.dtype) / len(x)",
+         "dkl = np.ones(len(x), self.dtype) / len(x)\n    drecon_nll = dkl / len(x)",
+         "The reconstruction's gradient is divided by N twice; the KL's once: a hidden beta = N."),
         ("vae-b-sum-batch", "np.ones(len(x), self.dtype) / len(x)", "np.ones(len(x), self.dtype)",
          "All gradients are N times too large: the loss is a mean over the batch, so drecon_nll and dkl are 1 / N. Adam hides this; "
          "SGD does not."),
+        ("vae-b-kl-mean-twice", "dkl = np.ones(len(x), self.dtype) / len(x)",
+         "dkl = np.ones(len(x), self.dtype) / len(x)\n    dkl = dkl / len(x)",
+         "The KL's gradient is divided by N twice; the reconstruction's once: a hidden beta = 1/N."),
+        ("vae-b-mean-twice", "np.ones(len(x), self.dtype) / len(x)", "np.ones(len(x), self.dtype) / len(x) ** 2",
+         "All gradients are N times too small: 1 / N is taken twice. Adam hides this; SGD does not."),
         ("vae-b-mean-latents", "dkl = np.ones(len(x), self.dtype) / len(x)",
          "dkl = np.ones(len(x), self.dtype) / len(x)\n    dkl = dkl / self.latent_dim",
          "The KL's gradient is divided by Z: a hidden beta = 1/Z (note 14), which the loss that is reported does not have."),
@@ -435,7 +448,7 @@ MISTAKES = [
          "ops.gaussian_kl_backward(dkl, saved.mu, saved.logvar)\n    drecon_nll = drecon_nll / x.shape[1]",
          "The reconstruction's gradient is divided by D: its sum over the pixels is part of the likelihood. A hidden beta = D."),
         ("vae-b-z-for-eps", "saved.logvar, eps)", "saved.logvar, saved.z)",
-         "reparameterize_backward is given z in place of eps: dlogvar is then wrong, dmu right."),
+         "reparameterize_backward is given z in place of eps: what it returns for dlogvar is then wrong, and dmu hides it."),
         ("vae-b-fresh-noise", "saved.logvar, eps)", "saved.logvar, np.random.standard_normal(eps.shape))",
          "The backward draws fresh noise: it is the gradient of another z than the one that forward drew. What reaches dlogvar "
          "through z is then zero on average. Use the eps that is given."),
@@ -498,7 +511,7 @@ MISTAKES = [
         ("fd-elementwise", "float(np.abs(analytic - numeric).max() / scale)",
          "float((np.abs(analytic - numeric) / np.maximum(np.abs(analytic), np.abs(numeric))).max())",
          "Each entry is divided by its own size: an entry near zero then fails by rounding alone. FD.3 has one scale for the array."),
-        ("fd-zero", "if scale != 0 else 0.0", "", "Two arrays of zeros agree: the error is 0; yours divides 0 by 0."),
+        ("fd-zero", "if scale != 0 else 0.0", "", "Two arrays of zeros are divided by their size, 0 by 0. They agree: the error is 0."),
     ),
     # ---- 9
     *_of(
@@ -512,13 +525,13 @@ MISTAKES = [
         ("adam-t-late", "    m[...]", "    t = t + 1\n    m[...]",
          "You add 1 to t: it is 1 at the first step already. The first steps are then too small: 0.74 lr in place of lr, with the "
          "usual betas."),
-        ("adam-no-correction", "    param -=", "    m_hat, v_hat = m, v\n    param -=",
-         "The bias is not corrected: m and v start at zero, and without ADAM.3 and ADAM.4 the first steps are far too large (about 3 "
-         "lr with the usual betas)."),
         ("adam-m-uncorrected", "m_hat = m / (1 - beta1**t)", "m_hat = m",
          "m is not corrected for its start at zero (see ADAM.3): the first steps are too small."),
         ("adam-v-uncorrected", "v_hat = v / (1 - beta2**t)", "v_hat = v",
          "v is not corrected for its start at zero (see ADAM.4): the first steps are far too large."),
+        ("adam-no-correction", "    param -=", "    m_hat, v_hat = m, v\n    param -=",
+         "The bias is not corrected: m and v start at zero, and without ADAM.3 and ADAM.4 the first steps are far too large (about 3 "
+         "lr with the usual betas)."),
         ("adam-constant-correction", "(1 - beta1**t)", "(1 - beta1)",
          "m_hat divides by 1 - beta1 at every step: the power t is missing, so after many steps m_hat is ten times too large with "
          "beta1 = 0.9 (see ADAM.3)."),
@@ -545,11 +558,12 @@ MISTAKES = [
          "v adds up all squares and forgets nothing: that is Adagrad. ADAM.2 is a running mean."),
         ("adam-no-lr", "lr * m_hat", "m_hat", "lr is not used: ADAM.5 multiplies the step by it, so yours has the size 1."),
         ("adam-m-rebound", "m[...] = beta1", "m = beta1",
-         "m = ... makes a new array, and the caller's m stays zero: Adam has no memory. m[...] = ... writes into it."),
+         "The name m is given to a new array (m = ...): the caller's m stays zero, and Adam has no memory. m[...] = ... writes into it."),
         ("adam-v-rebound", "v[...] = beta2", "v = beta2",
-         "v = ... makes a new array, and the caller's v stays zero. v[...] = ... writes into it."),
+         "The name v is given to a new array (v = ...): the caller's v stays zero. v[...] = ... writes into it."),
         ("adam-param-rebound", "param -= lr", "param = param - lr",
-         "param = param - ... makes a new array, and the model's parameters stay as they are. param -= ... writes into them."),
+         "The name param is given to a new array (param = param - ...): the model's parameters stay as they are. param -= ... writes into "
+         "them."),
     ),
     # ---- 10
     *_of(
@@ -580,7 +594,7 @@ MISTAKES = [
         ("cap-d-no-gamma", "dout * gamma *", "dout *", "gamma is not in dkl (see CAP.2)."),
         ("cap-d-upstream", "dout * gamma", "gamma", "dkl does not use dout, what arrives from above (see CAP.2)."),
         ("cap-d-kink", "np.sign(kl - capacity)", "np.where(kl >= capacity, 1, -1)",
-         "At kl = C the slope is taken as 0 (see CAP.2), so that a KL which is exactly right is left alone; yours is not 0."),
+         "The slope at kl = C is not 0. There it is taken as 0 (see CAP.2), so that a KL which is exactly right is left alone."),
     ),
     *_of(
         10, "beta_vae.BetaVAE.penalty_forward",
@@ -633,7 +647,7 @@ MISTAKES = [
     *_of(
         11, "ops.log_weight",
         ("is-nll-sign", "return -recon_nll", "return recon_nll",
-         "recon_nll is minus log p(x|z): it enters the log weight with a minus (see IS.1)."),
+         "recon_nll enters the log weight with a plus. It is minus log p(x|z), so it enters with a minus (see IS.1)."),
         ("is-kl-sign", "return -recon_nll - (", "return -recon_nll + (",
          "log p(z) - log q(z|x) has the wrong sign (see IS.1): a draw that the prior thinks likely must weigh more."),
         ("is-no-q", "((z - eps) * (z + eps) - logvar)", "(z * z)",
@@ -687,13 +701,13 @@ MISTAKES = [
         ("is-ess-inverse", "np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))",
          "np.exp(log_mean_exp(2 * log_w) - 2 * log_mean_exp(log_w))", "The fraction is upside down: (sum w)^2 over sum w^2 (see IS.8)."),
         ("is-ess-not-squared", "2 * log_mean_exp(log_w) -", "log_mean_exp(log_w) -",
-         "The sum of the weights is squared in IS.8: twice its log."),
+         "The sum of the weights is not squared; in IS.8 it is: twice its log."),
         ("is-ess-plus", "- log_mean_exp(2", "+ log_mean_exp(2",
          "The log of the denominator is added; a quotient's log is a difference (see IS.8)."),
         ("is-ess-fourth", "np.exp(2 * log", "np.exp(4 * log",
          "The sum of the weights is raised to the fourth power; IS.8 has its square: twice the log."),
         ("is-ess-weights", "log_mean_exp(2 * log_w)", "log_mean_exp(log_w)",
-         "The denominator is the sum of w^2, whose log weights are 2 log w (see IS.8)."),
+         "The denominator is the sum of w; it is that of w^2, whose log weights are 2 log w (see IS.8)."),
         ("is-ess-log", "log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))",
          "np.log(log_w.shape[-1]) + 2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w)", "This is the log of the number of samples."),
         ("is-ess-overflow", "log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))",
