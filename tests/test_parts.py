@@ -1,6 +1,10 @@
-"""Promise: a batch that is cut into parts for threads gives the gradient of the whole batch, and nothing hangs."""
+"""Promise: a batch cut into parts for threads gives the gradient of the whole, chunks the same bits, and nothing hangs."""
 
+import importlib
+import itertools
 import os
+import pickle
+import signal
 import threading
 
 import numpy as np
@@ -8,9 +12,15 @@ import pytest
 
 from user_file import TwoDraws
 from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, FreeBitsVAE, Gaussian, SGD, fit
+from vae_from_scratch import datasets, disentanglement, evaluation
 from vae_from_scratch.base import BACKENDS, PenaltyGrads
 from vae_from_scratch.beta_vae import PenaltyVAE
-from vae_from_scratch.engine import gradient_table, parts
+from vae_from_scratch.datasets.factors import FactorDataset
+from vae_from_scratch.disentanglement import codes, mig
+from vae_from_scratch.engine import gradient_table, parts, threads as threads_module
+from vae_from_scratch.engine.threads import ASKED, asked, in_threads
+
+sprites = importlib.import_module("vae_from_scratch.datasets.dsprites")  # the attribute of that name is a function
 
 pytestmark = pytest.mark.skipif(not hasattr(BACKENDS["numba"](), "twins"), reason="Numba cannot compile here")
 CASES = {
@@ -93,6 +103,10 @@ def trained(threads, optimizer, **how):
     return model, history
 
 
+def left_behind():
+    return [each for each in threading.enumerate() if each.name.startswith(("part", "chunk"))]
+
+
 def data():
     return np.random.default_rng(0).uniform(size=(40, 9)).astype("float32")
 
@@ -103,7 +117,7 @@ def test_a_number_of_threads_gives_the_same_bits_each_time_and_one_the_same_as_e
     assert (two == again).all()
     np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
     assert (one == trained(None, optimizer)[0].params.vector).all()  # so little work that one thread is chosen
-    assert not [each for each in threading.enumerate() if each.name.startswith("part")]  # nothing is left behind
+    assert not left_behind()
 
 
 def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():
@@ -233,3 +247,117 @@ def test_as_many_threads_as_pay(monkeypatch):
     assert parts.count(3, mnist, 100) == 3 and parts.count(None, mnist, 100, resume=True) is None
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert parts.count(None, mnist, 4000) == 1
+
+
+# ---- outside of fit: chunks that are computed side by side ------------------------------------------------
+
+
+@pytest.mark.parametrize("case", TABLE.values(), ids=lambda case: type(case.model).__name__)
+def test_every_objective_is_evaluated_to_the_same_bits(case):
+    model = case.model.__class__(**{**case.model.config, "backend": "numba", "dtype": "float32"})
+    model.trained_on(40)
+    assert parts.by_several(model)
+    x = np.random.default_rng(0).uniform(size=(23, model.data_dim)).astype("float32")
+    samples = 17 if model.variational else 1  # more than are drawn at once
+    one, three = (evaluation.evaluate(model, x, batch_size=5, samples=samples, binarize="dynamic", threads=n) for n in (1, 3))
+    assert pickle.dumps(tuple(one)) == pickle.dumps(tuple(three))
+    if model.variational:
+        one, three = (evaluation.log_likelihood(model, x, 7, pairs=20, threads=n, progress=False) for n in (1, 3))
+        assert pickle.dumps(tuple(one)) == pickle.dumps(tuple(three))
+
+
+@pytest.mark.parametrize("encode", ["a model's own", "any other function"])
+def test_codes_scores_and_sprites_are_the_same_bits(encode, monkeypatch):
+    for module, name, small_enough in ((codes, "BATCH", 200), (mig, "BATCH", 200), (sprites, "MANY", 300), (parts, "CHUNK", 0)):
+        monkeypatch.setattr(module, name, small_enough)
+    data = FactorDataset("sprites", datasets.dsprites(size=8).draw, datasets.dsprites().factor_names, (2, 3, 4, 5, 6), (8, 8))
+    model, threads = small(VAE, data_dim=64, seed=1), []
+
+    def other(x):
+        threads.append(threading.current_thread())
+        return model.encode(x)
+
+    found = []
+    for n in (1, 3):
+        encoder, table = disentanglement.encode_all(model.encode if encode[0:2] == "a " else other, data, False, threads=n)
+        scores = disentanglement.all_scores(encoder, table, ["mig"], repeats=1, points=300, progress=False, threads=n)
+        with asked(n):
+            drawn = data[:]
+        found.append(pickle.dumps((table[:], scores, drawn)))
+    assert found[0] == found[1]
+    assert set(threads) <= {threading.main_thread()}  # it may not bear more
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_chunks_run_side_by_side_in_order_and_an_error_is_raised_with_its_own_traceback(threads):
+    together, taken = threading.Barrier(threads), []
+
+    def items():
+        for i in range(9):
+            taken.append((i, ASKED.get(), threading.current_thread()))
+            yield i
+
+    def slow_first(i):
+        if i < threads:
+            together.wait(60)
+        if i == 5:
+            raise RuntimeError("chunk 5 is bad")
+        return i
+
+    done = in_threads(slow_first, items(), threads)
+    assert [next(done) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(RuntimeError, match="chunk 5") as failure:
+        next(done)
+    assert failure.traceback[-1].name == "slow_first"
+    assert len(taken) < 9 + (threads == 3) and {each[1:] for each in taken} == {(threads, threading.main_thread())}
+    assert ASKED.get() is None and not left_behind()
+
+
+def test_ctrl_c_ends_what_is_computed_side_by_side():
+    def press(i):
+        if i == 1:
+            signal.raise_signal(signal.SIGINT)
+        return i
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(press, itertools.count(), 2))
+    assert not left_behind()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_between_chunks_can_evaluate():
+    model, done = small(VAE), in_threads(abs, range(9), 2)
+    assert next(done) == 0
+    child = os.fork()
+    if child == 0:
+        evaluation.evaluate(model, data(), batch_size=7, threads=2)
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7 and list(done) == list(range(1, 9))
+
+
+def test_how_many_threads_evaluate(monkeypatch):
+    for variable in parts.named_by_the_environment.__globals__["VARIABLES"]:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(threads_module, "cores", lambda: 4)
+    count, mnist = parts.evaluation_threads, VAE(784)
+    assert (count(mnist, 500), count(mnist, 500, 3), count(mnist, 50), count(small(VAE), 500)) == (4, 3, 1, 1)
+    assert count(small(TwoDraws), 500, 3) == count(VAE(784, backend="numpy"), 500, 3) == 1
+    mnist.recon_nll = lambda *given: VAE.recon_nll(mnist, *given)
+    assert count(mnist, 500, 3) == 1
+    with asked(2), asked(None):
+        assert count(VAE(784), 500) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert count(VAE(784), 500) == 1
+    with pytest.raises(ValueError, match="threads"):
+        evaluation.evaluate(mnist, np.zeros((2, 784)), threads=0)
+
+
+def test_a_run_with_one_thread_evaluates_with_one(monkeypatch):
+    seen = []
+    monkeypatch.setattr(parts, "CHUNK", 0)
+    monkeypatch.setattr(evaluation, "in_threads", lambda *given: seen.append(given[-1]) or in_threads(*given))
+    trained(1, Adam())
+    assert set(seen) == {1}
+    trained(2, Adam())
+    assert set(seen) == {1, 2}

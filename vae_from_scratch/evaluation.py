@@ -9,12 +9,13 @@ from .engine import require
 from .engine.bars import tqdm
 from .engine.batches import batches, in_order
 from .engine.estimates import Estimate, estimate, mean_error
-from .engine.parts import in_threads
+from .engine.parts import evaluation_threads
 from .engine.streams import stream
-from .engine.threads import one_blas_thread
+from .engine.threads import in_threads, one_blas_thread
 from .ops import log_mean_exp
 
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
+DRAWS = 16  # per example that are made at once: bounds the memory, changes nothing
 
 
 class Evaluation(NamedTuple):
@@ -46,7 +47,9 @@ class LogLikelihood(NamedTuple):
 
 
 @one_blas_thread()
-def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int = 500, samples: int = 1) -> Evaluation:
+def evaluate(
+    model, x, *, binarize: str = "none", seed: int = 0, batch_size: int = 500, samples: int = 1, threads: int | None = None
+) -> Evaluation:
     """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
     Parameters
@@ -57,6 +60,7 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     seed : of the noise (samples of z) and of dynamic binarisation; streams of their own
     batch_size : examples at once; bounds the memory, changes the result by rounding only (and a penalty of the whole batch)
     samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
+    threads : batches computed side by side, on every core if that pays unless given; the bits are the same for any number
 
     Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """
@@ -65,25 +69,40 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
     shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
-    total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []
-    for _, batch in batches(model, x, binarize, seed, batch_size):
-        recon, log_w = np.empty((2, samples, len(batch)))
-        if model.variational:
-            mu, logvar = model.encode(batch)
-            mus.append(mu)
-            kl_per_latent += model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
-        for draw in range(samples):
-            noise = model.evaluation_noise(len(batch), noise_rngs[draw])
+
+    def drawn():  # all that is random, in one order, however many threads compute with it
+        for _, batch in batches(model, x, binarize, seed, batch_size):
+            for draws in in_order(samples, DRAWS):
+                noises = [model.evaluation_noise(len(batch), noise_rngs[draw]) for draw in draws]
+                own = (normal(z_rngs[draw], (len(batch), model.latent_dim), model.dtype) for draw in draws)
+                yield batch, noises, [noise[0] for noise in noises] if shared else list(own)
+
+    def measure(some):
+        batch, noises, eps_of = some
+        mu, logvar = model.encode(batch) if model.variational else (None, None)
+        recon, log_w = np.empty((2, len(noises), len(batch)))
+        losses = np.empty(len(noises))
+        for draw, (noise, eps) in enumerate(zip(noises, eps_of)):
             terms = model.loss(batch, *noise)
-            total += float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
+            losses[draw] = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
             if not model.variational:
                 recon[draw] = log_w[draw] = terms.recon_nll_each
                 continue
-            eps = noise[0] if shared else normal(z_rngs[draw], mu.shape, model.dtype)
             z = model.ops.reparameterize_forward(mu, logvar, eps)
             recon[draw] = model.recon_nll(batch, z)
             log_w[draw] = model.ops.log_weight(recon[draw], z, logvar, eps)
         kl = model.ops.gaussian_kl_forward(mu, logvar) if model.variational else terms.kl_each
+        return losses, recon, log_w, kl, mu, logvar
+
+    total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []
+    parts = in_threads(measure, drawn(), evaluation_threads(model, batch_size, threads))
+    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):
+        losses, recon, log_w = (np.concatenate(each) for each in list(zip(*of_a_batch))[:3])
+        kl, mu, logvar = of_a_batch[0][3:]
+        total = sum(losses.tolist(), start=total)
+        if model.variational:
+            mus.append(mu)
+            kl_per_latent += model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
         found.append([recon.mean(axis=0), kl, log_w.mean(axis=0), mean_error(log_w), mean_error(recon)])
     recon, kl, a_each, a_error, b_error = np.concatenate(found, axis=1, dtype=np.float64)
     elbo_a, elbo_b = estimate(a_each, a_error), estimate(-(recon + kl), b_error)
@@ -103,7 +122,8 @@ def evaluate(model, x, *, binarize: str = "none", seed: int = 0, batch_size: int
 
 @one_blas_thread()
 def log_likelihood(
-    model, x, samples: int = 5000, *, binarize: str = "none", seed: int = 0, pairs: int = 1000, progress: bool = True
+    model, x, samples: int = 5000, *, binarize: str = "none", seed: int = 0, pairs: int = 1000, progress: bool = True,
+    threads: int | None = None,
 ) -> LogLikelihood:
     """log p(x) of every example by importance sampling from q(z|x), Eq. (IS.3) (Burda et al. 2015, Eq. 8).
 
@@ -114,6 +134,7 @@ def log_likelihood(
     seed : every example has its own stream: its draws do not depend on the others, and with a larger K the first ones stay
     pairs : how many (x, z) go through the decoder at once; bounds the memory, changes the result by rounding only
     progress : whether to show a progress bar
+    threads : as in evaluate; each takes a few examples at a time
 
     >>> from vae_from_scratch import VAE, datasets
     >>> result = log_likelihood(VAE(64, latent_dim=2), datasets.digits("test"), 20, progress=False)
@@ -121,6 +142,7 @@ def log_likelihood(
     True
     """
     n, K = require.evaluation(model, x, binarize, pairs=pairs, variational=True), require.whole("samples", samples)
+    threads, found = evaluation_threads(model, pairs, threads), []
 
     def measure(drawn):
         indices, batch = drawn
@@ -136,7 +158,9 @@ def log_likelihood(
         return log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)
 
     with tqdm(total=n, unit="example", disable=not require.flag("progress", progress)) as bar:
-        found = list(in_threads(model, measure, batches(model, x, binarize, seed, max(1, pairs // K)), bar))
+        for part in in_threads(measure, batches(model, x, binarize, seed, max(1, pairs // K)), threads):
+            found.append(part)
+            bar.update(len(part[0]))
     columns = np.concatenate(found, axis=1)
     return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4])
 

@@ -9,7 +9,7 @@ from .engine import require
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
 from .engine.parts import Crew, count
-from .engine.threads import one_blas_thread
+from .engine.threads import asked, one_blas_thread
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
 
@@ -47,6 +47,7 @@ def fit(
         what the functions lr and schedule do, and the rows of x beyond a hundred of them.
     gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
     threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
+        Evaluation after each epoch has as many, or those of evaluate.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def fit(
     some = FirstRows(x, min(GLIMPSE, n))
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
     keeper = Keeper(run, checkpoint, checkpoint_seconds, settings, resume)
-    with keeper, np.errstate(all="ignore"), Crew(keeper.threads, players, optimizers) as crew, keeper.bar(progress) as bar:
+    with asked(threads), keeper, np.errstate(all="ignore"), Crew(keeper.threads, players, optimizers) as crew, keeper.bar(progress) as bar:
         upcoming = [at for at in upcoming if at > run.examples]
         while run.epoch <= keeper.epochs:
             crew.look_again()  # a student may have changed what runs

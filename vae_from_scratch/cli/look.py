@@ -10,6 +10,7 @@ from .. import disentanglement, evaluation, exact
 from ..engine import checkpoints, files, require
 from ..engine.estimates import few
 from ..engine.streams import stream
+from ..engine.threads import asked
 from ..evaluation import evaluate
 from .train import absolute, check_shape, fits, open_data, read_config, report
 
@@ -73,8 +74,8 @@ def evaluate_run(options):
         require.whole("importance_samples", K)
     samples = (20 if options.quadrature else 1) if options.samples is None else require.whole("samples", options.samples)
     integral = exact.quadrature(model, data, **same, progress=not options.quiet) if options.quadrature else None
-    sampled = None if K is None else evaluation.log_likelihood(model, data, K, **same, progress=not options.quiet)
-    result = evaluate(model, data, **same, samples=samples)
+    sampled = None if K is None else evaluation.log_likelihood(model, data, K, **same, threads=options.threads, progress=not options.quiet)
+    result = evaluate(model, data, **same, samples=samples, threads=options.threads)
     report(model, result, f"{data.name} {config['split']}", samples)
     if sampled is not None:
         bound, effective = sampled.bound, sampled.effective_samples
@@ -95,7 +96,8 @@ def evaluate_run(options):
         train = open_data(config, "train")
         if len(train) > 100_000:  # drawn images: a part of them, at random, tells as much
             train = train[stream("silent latents", config["seed"]).choice(len(train), 20_000, replace=False)]
-        print(f"silent latents, on the training data: {exact.collapse(model, train, **same).verdict}")
+        with asked(options.threads):
+            print(f"silent latents, on the training data: {exact.collapse(model, train, **same).verdict}")
 
 
 def sample_run(options):
@@ -182,6 +184,7 @@ def score_run(options):
     data = open_data(config, config["split"])
     path, silent = _figure_path(options, "scores"), None
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
+    draw["threads"] = options.threads
     own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
     names = options.score.split(",")
     results = disentanglement.all_scores(model.encode, data, names, **draw, **own)

@@ -151,6 +151,9 @@ OPTIONS = [
 ]
 
 
+THREADS = "batches computed side by side, with the same result for any number (default: one on each core, if that pays)"
+
+
 class Joined(argparse.Action):
     """Widths with commas, with spaces, or with both: 500,500 and 500 500 are the same."""
 
@@ -261,6 +264,7 @@ def build_parser():
             command.add_argument("--importance-samples", type=int, metavar="K", help=words)
             words = "also integrate log p(x) over a grid of z, for one or two latents"
             command.add_argument("--quadrature", action="store_true", help=words)
+            command.add_argument("--threads", type=int, help=THREADS)
             command.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
@@ -295,6 +299,7 @@ def build_parser():
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)
+    score.add_argument("--threads", type=int, help=THREADS)
     score.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "set runs side by side: the settings that differ, what the runs are worth, their curves in one figure"
     compare = commands.add_parser("compare", help=words, description=words[0].upper() + words[1:] + ".")

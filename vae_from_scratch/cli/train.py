@@ -90,7 +90,7 @@ def learn(config, parts, out, resume, progress):
     files.save(model, out / "model.npz")
     files.write_history(out / "history.csv", history)
     files.write_json(out / "config.json", config)
-    return history, evaluate(model, test, binarize=config["binarize"], seed=config["seed"])
+    return history, evaluate(model, test, binarize=config["binarize"], seed=config["seed"], threads=config["threads"])
 
 
 def config_to_resume(options, given):

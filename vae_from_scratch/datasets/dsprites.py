@@ -8,6 +8,7 @@ import numpy as np
 
 from ..engine import files, require
 from ..engine.backends import BACKENDS
+from ..engine.threads import for_chunks, in_threads
 from .dataset import Dataset, find
 from .factors import FactorDataset
 
@@ -15,7 +16,8 @@ FACTORS, SIZES = ("shape", "scale", "orientation", "posX", "posY"), (3, 6, 40, 3
 SPLITS, SOURCES = ("all", "train", "test"), ("drawn", "file")
 TEST = 10_000
 FILE = "dsprites/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
-BLOCK = 256  # images whose outlines are held at once
+BLOCK = 256  # images whose outlines are held at once, and which a thread draws at once
+MANY = 1024  # images that are worth several threads
 
 
 @overload
@@ -73,7 +75,8 @@ def dsprites(split: str = "all", size: int = 64, *, source: str = "drawn", backe
     if require.choice("source", source, SOURCES) == "file":
         draw = _from_file(size)
     else:
-        draw = functools.partial(_draw, size, getattr(BACKENDS[backend](), "fill_polygons", fill_polygons))
+        fill = getattr(BACKENDS[backend](), "fill_polygons", fill_polygons)
+        draw = functools.partial(_draw, size, fill, fill is not fill_polygons)  # a kernel lets others run beside it
     where = "the official file" if source == "file" else "drawn when asked for"
     data = FactorDataset("dsprites", draw, FACTORS, SIZES, (size, size), binary=True, trusted=True, source=where)
     if split == "all":
@@ -84,11 +87,15 @@ def dsprites(split: str = "all", size: int = 64, *, source: str = "drawn", backe
     return part
 
 
-def _draw(size, fill, factors):
+def _draw(size, fill, beside, factors):
     images = np.zeros((len(factors), size, size), np.float32)
-    for start in range(0, len(factors), BLOCK):
-        part = slice(start, start + BLOCK)
+
+    def draw(part):
         fill(outlines(factors[part], size), images[part])
+
+    parts = [slice(start, start + BLOCK) for start in range(0, len(factors), BLOCK)]
+    for _ in in_threads(draw, parts, for_chunks() if beside and len(factors) >= MANY else 1):
+        pass
     return images.reshape(-1, size * size)
 
 

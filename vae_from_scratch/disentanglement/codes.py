@@ -5,6 +5,8 @@ import numpy as np
 from ..engine import require
 from ..engine.bars import tqdm
 from ..engine.batches import in_order
+from ..engine.parts import evaluation_threads
+from ..engine.threads import asked, in_threads, one_blas_thread
 from ..datasets.factors import FactorDataset
 
 BATCH = 1024  # images encoded at once
@@ -53,22 +55,35 @@ def encode_checked(encode, images):
     return [output.astype(np.float64) for output in outputs]
 
 
-def encode_all(encode, data, progress=True):
+@one_blas_thread()
+def encode_batches(encode, images, n, keep, words="encoding", progress=True):
+    """keep(outputs) of each batch of n images, in order, images(rows) being one: side by side if encode is a model's own."""
+    model, batches = getattr(encode, "__self__", None), list(in_order(n, BATCH))
+    threads = evaluation_threads(model, BATCH) if getattr(model, "encode", None) == encode else 1
+
+    def work(x):
+        return keep(encode_checked(encode, x))
+
+    found = in_threads(work, map(images, batches), threads)
+    return list(tqdm(found, desc=words, total=len(batches), disable=not progress, leave=False))
+
+
+def encode_all(encode, data, progress=True, *, threads=None):
     """Encode every image once: encode, data -> the same two for any score, in which codes are looked up.
 
     A score of dSprites draws up to 1.9 million images out of 737,280, so a table is exact and saves work when
     several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32.
+    threads : for a model's own encode, as in evaluate; any other function may not bear several, and gets one.
     """
-    data, parts = known_factors(data), []
-    batches = list(in_order(len(data), BATCH))
-    for rows in tqdm(batches, desc="encoding", disable=not progress, leave=False):
-        outputs = encode_checked(encode, data[rows])
-        parts.append(np.hstack(outputs).astype(np.float32))
-    table = np.concatenate(parts)
+    data = known_factors(data)
+    two = len(encode_checked(encode, data[np.arange(1)])) == 2
+    with asked(None if threads is None else require.whole("threads", threads)):
+        keep = lambda outputs: np.hstack(outputs).astype(np.float32)  # noqa: E731
+        table = np.concatenate(encode_batches(encode, data.__getitem__, len(data), keep, progress=progress))
     codes = FactorDataset(
         data.name, lambda factors: table[data.indices(factors)], data.factor_names, data.sizes, (1, table.shape[1])
     )
-    return (lambda rows: tuple(np.split(rows, 2, axis=1))) if len(outputs) == 2 else (lambda rows: rows), codes
+    return (lambda rows: tuple(np.split(rows, 2, axis=1))) if two else (lambda rows: rows), codes
 
 
 def table_fits(encode, data):
@@ -86,8 +101,8 @@ def codes_of(encode, data, draws, progress):
         encode, data = encode_all(encode, data, progress)
 
     def codes(factors):
-        parts = (encode_checked(encode, data.images(factors[rows]))[0] for rows in in_order(len(factors), BATCH))
-        return np.concatenate(list(parts))
+        images = lambda rows: data.images(factors[rows])  # noqa: E731
+        return np.concatenate(encode_batches(encode, images, len(factors), lambda outputs: outputs[0], progress=False))
 
     return codes
 

@@ -7,7 +7,8 @@ import numpy as np
 from ..engine import require
 from ..engine.bars import tqdm
 from ..engine.batches import in_order
-from .codes import BATCH, encode_checked, known_factors, named_factors
+from ..engine.threads import for_chunks, in_threads, one_blas_thread
+from .codes import BATCH, encode_batches, known_factors, named_factors
 from .mixtures import cells, grid, kl_rows
 from .score import Score
 
@@ -60,6 +61,7 @@ def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, pr
     return _gaps(data, chosen, information, entropies, noise)
 
 
+@one_blas_thread()
 def mig_chen(encode, data, rng, *, factors=None, points=None, progress=True):
     """Eq. (MIG.1) as in Chen et al. 2018: z drawn from q(z|x), under the averaged posterior of the data.  A MIGScore.
 
@@ -81,18 +83,21 @@ def mig_chen(encode, data, rng, *, factors=None, points=None, progress=True):
     sizes = [data.sizes[k] for k in chosen]
     starts = np.cumsum([0, *sizes])
     places = values[:, chosen] + starts[:-1]  # all values of all factors side by side: which ones a row has
-    information = np.zeros((2, len(chosen), mu.shape[1]))  # on the grid, and on every second point of it
-    for j in tqdm(range(mu.shape[1]), desc="MIG (Chen)", disable=not progress, leave=False):
+
+    def of_latent(j):
         points_j = grid(mu[:, j], std[:, j])
         sums = np.zeros((starts[-1], len(points_j)))
         for rows in in_order(len(mu), BATCH):
             has = np.zeros((len(rows), starts[-1]))
             np.put_along_axis(has, places[rows], 1, axis=1)
             sums += has.T @ cells(points_j, mu[rows, j], std[rows, j])
-        for k in range(len(chosen)):
-            joint = sums[starts[k] : starts[k + 1]]
-            for coarse in range(2):
-                information[coarse, k, j] = _information(joint[:, :: 1 + coarse])
+        joints = [sums[starts[k] : starts[k + 1]] for k in range(len(chosen))]
+        return [[_information(joint[:, :: 1 + coarse]) for joint in joints] for coarse in range(2)]
+
+    Z = mu.shape[1]
+    latents = in_threads(of_latent, range(Z), for_chunks())
+    latents = tqdm(latents, desc="MIG (Chen)", total=Z, disable=not progress, leave=False)
+    information = np.stack(list(latents), axis=-1)  # (2, K, Z): on the grid, and on every second point of it
     entropies = np.array([_entropy(np.bincount(values[:, k], minlength=data.sizes[k])) for k in chosen])
     return _gaps(data, chosen, information[0], entropies, abs(information[0] - information[1]).max())
 
@@ -103,8 +108,8 @@ def _encode(encode, data, rng, points, progress):
         factors = data.factors(np.arange(len(data)))
     else:
         factors = data.draw_factors(require.whole("points", points, 100), rng)
-    batches = tqdm(list(in_order(len(factors), BATCH)), desc="MIG: encoding", disable=not progress, leave=False)
-    outputs = [encode_checked(encode, data.images(factors[rows])) for rows in batches]
+    images = lambda rows: data.images(factors[rows])  # noqa: E731
+    outputs = encode_batches(encode, images, len(factors), list, "MIG: encoding", progress)
     return factors, [np.concatenate(part) for part in zip(*outputs)]
 
 

@@ -5,8 +5,6 @@ gradient of each layer's pre-activation.  The gradient of a weight is a sum over
 rows of W instead, so that each entry is computed once and nothing is added up afterwards, Eq. (PARTS.2).
 """
 
-import collections
-import concurrent.futures
 import contextvars
 import functools
 import itertools
@@ -16,12 +14,13 @@ import numpy as np
 
 from . import require
 from .registry import ours
-from .threads import cores, named_by_the_environment, stay_on_core
+from .threads import cores, for_chunks, named_by_the_environment, stay_on_core
 
 WORTH = 2.4e8  # flops of a step for each thread, or waking it costs more than it saves
 LARGE = 2e9  # flops of a step for each thread from which a busy neighbour on a core costs little
 LOOKS = 400_000  # at a number before sleeping until it changes: 0.1 ms
 ROWS = 16  # and examples: the products of fewer are no faster
+CHUNK = 1e8  # flops of a network for the rows that a thread evaluates at once: of less, most is Python, which is not shared
 
 
 def count(threads, model, batch_size, resume=False):
@@ -44,32 +43,62 @@ def count(threads, model, batch_size, resume=False):
 
 def can_be_cut(player):
     """Whether the loss of a player is known to be a mean over rows, but for a penalty of the whole batch."""
-    from ..autoencoder import Autoencoder
     from ..base import EncoderDecoder
-    from ..beta_vae import BetaVAE, PenaltyVAE
+    from ..beta_vae import PenaltyVAE
     from ..mlp import MLP
-    from ..vae import VAE
 
-    def owner(name):
-        return next((cls for cls in type(player).__mro__ if name in vars(cls)), None) if name not in vars(player) else None
+    owner = functools.partial(_owner, player)
+    return (
+        by_several(player)
+        and type(player.encoder) is type(player.decoder) is MLP
+        and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
+        and owner("forward") is owner("backward")
+        and owner("corrupt") in (None, owner("forward"))  # what a denoising autoencoder's forward calls
+        and (_apart(owner("forward")) or owner("forward") is PenaltyVAE)
+        and all(shape[:1] == (7,) for shape in player.noise_shapes(7))
+    )
 
-    def apart(cls):
-        return cls in (Autoencoder, VAE, BetaVAE) or (cls is not None and vars(cls).get("rows_apart") is True)
 
-    likelihood = type(getattr(player, "likelihood", None))
-    others = [getattr(player, name, None) for name in ("encoder", "decoder", "likelihood")]
+def by_several(player):
+    """Whether several threads may evaluate a player at once: all its code is ours, as it was written, or says rows_apart."""
+    parts = [getattr(player, name, None) for name in ("encoder", "decoder", "likelihood")]
     return (
         getattr(getattr(player, "ops", None), "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
         and not player.ops.twins.changed
-        and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
-        and type(player.encoder) is type(player.decoder) is MLP
-        and not any(callable(getattr(type(each), name, None)) for each in (player, *others) for name in vars(each))  # no patches
-        and (likelihood.__module__.split(".")[0] == __package__.split(".")[0] or apart(likelihood))
-        and owner("forward") is owner("backward")
-        and owner("corrupt") in (None, owner("forward"))  # what a denoising autoencoder's forward calls
-        and (apart(owner("forward")) or owner("forward") is PenaltyVAE)
-        and all(shape[:1] == (7,) for shape in player.noise_shapes(7))
+        and all(_ours(type(part)) for part in parts)
+        and all(_ours(_owner(player, name)) for name in ("encode", "forward", "loss", "recon_nll"))
+        and not any(callable(getattr(type(each), name, None)) for each in (player, *parts) for name in vars(each))  # no patches
     )
+
+
+def _owner(player, name):
+    return next((cls for cls in type(player).__mro__ if name in vars(cls)), None) if name not in vars(player) else None
+
+
+def _apart(cls):
+    from ..autoencoder import Autoencoder
+    from ..beta_vae import BetaVAE
+    from ..vae import VAE
+
+    return cls in (Autoencoder, VAE, BetaVAE) or (cls is not None and vars(cls).get("rows_apart") is True)
+
+
+def _ours(cls):
+    return cls is not None and (cls.__module__.split(".")[0] == __package__.split(".")[0] or _apart(cls))
+
+
+def evaluation_threads(model, rows, threads=None):
+    """How many threads evaluate a model, so many rows at once: as asked, or as many as there are if the rows are worth it.
+
+    One for a model that may not be used by several, whatever was asked.
+    """
+    threads = None if threads is None else require.whole("threads", threads)
+    if not by_several(model):
+        return 1
+    if threads is None:
+        worth = 2 * rows * sum(value.size for value in model.params.values()) >= CHUNK
+        return for_chunks() if worth else 1
+    return threads
 
 
 def has_penalty_of_the_batch(player):
@@ -329,21 +358,3 @@ def slices(n, parts):
     """0 .. n - 1 in so many stretches of nearly the same length."""
     edges = [n * i // parts for i in range(parts + 1)]
     return [slice(first, last) for first, last in zip(edges, edges[1:])]
-
-
-def in_threads(model, function, items, bar):
-    """function(item) for each of the items, in order; of a model that is ours several at the same time, to the same bits.
-
-    The bar moves on by the length of what each result begins with.
-    """
-    threads = 1 if named_by_the_environment() or not can_be_cut(model) else cores()
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        waiting, items = collections.deque(), iter(items)
-        while True:
-            for item in itertools.islice(items, threads - len(waiting)):  # so many are computed at once, and no more
-                waiting.append(pool.submit(contextvars.copy_context().run, function, item))
-            if not waiting:
-                return
-            result = waiting.popleft().result()
-            bar.update(len(result[0]))
-            yield result

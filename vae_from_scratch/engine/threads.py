@@ -1,6 +1,9 @@
-"""One BLAS thread: matrices of this size keep a second one mostly waiting, on a busy machine for long."""
+"""One BLAS thread, and several of our own: of BLAS's a second one mostly waits, on a busy machine for long."""
 
+import collections
+import concurrent.futures
 import contextlib
+import contextvars
 import os
 import threading
 from pathlib import Path
@@ -28,6 +31,57 @@ def cores():
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
         found = min(found, max(1, int(quota) // int(period)))
     return found
+
+
+ASKED = contextvars.ContextVar("threads", default=None)  # how many in_threads takes, if somebody said
+END = object()
+
+
+@contextlib.contextmanager
+def asked(threads):
+    """Inside, in_threads takes so many; None changes nothing."""
+    before = ASKED.get()
+    ASKED.set(before if threads is None else threads)
+    try:
+        yield
+    finally:
+        ASKED.set(before)
+
+
+def for_chunks():
+    """How many threads share out chunks: as asked, or one for each core, or one if the environment gives BLAS a number.
+
+    No core is left free, as in fit: each thread takes the next chunk when it is ready, so none waits for a slow one.
+    """
+    return ASKED.get() or (1 if named_by_the_environment() else cores())
+
+
+def in_threads(function, items, threads):
+    """function(item) for each item, in order, in so many threads: the items say what is computed, so the bits are the same.
+
+    Items are made in the caller's thread, one more than are being worked on.  An error is raised where its result would
+    come, with its own traceback, when what is being computed has ended.  No thread is left behind.
+    """
+    items = iter(items)
+
+    def next_item():
+        with asked(threads):  # images may be drawn for it
+            return next(items, END)
+
+    if threads == 1:
+        while (item := next_item()) is not END:
+            yield function(item)
+        return
+    pool, waiting = concurrent.futures.ThreadPoolExecutor(threads, "chunk"), collections.deque()
+    try:
+        while True:
+            while len(waiting) <= threads and (item := next_item()) is not END:
+                waiting.append(pool.submit(contextvars.copy_context().run, function, item))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def stay_on_core(i):
