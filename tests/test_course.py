@@ -57,6 +57,17 @@ def test_a_blank_has_the_signature_and_no_body():
             assert each.note in ast.unparse(blank.body[-1])
 
 
+def test_a_blank_says_the_shape_of_everything_that_comes_in():
+    for each in EXERCISES:
+        nodes = cut.defined(ast.parse(cut.exercise_file(each)))
+        for target in each.functions:
+            blank = nodes[cut.in_file(target)]
+            text = " ".join(f"{each.task} {ast.get_docstring(blank)}".split())
+            for name in [given.arg for given in blank.args.args if given.arg != "self"]:
+                said = rf"\b({name}|All|the rest|the others)\b[^.;]*(\([NDZKIOC2., ]+\)|number|shape|as in forward)"
+                assert re.search(said, text) or name == "out", (target, name)
+
+
 @pytest.mark.parametrize(
     "docstring, left",
     [

@@ -135,7 +135,7 @@ class EncoderDecoder(Plumbing):
         return terms, grads
 
     def likelihood_backward(self, dnll, out, x, grads):
-        """The likelihood's backward: its own gradients go into grads.  Returns dout."""
+        """The likelihood's backward: its own gradients go into grads.  dnll (N,), out (N, outputs), x (N, D).  Returns dout."""
         dout, own = self.likelihood.backward(self.ops, self.params, dnll, out, x)
         require.same_names("the likelihood's backward must give the gradients of", self.likelihood_params, own)
         for name, grad in own.items():

@@ -166,7 +166,7 @@ def log_likelihood(
 
 
 def effective_samples(log_w):
-    """(sum w)^2 / sum w^2 over the last axis, Eq. (IS.8): K if all weights are equal, 1 if one has it all."""
+    """(sum w)^2 / sum w^2, Eq. (IS.8): K if all weights are equal, 1 if one has it all.  log_w (..., K); returns (...)."""
     return log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))
 
 

@@ -17,14 +17,14 @@ def dense_forward(x, W, b):
 
 
 def dense_backward(dy, x, W, out=(None, None)):
-    """Eqs. (DENSE.2), (DENSE.3), (DENSE.4).  out: where dW and db go, new arrays if None.  Returns dx, dW, db."""
+    """Eqs. (DENSE.2), (DENSE.3), (DENSE.4).  dy (N, O), x (N, I), W (I, O); out: where dW and db go, if given.  Returns dx, dW, db."""
     dx = dy @ W.T
     dW, db = dense_backward_params(dy, x, out)
     return dx, dW, db
 
 
 def dense_backward_params(dy, x, out=(None, None)):
-    """Eqs. (DENSE.3), (DENSE.4): the first layer, whose dx nobody needs.  Returns dW, db."""
+    """Eqs. (DENSE.3), (DENSE.4): the first layer, whose dx nobody needs.  dy (N, O), x (N, I).  Returns dW, db."""
     dW = np.matmul(x.T, dy, out=out[0])
     db = np.sum(dy, axis=0, out=out[1])  # b is added to every row, so every row sends a gradient back
     return dW, db
@@ -112,7 +112,7 @@ def reparameterize_forward(mu, logvar, eps):
 
 
 def reparameterize_backward(dz, logvar, eps):
-    """Eqs. (REP.2), (REP.3), with the eps of the forward.  Returns dmu, dlogvar."""
+    """Eqs. (REP.2), (REP.3), with the eps of the forward.  All (N, Z).  Returns dmu, dlogvar."""
     dmu = dz
     dlogvar = dz * eps * np.exp(logvar / 2) / 2
     return dmu, dlogvar
@@ -130,7 +130,7 @@ def gaussian_kl_forward(mu, logvar):
 
 
 def gaussian_kl_backward(dkl, mu, logvar):
-    """Eqs. (KL.3), (KL.4).  dkl (N,).  Returns dmu, dlogvar."""
+    """Eqs. (KL.3), (KL.4).  dkl (N,), mu, logvar (N, Z).  Returns dmu, dlogvar."""
     dmu = dkl[:, None] * mu
     dlogvar = dkl[:, None] * np.expm1(logvar) / 2
     return dmu, dlogvar
@@ -149,7 +149,7 @@ def bernoulli_nll_forward(logits, x):
 
 
 def bernoulli_nll_backward(dnll, logits, x):
-    """Eq. (BERN.2).  dnll (N,).  Returns dlogits."""
+    """Eq. (BERN.2).  dnll (N,), logits, x (N, D).  Returns dlogits."""
     # valid because the loss takes logits: d/dlogits of sigmoid then cross-entropy is p - x
     return dnll[:, None] * (sigmoid_forward(logits) - x)
 
@@ -168,7 +168,7 @@ def softmax_cross_entropy_forward(logits, targets):
 
 
 def softmax_cross_entropy_backward(dnll, logits, targets):
-    """Eq. (SOFTMAX.2).  dnll (N,).  Returns dlogits."""
+    """Eq. (SOFTMAX.2).  dnll (N,), logits, targets (N, C).  Returns dlogits."""
     probs = np.exp(logits - logits.max(axis=1, keepdims=True))
     probs = probs / probs.sum(axis=1, keepdims=True)
     # valid because the loss takes logits, and because each row of targets sums to one
@@ -185,7 +185,7 @@ def gaussian_nll_forward(x_mean, x_logvar, x):
 
 
 def gaussian_nll_backward(dnll, x_mean, x_logvar, x):
-    """Eqs. (GAUSS.2), (GAUSS.3).  dnll (N,).  Returns dx_mean and dx_logvar (x_logvar's shape)."""
+    """Eqs. (GAUSS.2), (GAUSS.3).  dnll (N,), the others as in forward.  Returns dx_mean and dx_logvar (x_logvar's shape)."""
     x_logvar = np.asarray(x_logvar, x_mean.dtype)
     inv_var = np.exp(-x_logvar)
     dx_mean = dnll[:, None] * (x_mean - x) * inv_var

@@ -144,7 +144,9 @@ def exercise_file(exercise, body=None):
     """The text of an exercise's file; body: target -> the text of a function, blank unless given."""
     body = body or (lambda target: blank(target, exercise.note))
     head = f'"""Exercise {exercise.number}: {exercise.title}.  About {exercise.minutes} minutes; read {exercise.note} first.\n\n'
-    head += f'{textwrap.fill(exercise.task, 110)}\n\nThen: vae-from-scratch course check {exercise.number}\n"""\n\n'
+    gradients = any(name.startswith("d") for target in exercise.functions for name in returns(target))
+    task = exercise.task + " A gradient has the shape of what it is the gradient of: dmu that of mu." * gradients
+    head += f'{textwrap.fill(task, 110)}\n\nThen: vae-from-scratch course check {exercise.number}\n"""\n\n'
     parts, classes = [head + "\n".join(imports(exercise.functions)) + "\n"], {}
     if exercise.shown:
         parts.append("#\n".join(quoted(target, exercise) for target in exercise.shown))

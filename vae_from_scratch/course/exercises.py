@@ -26,8 +26,8 @@ EXERCISES = (
     Exercise(
         1, "dense_backward", "the gradients of a dense layer",
         ("ops.dense_backward", "ops.dense_backward_params"), 25, "derivations/07-backpropagation.md",
-        "A layer computes y = x W + b. Given dy, the gradient of the loss in y, find the gradients in x, W and b. "
-        "out says where dW and db go: np.matmul and np.sum take it as their argument out.",
+        "A layer computes y = x W + b: x (N, I), W (I, O), b (O,), y (N, O). Given dy, the gradient of the loss in y, find the gradients "
+        "in x, W and b. out says where dW and db go (a new array for None): np.matmul and np.sum take it as their argument out.",
         ("gradients", "linear_autoencoder_reaches_pca"),
         (
             "Write the shapes down: dy (N, O), x (N, I), W (I, O). Each gradient has the shape of its array, and only one product of "
@@ -39,8 +39,10 @@ EXERCISES = (
     Exercise(
         2, "vae_forward", "the ELBO, forward",
         ("vae.VAE.forward",), 25, "derivations/02-latent-variable-models.md",
-        "From a batch x and its noise eps to the loss. The encoder's output holds mu and logvar side by side. Use self.encoder, "
-        "self.decoder, self.likelihood and the functions in self.ops; Terms and Saved are in base.py.",
+        "From a batch x and its noise eps to the loss. The encoder's output (N, 2 Z) holds mu and logvar (N, Z) side by side; recon_nll "
+        "and kl are (N,), their means and the loss are numbers. Use self.encoder, self.decoder, self.likelihood and the functions in "
+        "self.ops; self.params is params, self.latent_dim is Z. Terms (loss, recon_nll, kl, recon_nll_each, kl_each) and Saved (enc, "
+        "dec, mu, logvar, z, kl) are named tuples.",
         ("bound_is_below_log_p", "bound_is_tight_at_the_posterior"),
         (
             "Follow the picture: x, encoder, mu and logvar, z, decoder, recon_nll; and a KL from mu and logvar.",
@@ -98,8 +100,10 @@ EXERCISES = (
     Exercise(
         7, "vae_backward", "the whole backward pass",
         ("vae.VAE.backward",), 40, "derivations/07-backpropagation.md",
-        "forward, read from its last line to its first. saved holds what forward kept (base.Saved); the networks' backward and "
-        "self.likelihood_backward fill grads.",
+        "forward of x (N, D) and eps (N, Z), read from its last line to its first. saved holds what forward kept: the layers enc and "
+        "dec, mu, logvar and z (N, Z), kl (N,). The gradients in recon_nll and in kl are (N,), that in the encoder's output is "
+        "(N, 2 Z). The networks' backward and self.likelihood_backward fill grads, which holds an array of each parameter's shape by "
+        "its name; backward returns nothing. self.ops is ops, self.params is params.",
         ("model_gradients", "ten_epochs_as_the_package"),
         (
             "Go through forward line by line from the end: each line y = f(x) becomes dx = f_backward(dy, ...).",
@@ -113,8 +117,10 @@ EXERCISES = (
     Exercise(
         8, "numeric_gradient", "the gradient checker itself",
         ("gradcheck.numeric_gradient", "gradcheck.relative_error"), 30, "derivations/08-gradient-check.md",
-        "Central differences: array is shifted in place, one entry at a time, and put back; outputs() is called after each shift. "
-        "points maps a number of steps to (weight, divisor), as TWO_POINTS and FIVE_POINTS in gradcheck.py do.",
+        "Central differences: array, of any shape, is shifted in place, one entry at a time, and put back; outputs() is called after each "
+        "shift, and is an array of dout's shape. points maps a number of steps to (weight, divisor), as TWO_POINTS and FIVE_POINTS in "
+        "gradcheck.py do: {1: (1, 2)} and {1: (8, 12), 2: (-1, 12)}. h is a number. The gradient has array's shape; analytic and numeric "
+        "have one shape, any.",
         ("slopes_of_the_error", "wrong_backwards_are_rejected"),
         (
             "Loop over np.ndindex(array.shape). Keep the old value of the entry, and put it back in the end, whatever happens.",
@@ -127,7 +133,8 @@ EXERCISES = (
     Exercise(
         9, "adam_update", "Adam",
         ("optimizers.adam_update",), 20, "derivations/09-optimizers.md",
-        "One step, in place on param, m and v (m[...] = ... writes into an array); t counts steps from 1.",
+        "One step, in place on param, m and v (m[...] = ... writes into an array); grad, m and v have param's shape, the rest are numbers, "
+        "and t counts steps from 1. Returns nothing.",
         ("first_step_is_lr",),
         (
             "Two running means: of the gradient, and of its square.",
@@ -140,8 +147,10 @@ EXERCISES = (
         ("ops.capacity_forward", "ops.capacity_backward", "beta_vae.BetaVAE.penalty_forward", "beta_vae.BetaVAE.penalty_backward",
          "objectives.capacity_vae.CapacityVAE.penalty_forward", "objectives.capacity_vae.CapacityVAE.penalty_backward"),
         35, "derivations/10-beta-vae.md",
-        "What beta-VAE and the capacity objective put in place of the mean KL. kl (N,) holds the KL of each datum; a penalty is one "
-        "number for the batch, and its backward returns PenaltyGrads (base.py).",
+        "What beta-VAE and the capacity objective put in place of the mean KL. kl (N,) holds the KL of each datum; mu, logvar and z (N, Z) "
+        "are for other penalties. A penalty is one number for the batch, dpenalty is a number, and backward returns PenaltyGrads(dkl=...), "
+        "dkl (N,). The models hold self.beta, or self.gamma and self.capacity; self.ops holds batch_mean and the capacity pair. That "
+        "pair takes kl and dout of any shape, entry by entry: the model gives it the batch mean. gamma and capacity are numbers.",
         ("beta_one_is_the_vae", "penalty_gradients"),
         (
             "The mean over the batch comes first (self.ops.batch_mean), then beta or the absolute value.",
@@ -152,7 +161,8 @@ EXERCISES = (
     Exercise(
         11, "log_weight", "log p(x) by importance sampling",
         ("ops.log_weight", "ops.log_mean_exp", "evaluation.effective_samples"), 35, "derivations/12-log-likelihood.md",
-        "The log weight of a draw, the log of the mean of K weights, and how many draws that is worth, whatever their size.",
+        "The log weight of a draw, the log of the mean of K weights, and how many draws that is worth, whatever their size. "
+        "log_w is (..., K): (K,) of one datum, (N, K) of N.",
         ("exact_linear_model", "one_draw_is_itself"),
         (
             "log p(z) - log q(z|x): both densities have the same 2 pi, and (z - mu) / sigma is eps.",
