@@ -136,7 +136,7 @@ class Laplace(Likelihood):
 
     scale: b, a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output, log b).
     mean: "linear", or "sigmoid" to keep x_mean within (0, 1).
-    A learned scale may have no optimum, as Gaussian's sigma.  Eqs. LAPLACE.1 to LAPLACE.3.
+    A learned scale may have no optimum, like Gaussian's sigma.  Eqs. LAPLACE.1 to LAPLACE.3.
     """
 
     name = "laplace"

@@ -376,7 +376,7 @@ def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
 def free_bits_forward(mu, logvar, free_bits, group_size=1):
     """sum_G max(free_bits, mean_n KL_nG) in nats, Eq. (FREE.1) (Kingma et al. 2016).  mu, logvar (N, Z); returns a number.
 
-    A group is group_size latents that stand side by side; free_bits is of a group.
+    A group is group_size latents that stand side by side; free_bits counts per group.
     """
     return np.maximum(_kl_of_groups(mu, logvar, group_size), free_bits).sum()
 
@@ -395,7 +395,7 @@ def _kl_of_groups(mu, logvar, group_size):
 
 # ---- total correlation: derivations/18 -----------------------------------------------------------------
 def log_batch_weights(n, n_train, stratified, dtype):
-    """log c_nm of the own example, m = n, and of each other one, Eqs. (TC.8), (TC.10).  Returns two numbers.
+    """log c_nm of the example itself, m = n, and of each other one, Eqs. (TC.8), (TC.10).  Returns two numbers.
 
     n rows of n_train data.  A row alone has nothing beside it: stratified, it has the whole weight.
     """

@@ -62,7 +62,7 @@ def fit(
         On arguments or data that cannot work, before the first step; on a checkpoint that is not of this run, or that
         cannot be written.
     FloatingPointError
-        When the loss or a gradient is not finite, or the loss is a thousand times worse than before training.  The
+        When the loss or a gradient is not finite, or the loss has risen about a thousandfold (note 6 has the rule).  The
         parameters are left as they were before the step that failed; the last checkpoint is from before, too.
 
     >>> from vae_from_scratch import VAE, datasets

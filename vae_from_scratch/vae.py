@@ -29,7 +29,7 @@ class VAE(EncoderDecoder):
         return ((n, self.latent_dim),)
 
     def forward(self, x, eps):
-        """Eq. (VAE.1): loss = mean recon_nll + mean kl, the negative ELBO.  x (N, D), eps (N, Z).  Returns Terms and Saved."""
+        """Eq. (VAE.1): loss = mean recon_nll + mean kl, an estimate of minus the ELBO.  x (N, D), eps (N, Z).  Returns Terms and Saved."""
         ops, params, Z = self.ops, self.params, self.latent_dim
         enc = self.encoder.forward(ops, params, x)
         mu, logvar = enc[-1][:, :Z], enc[-1][:, Z:]

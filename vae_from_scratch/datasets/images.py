@@ -69,7 +69,7 @@ def images(
     few = ", ".join(path.as_posix() for path in left[:3]) + ", ..." * (len(left) > 3)
     if left:
         words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
-        warnings.warn(f"{folder}: {words}, for they cannot be read as PNG or JPEG: {few}", stacklevel=2)
+        warnings.warn(f"{folder}: {words}, because they cannot be read as PNG or JPEG: {few}", stacklevel=2)
     if not kept:
         raise ValueError(f"{folder}: none of the {len(mine)} PNG and JPEG files of the {split} split can be read: {few}")
     labels = np.array([path.parts[0] if len(path.parts) > 1 else "" for path in kept])

@@ -1,4 +1,4 @@
-"""What a score is worth is seen beside representations that learned nothing: functions from images (N, D) to codes."""
+"""Representations that learned nothing, to compare a score with: functions from images (N, D) to codes."""
 
 import numpy as np
 

@@ -138,7 +138,7 @@ def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
     brought to mean 0 and variance 1 change nothing but how soon.  Higgins et al. used Adagrad 0.01 until convergence;
     here Adam takes the whole set in each step, its rate falling linearly to 0.  On dSprites through an untrained
     network, 10,000 points, 500 steps and 10,000 ended at the same loss to five digits.  Where a plane tells classes
-    apart without an error the weights grow for ever, and what has settled is the fraction told.
+    apart without an error the weights grow for ever, and only the fraction told settles.
     """
     params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
     adam = Adam(lr=lambda step: lr * (1 - step / steps))

@@ -41,12 +41,12 @@ class MIGScore(NamedTuple):
 
 
 def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, progress=True):
-    """Eq. (MIG.1) as in Locatello et al. 2019: codes are put into 20 bins of one width each, and counted.  A MIGScore.
+    """Eq. (MIG.1) as in Locatello et al. 2019: codes are put into 20 bins of equal width, and counted.  A MIGScore.
 
     encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
     data : FactorDataset, or a split of one (the whole is used)
     factors : names; all if None.  points : images drawn; None for every image once.
-    A perfect code need not reach 1, because of 40 values in 20 bins two are taken for one.
+    A perfect code need not reach 1: 40 values in 20 bins share them two by two.
     error: what noise would seem to say, about (bins - 1) (values - 1) / (2 points) nats, the largest of the factors.
     Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
     """

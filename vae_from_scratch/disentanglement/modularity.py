@@ -56,7 +56,7 @@ def modularity_score(
     """Eq. (MOD.1) over these factors, by name; all of them if None.  A ModularityScore.
 
     encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
-    points : images drawn.  bins : of one width, in which codes are counted, as for MIG.
+    points : images drawn.  bins : of equal width, in which codes are counted, as for MIG.
     least_variance : a latent whose variance is not above this is left out, as in factor_vae_score: of a collapsed
         latent the bias of counting is all there is, which looks modular.  The paper has no such rule, nor has
         disentanglement_lib (Locatello et al. 2019), whose numbers these are for codes that have no inactive latent.

@@ -180,7 +180,7 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
             wrong = next(name for name in again if again[name] != model.config.get(name))
             raise ValueError(f"its {wrong} would be {again[wrong]!r} and is {model.config.get(wrong)!r}")
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{type(model).__name__} was not saved, for it could not be loaded again: {error}") from error
+        raise type(error)(f"{type(model).__name__} was not saved, because it could not be loaded again: {error}") from error
     write(path, lambda file: file.write(content.getbuffer()))
 
 
@@ -418,7 +418,7 @@ def _compare_header(stream, size):
     """ValueError if the header of an .npy file promises another array than size bytes in all can hold."""
     shape, dtype, length = _header(stream)
     if dtype.hasobject:
-        raise ValueError("Object arrays are never loaded, for they would have to be unpickled")
+        raise ValueError("Object arrays are never loaded, because they would have to be unpickled")
     promised, present = math.prod(shape) * dtype.itemsize, size - length
     if promised != present:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, it holds {present}")

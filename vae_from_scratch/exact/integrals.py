@@ -29,7 +29,7 @@ class Integral(NamedTuple):
 def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
-    The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not asked.  Its
+    The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not used.  Its
     steps are halved until that changes nothing, to 1e-7 nats or float32's rounding, which a decoder with kinks (relu)
     may not reach.  A peak of p(x, z) that the coarse grid steps over is missed.
 

@@ -27,7 +27,7 @@ class IWAE(VAE):  # encode is inherited
     """loss = -mean log (1/K) sum_k w_k, w_k = p(x, z_k) / q(z_k|x), of K = samples draws (Burda et al. 2015, Eq. 8).
 
     terms.recon_nll (the plain mean over the draws) and terms.kl (in closed form) are those of a VAE: their sum is minus
-    the ELBO, and loss is lower than that in the mean.  K = 1 is the VAE with its KL sampled.  samples >= 1.
+    the ELBO, and loss is on average at most that.  K = 1 is the VAE with its KL sampled.  samples >= 1.
     doubly: give the encoder the doubly reparameterized gradient (Tucker et al. 2019).  It is the gradient of the loss only
     in the mean over eps, with less noise, so gradcheck rejects it.  The other arguments: see EncoderDecoder.
 
