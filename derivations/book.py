@@ -1,7 +1,7 @@
 """The notes as a book, and as slides.
 
     python derivations/book.py              # build/book.pdf, build/book.html
-    python derivations/book.py --slides 4   # build/slides-04.pdf: headings, figures, equations with their code
+    python derivations/book.py --slides 4   # build/slides-04.pdf: its figures, tables and problems, its equations with their code
 
 Pandoc reads the notes and writes HTML (formulas as MathML) and Typst, which sets the PDF; both are Python packages:
 pip install 'vae_from_scratch[book]'.  Between the two stands this filter.  It works on Pandoc's own tree, in which a block
@@ -24,6 +24,7 @@ from vae_from_scratch.course import cut  # noqa: E402
 
 TAG = r"[A-Z]+\.\d+"
 TITLE = "Autoencoder, VAE and beta-VAE from scratch"
+LONGEST = 20  # lines of a function on a slide
 SUBTITLE = "Every derivation, and beside it the code, forward and backward"
 
 
@@ -59,6 +60,11 @@ def header(level, identifier, inlines):
 
 def div(identifier, classes, blocks, **values):
     return {"t": "Div", "c": [attr(identifier, classes, **values), blocks]}
+
+
+def values(block):
+    """{"tag": ..., "functions": ...} of a div of this filter."""
+    return dict(block["c"][0][2])
 
 
 def raw(kind, string):
@@ -266,9 +272,8 @@ class Book:
             for fold in found:
                 fold[3] = figures(equations(fold[3]))
             for each in elements([self.chapters[number], found], "Div"):
-                values = dict(each["c"][0][2])
-                if "tag" in values:
-                    self.tags[values["tag"]] = number, values["functions"].split()
+                if "tag" in values(each):
+                    self.tags[values(each)["tag"]] = number, values(each)["functions"].split()
         self.listings = listings(self.tags)
         for number in self.chapters:
             change = inlines(note_id(number), self.tags, {f"code-{module}" for module in self.listings})
@@ -367,6 +372,45 @@ def names(tex):
     return [part.strip() for part in tex.split(",") if part.strip()]
 
 
+# ---- slides -------------------------------------------------------------------------------------------
+
+
+def bare(function):
+    """The code without its docstring, and the first lines of a long one."""
+    lines, node = cut.source(function).splitlines(), cut.node(function)
+    if ast.get_docstring(node) is not None:
+        del lines[node.body[0].lineno - node.lineno : node.body[0].end_lineno - node.lineno + 1]
+    if len(lines) > LONGEST:
+        lines[LONGEST - 2 :] = [f"    ...  # {len(lines) - LONGEST + 2} more lines in {module_of(function).replace('.', '/')}.py"]
+    return {"t": "CodeBlock", "c": [attr(classes=["python"]), "\n".join(lines)]}
+
+
+def slides(chapter):
+    """[[title, blocks, code], ...]: what the note gives, then its figures, tables, lists, and its equations with their code."""
+    head, opening, *blocks = chapter
+    title, step, groups = head["c"][2], [], [(None, head["c"][2], [opening])]
+    for block in blocks:
+        kind = block["c"][0][1][0] if block["t"] == "Div" else block["t"]
+        if kind == "Header":
+            title, step = block["c"][2], []
+        elif kind == "Para" and block["c"][0]["t"] == "Strong":  # first words in bold name a step of the derivation
+            step = [text(": " + words(block["c"][0]).rstrip(".:"))]
+        elif kind in ("Figure", "Table", "OrderedList"):
+            groups.append((None, title, [block]))
+        elif kind == "equation":
+            functions = values(block).get("functions", "").split()
+            key = words(title), functions or words(step)
+            if key == groups[-1][0] and (functions or len(groups[-1][2]) < 2):
+                groups[-1][2].append(block)
+            else:
+                groups.append((key, title + step, [block]))
+    out = []
+    for key, title, shown in groups:
+        functions = key[1] if key and isinstance(key[1], list) else []
+        out += [[title, shown, [bare(each)]] for each in functions] or [[title, shown, []]]
+    return out
+
+
 # ---- what Pandoc and Typst make of it -----------------------------------------------------------------
 
 
@@ -388,17 +432,15 @@ def written(blocks, write, *options):
 
 
 def for_html(element):
-    """An equation has its tag and its functions at the right, a listing its equations."""
-    if element["t"] == "Div" and "equation" in element["c"][0][1]:
-        (name, classes, values), blocks = element["c"]
-        tag, functions = dict(values).get("tag"), dict(values).get("functions", "").split()
-        if tag:
-            named = [each for f in functions for each in (SPACE, link([code(f)], f"code-{f}"))]
-            blocks = [*blocks, div("", ["tag"], [para(link([text(f"({tag})")], f"eq-{tag}"), *named)])]
-        return [div(name, classes, blocks)]
-    if element["t"] == "Div" and "fold" in element["c"][0][1]:
-        (name, classes, values), blocks = element["c"]
-        return [div(name, classes, [para(link(blocks[0]["c"], dict(values)["to"]))])]
+    """An equation shows its tag and its functions below; a mark of folded text is a link to it."""
+    if element["t"] == "Div":
+        known, (first, *_) = values(element), element["c"][0][1]
+        if first == "equation" and known:
+            named = [each for name in known["functions"].split() for each in (SPACE, link([code(name)], f"code-{name}"))]
+            tag = link([text(f"({known['tag']})")], element["c"][0][0])
+            return [{"t": "Div", "c": [element["c"][0][:2] + [[]], [*element["c"][1], div("", ["tag"], [para(tag, *named)])]]}]
+        if first == "fold":
+            return [div(element["c"][0][0], ["fold"], [para(link(element["c"][1][0]["c"], known["to"]))])]
     return [element]
 
 
@@ -406,12 +448,34 @@ def for_typst(element):
     """Divs become calls of the functions in book.typ, which know pages and widths."""
     if element["t"] == "Image":
         return [{"t": "Image", "c": [*element["c"][:2], [f"/{element['c'][2][0]}", ""]]}]  # from the root that Typst is given
+    if element["t"] == "Math":
+        return [{"t": "Math", "c": [element["c"][0], re.sub(r"(?<!\\)(?<!\\left)(?<!\\right)\|", BAR, element["c"][1])]}]
     if element["t"] == "Div":
-        (name, (kind, *_), values), blocks = element["c"]
-        values = [name, *(value for _, value in values)]
-        arguments = ", ".join(json.dumps(value) for value in values)
+        (name, (kind, *_), _), blocks = element["c"]
+        arguments = ", ".join(json.dumps(value) for value in (name, *values(element).values()))
         return [raw("RawBlock", f"#{kind}({arguments})["), *blocks, raw("RawBlock", "]")]
     return [element]
+
+
+def for_slides(element):
+    """No references: what they lead to is not on the slides."""
+    if element["t"] == "Link" and element["c"][2][0].startswith("#"):
+        return element["c"][1]
+    if element["t"] == "Div" and "functions" in values(element):
+        return [div(element["c"][0][0], ["equation"], element["c"][1], tag=values(element)["tag"], functions="")]
+    return [element]
+
+
+# what Pandoc writes for \\odot, \\; and a bar that is no relation, and what Typst wants
+BAR = "\uffe8"
+REPAIRS = {"dot.circle": "dot.o", "#h(0em)": "thick", BAR: 'class("normal", |)'}
+
+
+def typst_of(blocks):
+    source = written(mapped(blocks, for_typst), "typst")
+    for old, new in REPAIRS.items():
+        source = source.replace(old, new)
+    return source
 
 
 def typeset(source, out):
@@ -432,24 +496,42 @@ FUNCTION = r"(<mi[^>]*>(?:log|exp|sin|cos|tanh|det))</mi>(?!(?:<mo>\u2061</mo>|<
 
 def make_book(book, folder):
     blocks = book.whole()
-    body = written(mapped(blocks, for_typst), "typst").replace("dot.circle", "dot.o")  # Pandoc's name for a symbol that has another
-    typeset(f"#show: book.with({json.dumps(TITLE)}, {json.dumps(SUBTITLE)}, {json.dumps(__version__)})\n{body}", folder / "book.pdf")
+    title = ", ".join(map(json.dumps, (TITLE, SUBTITLE, __version__)))
+    typeset(f"#show: book.with({title})\n{typst_of(blocks)}", folder / "book.pdf")
     options = ["-s", "--mathml", "--embed-resources", "--toc", "--toc-depth=2", "-V", "document-css=false", "-M", "lang=en"]
     options += [f"--css={HERE / 'book.css'}", f"--resource-path={ROOT}", "-M", f"title={TITLE}", "-M", f"subtitle={SUBTITLE}"]
     page = written(mapped(blocks, for_html), "html", *options)
-    page = re.sub(FUNCTION, "\\1\u2009</mi>", page)
-    (folder / "book.html").write_text(page, "utf-8")
+    (folder / "book.html").write_text(re.sub(FUNCTION, "\\1\u2009</mi>", page), "utf-8")
     print(folder / "book.html")
 
 
+def make_slides(chapter, out):
+    next_part = raw("RawBlock", "][")
+    parts = mapped(slides(chapter), for_slides)
+    blocks = [div("", ["slide"], [para(*title), next_part, *shown, next_part, *code]) for title, shown, code in parts]
+    typeset(f"#show: slides.with({json.dumps(words(chapter[0]))})\n{typst_of(blocks)}", out)
+
+
+def notes():
+    return {int(path.name[:2]): path for path in sorted(HERE.glob("[0-9][0-9]-*.md"))}
+
+
+def number(string):
+    if not string.isdecimal() or int(string) not in notes():
+        raise argparse.ArgumentTypeError(f"there is no note {string}; write the number of a note, {min(notes())} to {max(notes())}")
+    return int(string)
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description="The notes as a book (PDF and HTML), and as slides (PDF).")
-    parser.add_argument("--slides", type=int, nargs="*", metavar="NOTE", help="the slides of these notes, not the book")
+    parser = argparse.ArgumentParser(description="The notes as a book (PDF and HTML), or as slides (PDF).")
+    parser.add_argument("--slides", type=number, nargs="+", metavar="NOTE", help="the slides of these notes instead of the book")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="the folder for the files (default: build)")
     args = parser.parse_args(arguments)
-    book = Book(sorted(HERE.glob("[0-9][0-9]-*.md")))
     args.out.mkdir(parents=True, exist_ok=True)
-    make_book(book, args.out)
+    for each in args.slides or []:
+        make_slides(Book([notes()[each]]).chapters[each], args.out / f"slides-{each:02d}.pdf")
+    if not args.slides:
+        make_book(Book(notes().values()), args.out)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,34 @@ def test_a_symbol_is_found_whole(symbol, tex, found):
     assert (book.tokens(symbol) in book.tokens(tex)) == found
 
 
+def test_slides_have_figures_lists_and_equations_with_their_code():
+    step = book.para({"t": "Strong", "c": [book.text("First.")]})
+    listed = {"t": "OrderedList", "c": [[1, {"t": "Decimal"}, {"t": "Period"}], [[book.para(book.text("Why?"))]]]}
+    blocks = book.figures([book.header(2, "g", [book.text("Gradients")]), step, picture(), book.para(book.text("prose")), listed])
+    lines = [(tag_line(f"KL.{n}", "ops.gaussian_kl_backward"), display(f"a \\tag{{KL.{n}}}")) for n in (3, 4)]
+    blocks += book.equations([*lines[0], *lines[1], display("b"), display("c"), display("d")])
+    opening = book.para(book.text("You need"))
+    found = book.slides([book.header(1, "n", [book.text("4. KL")]), opening, *blocks])
+    shown = [(book.words(title), [book.words(block) for block in blocks], len(code)) for title, blocks, code in found]
+    first = "Gradients: First"
+    assert shown[:3] == [("4. KL", ["You need"], 0), ("Gradients", ["a graph"], 0), ("Gradients", ["Why?"], 0)]
+    assert shown[3:] == [(first, ["a", "a"], 1), (first, ["b", "c"], 0), (first, ["d"], 0)]
+    assert book.words(found[3][2]).splitlines()[:2] == ["def gaussian_kl_backward(dkl, mu, logvar):", "    dmu = dkl[:, None] * mu"]
+
+
+def test_a_long_function_is_cut_on_its_slide():
+    lines = book.words(book.bare("evaluation.evaluate")).splitlines()
+    assert len(lines) == book.LONGEST - 1 and lines[-1].endswith("more lines in evaluation.py")
+
+
+@pytest.mark.parametrize("wrong", ["40", "-1", "four"])
+def test_a_note_that_is_not_there_is_refused_with_those_that_are(wrong, capsys):
+    with pytest.raises(SystemExit):
+        book.main(["--slides", "4", wrong] if wrong != "-1" else ["--slides=-1"])
+    said = capsys.readouterr().err
+    assert f"no note {wrong}" in said and f"0 to {len(NOTES) - 1}" in said
+
+
 @pytest.mark.parametrize("missing", ["pypandoc", "typst"])
 def test_a_missing_tool_names_the_extra(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
@@ -123,4 +151,6 @@ def test_the_book_is_whole(tmp_path):
     assert page.count('src="data:image/png') == len(re.findall(r"^!\[", notes, re.M))
     assert "<script" not in page and not re.search(r'\ssrc="(?!data:)|\shref="(?!#|https:)', page)
     assert len(re.findall("<details", notes)) == len([name for name in names if re.fullmatch(r"note-\d\d-fold-\d+", name)])
+    book.main(["--out", str(tmp_path), "--slides", "4"])
+    assert (tmp_path / "slides-04.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "book.pdf").read_bytes().startswith(b"%PDF")  # Typst refuses a reference that leads nowhere
