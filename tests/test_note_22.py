@@ -46,10 +46,16 @@ def test_the_table_has_every_bug_that_is_trained():
     assert [row[0] for row in table(note(22), "case")] == [case.id for case in BUGS if case.model[0] != "mig"]
 
 
+# Another machine rounds otherwise, and 600 steps make that larger.  Where every tanh is saturated its slope is what rounding
+# leaves of 1 - h^2, so rounding decides where training goes: with four sets of OpenBLAS kernels (OPENBLAS_CORETYPE) the loss
+# ends at 88.7 to 101.4, where that of the right program, 17.7, keeps nine digits.
+ROUNDING = {"glorot-without-brackets": 0.2}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", table(note(22), "case"), ids=lambda row: row[0])
 def test_what_each_bug_reports_and_costs(row):
-    """Another machine rounds otherwise, and 600 steps make that larger: 2 % and 0.3 nats are allowed."""
+    """2 % and 0.3 nats are allowed, of a bug in ROUNDING more; of the right program never."""
     case = BY_ID[row[0]]
     with edited.package(case.file, case.edits) as get, np.errstate(all="ignore"):
         trained, history = zoo_checks.train(get, case)
@@ -57,5 +63,6 @@ def test_what_each_bug_reports_and_costs(row):
     right_loss = zoo_checks.true_loss(zoo.right, model)
     model.params = {name: np.array(value) for name, value in trained.params.items()}
     found = history["loss"][-1], zoo_checks.true_loss(zoo.right, model), right_history["loss"][-1], right_loss
-    for printed, value in zip(row[1:], found, strict=True):
-        assert agrees(printed, value, 0.3 + 0.02 * abs(value)), (printed, value)
+    theirs = ROUNDING.get(case.id, 0.02)
+    for printed, value, share in zip(row[1:], found, (theirs, theirs, 0.02, 0.02), strict=True):
+        assert agrees(printed, value, 0.3 + share * abs(value)), (printed, value)
