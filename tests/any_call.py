@@ -50,7 +50,7 @@ SETTINGS["adam_eps"] = SETTINGS["adagrad_eps"] = ([1e-8, 0.1], [0.0, 1, *NUMPYS,
 WRITTEN = ("dW", "db", "param", "m", "v", "g2", "images")
 SIZES = [(n,) for n in (2, 3, 5, 9, 17) * 3 + (1, 0)] + [(), (2, 3)]  # of a letter: one axis, rarely none or two
 CHANGES = ["nothing", "axis", "more axes", "fewer axes", "ones", "type", "layout", "not an array", "values"]
-DTYPES = ["float64", "float16", ">f4", "int64", "int32", "longdouble", "bool"]
+DTYPES = ["float32", "float64", "float16", ">f4", "int64", "int32", "longdouble", "bool"]
 INSTEAD = ["list", "number", "scalar", "matrix", "masked", "none", "text"]
 
 
@@ -62,11 +62,11 @@ def arguments(spec, rng):
     sizes = {letter: rng.choice(SIZES) for letter in "NIODZVS"} | {"2": (2,), "3": (3,)}
     arrays = {name: axes for name, axes in spec.items() if name not in SETTINGS and name != "out"}
     arrays |= dict(zip(("dW", "db"), spec.get("out", ())))
-    layout = rng.choice(["C", "C", "C", "spread"])
+    layout, whole = rng.choice(["C", "C", "C", "spread"]), rng.choice(["float32", "float32", "float32", "float64"])
     found = {
         name: dict(
             shape=[n for axis in axes for n in sizes[axis]],
-            dtype="int64" if name == "vertices" else "float32",
+            dtype="int64" if name == "vertices" else whole,
             layout="none" if name in ("dW", "db") and rng.random() < 0.5 else layout,
         )
         for name, axes in arrays.items()

@@ -152,6 +152,16 @@ def test_update_rules_agree(optimizer, dtype):
             assert_close(states[1][slot][name], states[0][slot][name], dtype)
 
 
+@pytest.mark.parametrize("name", ["adam", "adagrad"])
+def test_update_rules_have_a_kernel_for_both_precisions_and_not_for_a_mixture(name, monkeypatch):
+    seen, numbers = [], {"adam": (1, 0.1, 0.9, 0.99, 1e-8), "adagrad": (0.1, 1e-8)}[name]
+    monkeypatch.setattr(kernels, f"{name}_entries", lambda param, *_: seen.append(param.dtype))
+    for dtypes in (["f4"] * 4, ["f8"] * 4, ["f4", "f4", "f8", "f4"], ["f8", "f4", "f8", "f8"], [">f8"] * 4):
+        arrays = [np.ones(3, dtype) for dtype in dtypes[: 4 if name == "adam" else 3]]
+        getattr(kernels, f"{name}_update")(*arrays, *numbers)
+    assert seen == [np.float32, np.float64]
+
+
 def test_shapes_that_numpy_would_stretch_or_refuse_are_left_to_numpy():
     one, many = np.full((1, 5), 0.3, np.float32), np.full((7, 5), 0.7, np.float32)
     for name, arguments in (

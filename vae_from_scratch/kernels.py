@@ -5,8 +5,9 @@ one pass over memory what NumPy does in several.  Single-threaded: loops in para
 each other.  A row is sliced before it is looped over, so that the compiler knows its indices to be in range and turns
 the loop into SIMD instructions.
 
-A compiled loop writes wherever it is told to.  So a twin calls its kernel only with float32 arrays of the right number
-of axes, and the kernel compares their shapes, which costs nothing there, and returns False before it would write.
+A compiled loop writes wherever it is told to.  So a twin calls its kernel only with float32 arrays (an update rule with
+float64 as well) of the right number of axes, and the kernel compares their shapes, which costs nothing there, and returns
+False before it would write.
 Everything else goes to ops, which works with it or refuses it.  What is written to must not overlap what is read.
 A twin names, with checksums, all that it stands for: where that was changed, what was changed runs.  engine/twins.py.
 """
@@ -42,6 +43,7 @@ dsprites = importlib.import_module(".datasets.dsprites", __package__)  # the att
 twins = Twins(globals())
 
 F32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
+FLOATS = F32, np.dtype(np.float64)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 QUARTER, THREE, FIVE, SEVEN, NINE, ELEVEN = (np.float32(value) for value in (0.25, 3, 5, 7, 9, 11))
@@ -762,12 +764,12 @@ def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
 
 
 def _flat(grad, *changed):
-    """Views of the arrays as vectors, or None where a kernel could not read or write through them."""
-    if not (type(grad) is ndarray and grad.dtype == F32 and grad.flags.c_contiguous):
+    """Views of the arrays as vectors, or None where a kernel could not read or write through them; float64 as well."""
+    if not (type(grad) is ndarray and grad.dtype in FLOATS and grad.flags.c_contiguous):
         return None
-    shape, vectors = grad.shape, [grad.reshape(-1)]
+    shape, dtype, vectors = grad.shape, grad.dtype, [grad.reshape(-1)]
     for array in changed:
-        if not (type(array) is ndarray and array.dtype == F32 and array.flags.carray and array.shape == shape):
+        if not (type(array) is ndarray and array.dtype == dtype and array.flags.carray and array.shape == shape):
             return None
         vectors.append(array.reshape(-1))
     return vectors
@@ -775,8 +777,9 @@ def _flat(grad, *changed):
 
 @fast
 def adam_entries(grad, param, m, v, rate, beta1, rest1, beta2, rest2, v_scale, adam_eps):
-    rate, v_scale, adam_eps = np.float32(rate), np.float32(v_scale), np.float32(adam_eps)  # or all became float64
-    beta1, rest1, beta2, rest2 = np.float32(beta1), np.float32(rest1), np.float32(beta2), np.float32(rest2)
+    kind = param.dtype.type  # or all became float64
+    rate, v_scale, adam_eps = kind(rate), kind(v_scale), kind(adam_eps)
+    beta1, rest1, beta2, rest2 = kind(beta1), kind(rest1), kind(beta2), kind(rest2)
     for i in range(param.size):
         g = grad[i]
         m_new, v_new = beta1 * m[i] + rest1 * g, beta2 * v[i] + rest2 * g * g
@@ -786,7 +789,7 @@ def adam_entries(grad, param, m, v, rate, beta1, rest1, beta2, rest2, v_scale, a
 
 @fast
 def adagrad_entries(grad, param, g2, lr, adagrad_eps):
-    lr, adagrad_eps = np.float32(lr), np.float32(adagrad_eps)
+    lr, adagrad_eps = param.dtype.type(lr), param.dtype.type(adagrad_eps)
     for i in range(param.size):
         g = grad[i]
         g2_new = g2[i] + g * g
