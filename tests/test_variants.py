@@ -1,12 +1,13 @@
 """Promise: a variant's own forward is right, a right pair passes, and a wrong one is told where."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 from helpers import kl_normal, log_normal, unsaid
 
-from vae_from_scratch.course import variants
+from vae_from_scratch.course import child, variants
 
 KINDS = {"kl": "KL", "log_q_over_p": "Laplace", "poisson_nll": "Poisson"}
 SEEDS = {name: next(seed for seed in range(50) if variants.variant(seed).name == name) for name in KINDS}
@@ -75,34 +76,47 @@ def test_the_sheet_names_what_to_write_and_holds_the_number(name, word):
     assert f"{number(SEEDS[name]):g}" in text and text == variants.sheet(SEEDS[name])
 
 
-def test_a_file_is_checked(tmp_path, capsys):
-    path = tmp_path / "mine.py"
-    seed = str(SEEDS["poisson_nll"])
+@pytest.fixture
+def checked(tmp_path, capsys, monkeypatch):
+    """Runs the command on a file of this text, in this process; returns its exit code and what it printed."""
+    monkeypatch.setattr(variants, "apart", lambda job, seed, path, _: (json.loads(json.dumps([*child.JOBS[job](seed, path)][1])), "", ""))
+
+    def of(text):
+        path = tmp_path / "mine.py"
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return variants.variants(["--seed", str(SEEDS["poisson_nll"]), str(path)]), *capsys.readouterr()
+
+    return of
+
+
+def test_a_file_is_checked(checked):
     rate = f"import numpy as np\nr = lambda a: np.exp(a) + {number(SEEDS['poisson_nll'])}\n"
     forward = "def poisson_nll_forward(a, x): return (r(a) - x * np.log(r(a))).sum(axis=1)\n"
-    path.write_text(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a)) * np.exp(a)\n")
-    assert variants.check_here([seed, str(path)]) == 0
-    path.write_text(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a))\n")
-    assert variants.check_here([seed, str(path)]) == 1
-    assert "WRONG poisson_nll_backward, a[" in capsys.readouterr().out
+    assert checked(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a)) * np.exp(a)\n")[0] == 0
+    code, out, _ = checked(rate + forward + "def poisson_nll_backward(d, a, x): return d[:, None] * (1 - x / r(a))\n")
+    assert code == 1 and "WRONG poisson_nll_backward, a[" in out
 
 
 @pytest.mark.parametrize(
     "content, words",
     [
-        (None, "mine.py file"),
-        ("def (", "mine.py SyntaxError"),
-        ("x = 1", "mine.py poisson_nll_forward poisson_nll_backward"),
+        (None, "mine.py not there"),
+        ("def (", "mine.py does not parse line 1"),
+        (b"\xff\x00", "mine.py no text UTF-8"),
+        ("", "mine.py poisson_nll_forward poisson_nll_backward"),
         ("def poisson_nll_forward(a, x): return a[:, 0]\ndef poisson_nll_backward(d, a, x): return a, x", "1 2 return"),
     ],
 )
-def test_a_file_that_cannot_be_checked_is_refused_in_one_line(content, words, tmp_path, capsys):
-    path = tmp_path / "mine.py"
-    if content is not None:
-        path.write_text(content)
-    assert variants.check_here([str(SEEDS["poisson_nll"]), str(path)]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and not unsaid(error, words), error
+def test_a_file_that_cannot_be_checked_is_refused_in_one_line(content, words, checked):
+    code, _, error = checked(content)
+    assert code == 2 and error.count("\n") == 1 and not unsaid(error, words), error
+
+
+def test_an_exception_is_told_in_the_students_line(checked):
+    code, _, error = checked("def poisson_nll_forward(a, x):\n    return (a @ x).sum(axis=1)\ndef poisson_nll_backward(d, a, x): return a")
+    assert code == 2 and not unsaid(error, "mine.py line 2 poisson_nll_forward not go together a (3, 4) x (3, 4)"), error
 
 
 def test_a_command_without_a_seed_is_refused(capsys):
@@ -110,12 +124,19 @@ def test_a_command_without_a_seed_is_refused(capsys):
 
 
 @pytest.mark.slow
-def test_a_file_runs_in_a_process_of_its_own_with_a_time_limit(tmp_path, capsys, monkeypatch):
+def test_a_file_runs_in_a_process_of_its_own_under_the_guard(tmp_path, capsys, monkeypatch):
     path, line = tmp_path / "mine.py", ["--seed", str(SEEDS["poisson_nll"]), str(tmp_path / "mine.py")]
     path.write_text("print('here')\nimport sys\nsys.modules['numpy'].left = 1")
     assert variants.variants(line) == 2
     out, error = capsys.readouterr()
     assert "here" in out and not unsaid(error, "mine.py poisson_nll_forward") and not hasattr(np, "left")
+    mine = tmp_path / "mine.txt"
+    mine.write_text("kept")
+    path.write_text(f"open({str(mine)!r}, 'w')")
+    assert variants.variants(line) == 2 and not unsaid(capsys.readouterr().err, "line 1 PermissionError write outside")
+    path.write_text("import subprocess\nsubprocess.run(['ls'])")
+    assert variants.variants(line) == 2 and not unsaid(capsys.readouterr().err, "line 2 PermissionError programs")
+    assert mine.read_text() == "kept" and {each.name for each in tmp_path.iterdir()} == {"mine.py", "mine.txt"}
     path.write_text("while True: pass")
     monkeypatch.setattr(variants, "SECONDS", 3)
     assert variants.variants(line) == 2 and not unsaid(capsys.readouterr().err, "mine.py 3 loop")

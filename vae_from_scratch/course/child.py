@@ -19,10 +19,23 @@ SHOWN = 2000  # characters of what a file prints
 
 def check_apart(exercise, path, seconds=SECONDS):
     """check_file in a process of its own.  Returns the Report, and what the student's file printed."""
-    from .checker import Report
+    from .checker import Finding, Report
     from .cut import parse
 
     parse(path)  # its error names the path as it was given
+    fields, printed, ended = apart("exercise", exercise.number, path, seconds)
+    if fields is None:
+        findings = (Finding("", "time" if ended.startswith("stopped") else "exception", None, ended),)
+        return Report(exercise.number, str(Path(path).resolve()), (), findings, ()), ""
+    fields["findings"] = tuple(Finding(*each) for each in fields["findings"])
+    return Report(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}), printed
+
+
+def apart(job, argument, path, seconds):
+    """One of JOBS on a student's file, in a process of its own, under the guard.
+
+    Returns what the job returned, what the file printed, and "". If the process ended before: None, "", and why.
+    """
     path = Path(path).resolve()
     home = str(Path(__file__).parents[2])
     with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +44,7 @@ def check_apart(exercise, path, seconds=SECONDS):
         paths = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
         quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         result, printed = Path(folder) / "result.json", Path(folder) / "printed"
-        command = [sys.executable, "-m", __name__, str(exercise.number), str(path), str(result), str(seconds)]
+        command = [sys.executable, "-m", __name__, job, str(argument), str(path), str(result), str(seconds)]
         with printed.open("wb") as out:
             settings = {"cwd": here, "env": {**os.environ, **quiet, "PYTHONPATH": paths}, "stdin": subprocess.DEVNULL}
             process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, **settings)
@@ -44,28 +57,19 @@ def check_apart(exercise, path, seconds=SECONDS):
                 process.wait()
         words = printed.read_text("utf-8", "replace")
         try:
-            fields = json.loads(result.read_text("utf-8"))
+            found = json.loads(result.read_text("utf-8"))
         except ValueError:  # it never got there
-            return Report(exercise.number, str(path), (), (_ended(path, code, words, seconds),), ()), ""
-    return _report(fields), words[:SHOWN] + ("\n..." if len(words) > SHOWN else "")
-
-
-def _report(fields):
-    from .checker import Finding, Report
-
-    fields["findings"] = tuple(Finding(*each) for each in fields["findings"])
-    return Report(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+            return None, "", _ended(path, code, words, seconds)
+    return found, words[:SHOWN] + ("\n..." if len(words) > SHOWN else ""), ""
 
 
 def _ended(path, code, words, seconds):
-    from .checker import Finding
-
     if code is None or "Timeout (" in words:
         line = re.search(rf'File "{re.escape(str(path))}", line (\d+) in (\w+)', words)
         where = f", at line {line[1]} of {path.name}, in {line[2]}" if line else ""
-        return Finding("", "time", None, f"stopped after {seconds:g} s{where}: is there a loop that never ends?")
+        return f"stopped after {seconds:g} s{where}: is there a loop that never ends?"
     last = words.strip().splitlines()[-1:] or ["it said nothing"]
-    return Finding("", "exception", None, f"the process ended while it ran your file (exit code {code}): {last[0][:300]}")
+    return f"the process ended while it ran your file (exit code {code}): {last[0][:300]}"
 
 
 # ---- in the child -------------------------------------------------------------------------------------
@@ -106,13 +110,36 @@ def guard(folder):
     sys.addaudithook(hook)
 
 
-def main(number, path, result, seconds):
-    """Checks, and writes the report to result."""
+def check_exercise(number, path):
+    """A job: the Report of an exercise, as a dict."""
     from . import checker, exercises
 
     exercise = exercises.exercise(number)
     for target in exercise.functions:
         checker.expected(target)
+    yield  # the guard is set here
+    yield checker.check_file(exercise, path)._asdict()
+
+
+def check_variant(seed, path):
+    """A job: the rows of a variant's check, or the error of a file that cannot be checked."""
+    from . import variants
+
+    variants.variant(int(seed))
+    yield
+    try:
+        yield {"rows": variants.check_file(int(seed), path)}
+    except ValueError as error:
+        yield {"error": str(error)}
+
+
+JOBS = {"exercise": check_exercise, "variant": check_variant}  # each imports what it needs, then yields, then yields what it found
+
+
+def main(job, argument, path, result, seconds):
+    """Does a job, and writes what it found to result."""
+    steps = JOBS[job](argument, path)
+    next(steps)
     try:
         import resource  # not on Windows
 
@@ -122,9 +149,9 @@ def main(number, path, result, seconds):
     with open(result, "w", encoding="utf-8") as out:  # opened before the guard stands
         faulthandler.dump_traceback_later(float(seconds), exit=True)
         guard(os.getcwd())
-        report = checker.check_file(exercise, path)
+        found = next(steps)
         faulthandler.cancel_dump_traceback_later()
-        json.dump(report._asdict(), out)
+        json.dump(found, out)
 
 
 if __name__ == "__main__":

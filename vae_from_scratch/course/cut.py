@@ -177,12 +177,15 @@ def solved_file(exercise, edits=()):
 # ---- a student's file ---------------------------------------------------------------------------------
 
 
-def parse(path):
-    """Its text and its syntax tree; ValueError, in one line, if it does not parse."""
+def parse(path, otherwise="vae-from-scratch course start writes it"):
+    """Its text and its syntax tree; ValueError, in one line, if it does not parse; otherwise: where a file would come from."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is not there; vae-from-scratch course start writes it")
-    text = path.read_text("utf-8-sig")
+        raise ValueError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}; {otherwise}")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text: byte {error.start} is not UTF-8.  Is it a Python file, saved as UTF-8?") from None
     try:
         return text, ast.parse(text, str(path))
     except (SyntaxError, ValueError) as error:

@@ -1,9 +1,8 @@
 """Derivations that are in nobody's file: a task drawn by a seed, checked like the package's own pairs.  derivations/22-course.md."""
 
-import importlib.util
-import os
-import subprocess
+import linecache
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,10 @@ import numpy as np
 
 from .. import ops
 from ..gradcheck import check_pair
+from .checker import told
+from .child import apart
 from .command import command
+from .cut import parse
 from .zoo_checks import Found
 
 SECONDS = 30  # for a student's file
@@ -106,7 +108,7 @@ def check(seed, forward, backward):
     """A student's pair against the right forward, and its backward against differences of the right forward."""
     of, rng = variant(seed), np.random.default_rng(1)
     inputs = of.inputs(rng)
-    wanted, found = of.forward(**inputs), np.asarray(forward(**inputs))
+    wanted, found = of.forward(**inputs), np.asarray(forward(**{name: value.copy() for name, value in inputs.items()}))
     right = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-9, atol=1e-9)
     same = found.shape == wanted.shape
     words = f"the first row is {found[0]:.6g}, should be {wanted[0]:.6g}" if same else f"shape {found.shape}, should be {wanted.shape}"
@@ -123,21 +125,24 @@ def check(seed, forward, backward):
         yield Found(each.name, f"{of.name}_backward, {each.worst}" if not each.ok else f"d{each.name} agrees with differences", each.ok)
 
 
-def load(path, name):
-    """forward and backward of a student's file.  ValueError in one line if it does not parse, run, or hold them."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is no file")
-    spec = importlib.util.spec_from_file_location("variant_of_a_student", path)
-    module = importlib.util.module_from_spec(spec)
+def check_file(seed, path):
+    """The rows of check for a student's file, run in this process: for code that is trusted; variants uses another.
+
+    ValueError, in a few lines, if the file does not parse or run, or does not hold the pair.
+    """
+    of, path = variant(seed), Path(path).resolve()
+    found: dict[str, Any] = {"__name__": "variant_of_a_student"}
+    _, tree = parse(path, "name the file that holds your pair")
+    linecache.checkcache(str(path))
     try:
-        spec.loader.exec_module(module)
+        exec(compile(tree, str(path), "exec"), found)
+        missing = [each for each in (f"{of.name}_forward", f"{of.name}_backward") if not callable(found.get(each))]
+        if missing:
+            raise ValueError(f"{path} must define {' and '.join(missing)}")
+        return list(check(seed, found[f"{of.name}_forward"], found[f"{of.name}_backward"]))
     except Exception as error:
-        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    missing = [each for each in (f"{name}_forward", f"{name}_backward") if not callable(getattr(module, each, None))]
-    if missing:
-        raise ValueError(f"{path} must define {' and '.join(missing)}")
-    return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+        theirs = any(Path(frame.filename) == path for frame in traceback.extract_tb(error.__traceback__))
+        raise ValueError(told(error, path) if theirs else str(error)) from error
 
 
 @command
@@ -148,25 +153,15 @@ def variants(arguments):
     if len(arguments) == 2:
         print(sheet(int(arguments[1])))
         return 0
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])  # what this process can import
-    line = [sys.executable, "-m", __name__ if __name__ != "__main__" else __spec__.name, "--here", *arguments[1:]]
-    try:
-        done = subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"{arguments[2]} was stopped after {SECONDS} s: is there a loop that never ends?") from None
-    print(done.stdout, end="")
-    print(done.stderr, end="", file=sys.stderr)
-    return done.returncode
-
-
-@command
-def check_here(arguments):
-    """S FILE: runs the file in this process."""
-    rows = list(check(int(arguments[0]), *load(arguments[1], variant(int(arguments[0])).name)))
-    for row in rows:
+    parse(arguments[2], "name the file that holds your pair")
+    found, printed, ended = apart("variant", arguments[1], arguments[2], SECONDS)
+    print(printed, end="")
+    if found is None or "error" in found:
+        raise ValueError(f"{arguments[2]}: {ended or found['error']}")
+    for row in (rows := [Found(*each) for each in found["rows"]]):
         print(f"{'ok   ' if row.ok else 'WRONG'} {row.words}")
     return 0 if all(row.ok for row in rows) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(check_here(sys.argv[2:]) if sys.argv[1:2] == ["--here"] else variants(sys.argv[1:]))
+    sys.exit(variants(sys.argv[1:]))
