@@ -88,6 +88,9 @@ def test_a_library_that_counts_per_thread_is_set_in_each(monkeypatch):
         thread.join()
         seen.append(library.num_threads)
     assert seen == [1, 3, 1] and library.num_threads == 3
+    with threads.one_blas_thread():
+        assert list(threads.in_threads(lambda _: library.num_threads, range(3), 2)) == [1, 1, 1]
+    assert list(threads.in_threads(lambda _: library.num_threads, range(3), 2)) == [3, 3, 3] == [library.num_threads] * 3
 
 
 @pytest.mark.parametrize("name", threads.VARIABLES)

@@ -96,7 +96,7 @@ def evaluate(
 
     total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []
     parts = in_threads(measure, drawn(), evaluation_threads(model, batch_size, threads))
-    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):
+    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):  # so many at a time: all draws of a batch
         losses, recon, log_w = (np.concatenate(each) for each in list(zip(*of_a_batch))[:3])
         kl, mu, logvar = of_a_batch[0][3:]
         total = sum(losses.tolist(), start=total)

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import require
 from .registry import ours
-from .threads import cores, for_chunks, named_by_the_environment, stay_on_core
+from .threads import cores, for_chunks, named_by_the_environment, one_here_too, stay_on_core
 
 WORTH = 2.4e8  # flops of a step for each thread, or waking it costs more than it saves
 LARGE = 2e9  # flops of a step for each thread from which a busy neighbour on a core costs little
@@ -174,6 +174,7 @@ class Crew:
     def serve(self, i):
         """What the other threads do: wait for the next turn and take part, until there is no more work."""
         stay_on_core(i)
+        one_here_too()
         for turn in itertools.count(1):
             self.begun.wait(turn)
             if self.work is None:

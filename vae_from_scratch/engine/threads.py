@@ -72,7 +72,7 @@ def in_threads(function, items, threads):
         while (item := next_item()) is not END:
             yield function(item)
         return
-    pool, waiting = concurrent.futures.ThreadPoolExecutor(threads, "chunk"), collections.deque()
+    pool, waiting = concurrent.futures.ThreadPoolExecutor(threads, "chunk", one_here_too), collections.deque()
     try:
         while True:
             while len(waiting) <= threads and (item := next_item()) is not END:
@@ -135,6 +135,15 @@ def _leave(found):
             if not _per_thread(library):
                 library.set_num_threads(number)
             _let_go(library)
+
+
+def one_here_too():
+    """In a new thread inside of one_blas_thread: one as well, where each thread has a number of its own."""
+    with _lock:
+        for library, _ in _shared if _inside else []:
+            if _per_thread(library):
+                library.set_num_threads(1)
+                _let_go(library)
 
 
 def _per_thread(library):
