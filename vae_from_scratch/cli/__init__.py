@@ -1,4 +1,4 @@
-"""vae-from-scratch train | evaluate | sample | traverse | explore | score | compare | sweep | gradcheck | course."""
+"""vae-from-scratch train | evaluate | sample | traverse | animate | explore | score | compare | sweep | gradcheck | course."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from ..engine import threads
+from .animate import animate_run
 from .compare import compare_runs
 from .course import run_course
 from .derivatives import run_gradcheck
@@ -67,6 +68,7 @@ COMMANDS = {
     "evaluate": evaluate_run,
     "sample": sample_run,
     "traverse": traverse_run,
+    "animate": animate_run,
     "explore": explore_run,
     "score": score_run,
     "compare": compare_runs,

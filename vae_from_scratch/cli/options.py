@@ -135,6 +135,7 @@ OPTIONS = [
     Option("lr", 0.002, float, "learning rate"),
     Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
     Option("gradient_norms", False, bool, "keep the norm of every layer's gradient in history.csv, and draw them"),
+    Option("frames", 0, int, "keep so many snapshots of training in frames.npz, for animate; 40 are a good number"),
     Option("init", "glorot", str, "how weights start", mlp.INITS),
     Option(
         "binarize",
@@ -288,6 +289,13 @@ def build_parser():
     explore.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
     words = "rows,columns or rows,columns,3 (default: the run's)"
     explore.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
+    words = "make a moving picture of a run: its codes and reconstructions while it learned (train --frames N), and a traversal"
+    animate = commands.add_parser("animate", help=words, description=words[0].upper() + words[1:] + ".")
+    animate.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
+    words = "a file that ends in .gif, or a new folder for a PNG file of each frame (default: RUN/figures/animation.gif)"
+    animate.add_argument("--out", metavar="FILE", help=words)
+    animate.add_argument("--data", help="instead of the run's own data, for a run without snapshots")
+    animate.add_argument("--quiet", action="store_true", help="no progress bar")
     words = "score a trained model's codes against the known factors of its data"
     score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")

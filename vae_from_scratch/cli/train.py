@@ -16,6 +16,8 @@ from ..optimizers import OPTIMIZERS
 from ..training import fit
 from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults
 
+FRAMES, IN_FRAMES = "frames.npz", 300  # what an animation needs of training, and of how many test images
+
 
 def train_run(options):
     given = {option.name: getattr(options, option.name) for option in OPTIONS if hasattr(options, option.name)}
@@ -61,6 +63,7 @@ def train_run(options):
 
 def prepare(config):
     """The data, those that the run is judged on, the model and the optimizer of a config, whose image_shape is filled in."""
+    require.whole("frames", config["frames"], 0)
     data, test = open_data(config, "train", strict=True), open_data(config, config["split"], strict=True)
     config["image_shape"] = list(data.image_shape)
     return data, test, build(config, math.prod(data.image_shape)), OPTIMIZERS[config["optimizer"]](lr=config["lr"])
@@ -85,12 +88,26 @@ def learn(config, parts, out, resume, progress):
         resume=resume,
         gradient_norms=config["gradient_norms"],
         threads=None if resume else config["threads"],  # a run goes on with as many as it began with
+        **frames_of_training(config, data, test, out),
     )
     config["epochs"] = history["epoch"][-1]
     files.save(model, out / "model.npz")
     files.write_history(out / "history.csv", history)
     files.write_json(out / "config.json", config)
     return history, evaluate(model, test, binarize=config["binarize"], seed=config["seed"], threads=config["threads"])
+
+
+def frames_of_training(config, data, test, out):
+    """The callback of fit that --frames asks for; nothing without it."""
+    if not config["frames"]:
+        return {}
+    from ..plots import Frames
+
+    how = {"image_shape": test.image_shape, "n_train": len(data), "binarize": config["binarize"], "seed": config["seed"]}
+    some = test[np.arange(min(IN_FRAMES, len(test)))]
+    frames = Frames(out / FRAMES, some, None if test.labels is None else test.labels[: len(some)], **how)
+    epochs = config["epochs"] or files.newest_checkpoint(out, lambda path: checkpoints.progress(path)[2])  # of a run that goes on
+    return {"callback": frames, "callback_at": frames.at(config["frames"], epochs, config["batch_size"])}
 
 
 def config_to_resume(options, given):
@@ -114,7 +131,7 @@ def read_config(folder):
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no config.json; name a folder that vae-from-scratch train has left")
-    may_lack = {option.name: option.default for option in OPTIONS if option.default is None or option.name == "gradient_norms"}
+    may_lack = {option.name: option.default for option in OPTIONS if option.default is None or option.name in ("gradient_norms", "frames")}
     config = {**may_lack, **files.read_json(path)}
     if wrong := {option.name for option in OPTIONS} ^ set(config):
         raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")

@@ -1,6 +1,7 @@
 """Every figure, each a function that returns a Matplotlib figure, which a notebook shows; none needs a display."""
 
 from . import without_display  # noqa: F401  first: it imports Matplotlib
+from .animation import Frames, animate, animation_path, read_frames
 from .codes import factor_matrices, latent_scatter
 from .curves import gradient_norms, learning_curves, show_kl_per_latent
 from .images import (
@@ -20,8 +21,11 @@ from .sweeps import sweep
 
 __all__ = [
     "COLOURS",
+    "Frames",
     "TRAIN",
     "VALID",
+    "animate",
+    "animation_path",
     "check_path",
     "factor_matrices",
     "gradient_norms",
@@ -31,6 +35,7 @@ __all__ = [
     "learning_curves",
     "manifold",
     "manifold_rows",
+    "read_frames",
     "readable",
     "reconstructions",
     "samples",
