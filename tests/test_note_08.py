@@ -1,5 +1,6 @@
 """Promise: what note 8 says of central differences, of their errors and of the checker's blind spots is so."""
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_two_points_across_a_kink(equation):
     h = 2.0**-10  # sums with h are exact
     for u in (-h, -h / 2, 0.0, h / 4, h):
         assert difference(ops.relu_forward, u, h, gradcheck.TWO_POINTS) == (u + h) / (2 * h)
-    for u in (-2 * h, 2 * h):
+    for u in (-2 * h, -h, h, 2 * h):  # exact from |u| = h on
         assert difference(ops.relu_forward, u, h, gradcheck.TWO_POINTS) == (u > 0)
     # five points reach twice as far
     assert abs(difference(ops.relu_forward, 1.5 * h, h, gradcheck.FIVE_POINTS) - 1) > 0.01
@@ -213,6 +214,11 @@ def test_pencil_3_the_complex_step():
     assert abs(np.exp(1 + 1e-20j).imag / 1e-20 / np.e - 1) < 1e-15
     h = 1e-3  # large enough to see the truncation; the next term is h^4 / 120
     assert (np.exp(1 + 1j * h).imag / h - np.e) / np.e == pytest.approx(-(h**2) / 6, rel=1e-6)
+
+
+def test_every_entry_of_a_large_network_takes_half_an_hour():
+    milliseconds = float(re.search(r"is half an hour at ([\d.]+) ms per loss", joined(NOTE))[1])  # measured; four losses each
+    assert 4 * 815824 * milliseconds / 60_000 == pytest.approx(30, abs=5)
 
 
 def test_pencil_4_one_wrong_entry_of_many():
