@@ -186,8 +186,13 @@ def test_scores_on_dsprites(rows):
 
 def test_rate_and_distortion_of_small_sprites(rows):
     names = "beta", "recon_nll", "kl", "active_units", "best_posX", "best_posY", "best_scale"
-    for row, cells in zip(rows("beta_sprites"), table("### Small sprites"), strict=True):
+    found = rows("beta_sprites")
+    for row, cells in zip(found, table("### Small sprites"), strict=True):
         agree(cells, [row[name] for name in names])
+    beta, distortion, rate = np.array([[row[name] for name in ("beta", "recon_nll", "kl")] for row in found]).T
+    slopes = np.diff(distortion) / -np.diff(rate)
+    assert np.all((beta[:-1] < slopes) & (slopes < beta[1:]))
+    agree(re.search(r"a nat of rate saves (.*?) nats", " ".join(README.split())).groups(), slopes)
 
 
 def test_latents_that_blobs_use(rows):
