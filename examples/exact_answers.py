@@ -1,15 +1,17 @@
-"""Exact answers: linear VAEs beside the optima that are known on paper.  About four minutes.
+"""Exact answers: linear VAEs beside the optima that are known on paper.  About twelve minutes.
 
 Three experiments, everything measured without sampling: the VAE against probabilistic PCA on MNIST, its latents turned,
-and the beta-VAE across beta on the bundled fours, noise fixed and learned.  Formulas and proofs: derivations/03 and 10.
+and the beta-VAE across beta on the bundled fours, noise fixed and learned.  Three seeds each.  Formulas and proofs:
+derivations/03 and 20.
 Run: python examples/exact_answers.py            (--quick: the bundled digits in the place of MNIST, seconds)
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from runner import Results, options, save_figure, train
+from runner import Results, folder_of, options, run_each, save_figure, summarize, train
 
 from vae_from_scratch import Adam, BetaVAE, Gaussian, datasets, ops, plots
 from vae_from_scratch.engine.batches import in_order
@@ -18,6 +20,9 @@ from vae_from_scratch.exact import linear_optimum
 
 FIXED, LATENTS = 0.05, 3  # of the beta-VAEs: sigma_x^2 where it is fixed, and Z
 BETAS = (0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 10.3, 11.5, 14.0, 16.0, 18.0)
+SEEDS, LR = (0, 1, 2), 4e-3  # LR: the largest step of the VAEs
+FULL = {"data": "mnist", "latents": (2, 10, 20), "partners": (2, 10, 20), "batch_size": 200, "epochs": 200, "betas": BETAS, "steps": 8000}
+QUICK = {"data": "digits", "latents": (2, 5), "partners": (2, 3, 5), "batch_size": 100, "epochs": 40, "betas": BETAS[::5], "steps": 300}
 
 
 # ---- what is known on paper -------------------------------------------------------------------------
@@ -124,9 +129,9 @@ def largest_angle(W, U):
 # ---- the experiments ----------------------------------------------------------------------------------
 
 
-def linear(D, Z, sigma="learned", beta=1.0, dtype="float64"):
+def linear(D, Z, sigma="learned", beta=1.0, dtype="float64", seed=0):
     """The model of all experiments; at beta = 1 it is the VAE."""
-    return BetaVAE(D, (), Z, likelihood=Gaussian(sigma=sigma), beta=beta, dtype=dtype)
+    return BetaVAE(D, (), Z, likelihood=Gaussian(sigma=sigma), beta=beta, dtype=dtype, seed=seed)
 
 
 def falling(lr, steps, beta2=0.999):
@@ -134,14 +139,14 @@ def falling(lr, steps, beta2=0.999):
     return Adam(lr=lambda step: lr * (1 + np.cos(np.pi * step / steps)) / 2, beta2=beta2)
 
 
-def learn(folder, model, x, lr, batch_size, epochs):
-    """Train by mini-batches and drawn noise.  Returns the model in float64, and the minutes."""
+def learn(folder, model, x, lr, batch_size, epochs, seed=0):
+    """Train by mini-batches and drawn noise.  Returns the model in float64, and the processor's seconds that it took."""
     steps = epochs * -(-len(x) // batch_size)
-    history = train(folder, model, x, falling(lr, steps), batch_size, epochs, progress=False)
+    history = train(folder, model, x, falling(lr, steps), batch_size, epochs, seed, progress=False)
     trained = type(model)(**model.config | {"dtype": "float64"})
     for name, value in model.params.items():
         trained.params[name] = value
-    return trained, history["seconds"][-1] / 60
+    return trained, history["cpu_seconds"][-1]
 
 
 def learn_exactly(model, x, lr, steps):
@@ -161,7 +166,20 @@ def sorted_decoder(model):
     return W[np.argsort(-np.linalg.norm(W, axis=1))]
 
 
-def against_ppca(model, x, data, minutes):
+def learn_images(folder, latents, seed, how):
+    """The images, the trained VAE, and the processor's seconds that it took."""
+    x = datasets.load(how["data"])
+    model = linear(x.data_dim, latents, dtype="float32", seed=seed)
+    return x, *learn(folder, model, x, LR, how["batch_size"], how["epochs"], seed)
+
+
+def reach_optimum(folder, latents, seed, how):
+    """Train one VAE.  Its row: see against_ppca."""
+    x, model, seconds = learn_images(folder, latents, seed, how)
+    return [against_ppca(model, x, moments(x)) | {"cpu_seconds": seconds}]
+
+
+def against_ppca(model, x, data):
     """A trained VAE beside the optimum; the gap is split as in note 3, with what the decoder itself lacks before it."""
     Z, noise, W = model.latent_dim, noise_of(model), sorted_decoder(model)
     best_encoder = linear(len(data.mean), Z)
@@ -172,7 +190,6 @@ def against_ppca(model, x, data, minutes):
     to_logvar = model.params["encoder_W1"][:, Z:]
     cosines = abs(W @ data.vectors[:, :Z]).max(axis=1) / np.linalg.norm(W, axis=1)
     return {
-        "latents": Z,
         "optimum": best,
         "elbo": trained,
         "gap": best - trained,
@@ -184,40 +201,50 @@ def against_ppca(model, x, data, minutes):
         "logvar_sd": np.sqrt(np.diag(to_logvar.T @ data.covariance @ to_logvar).max()),  # over x; at the optimum 0
         "noise": noise,
         "noise_formula": data.values[Z:].mean(),
-        "minutes": minutes,
     }
 
 
-def turn(model, x, data, partners, results):
-    """Turn latent 1 with each partner, give the encoder its best answer, and record what it costs."""
-    b, noise, W = model.params["decoder_b1"], noise_of(model), sorted_decoder(model)
-    other, before = linear(len(b), model.latent_dim), None
-    for partner in partners:
+def turn(folder, latents, seed, how):
+    """Rows: latent 1 of a trained VAE turned with each partner, the encoder at its best answer, and what that costs."""
+    x, model, _ = learn_images(folder, latents, seed, how)
+    data, b, noise, W = moments(x), model.params["decoder_b1"], noise_of(model), sorted_decoder(model)
+    other, before, rows = linear(len(b), latents), None, []
+    for partner in how["partners"]:
         for degrees in (0, 15, 30, 45, 60, 75, 90):
             put_decoder(other, turned(W, 0, partner - 1, degrees), b, noise)
             now = np.array([log_likelihood(other, data), elbo(other, x)])
             before = now if before is None else before  # at no degrees
             change, loss = now[0] - before[0], before[1] - now[1]
             formula = turning_costs(data.values[0], data.values[partner - 1], degrees)
-            results.add(
-                latents=model.latent_dim, partner=partner, degrees=degrees,
-                log_likelihood_change=change, elbo_drop=loss, elbo_drop_formula=formula,
-            )  # fmt: skip
+            costs = {"log_likelihood_change": change, "elbo_drop": loss, "elbo_drop_formula": formula}
+            rows.append({"partner": partner, "degrees": degrees} | costs)
+    return rows
 
 
-def across_beta(model, kind, x, data, results):
-    """A trained beta-VAE beside the formulas: a row for each latent, the largest KL first."""
-    Z, beta = model.latent_dim, model.beta
+def fours():
+    """The fours among the bundled training digits, centred, which changes no optimum but b, and lets Adam arrive sooner."""
+    digits = datasets.digits("train")
+    x = digits[np.flatnonzero(digits.labels == 4)].astype(np.float64)
+    return x - x.mean(axis=0)
+
+
+def across_beta(folder, noise, beta, seed, how):
+    """Train one beta-VAE.  Its rows, beside the formulas: one for each latent, the largest KL first."""
+    x = fours()
+    model = linear(x.shape[1], LATENTS, FIXED**0.5 if noise == "fixed" else "learned", beta, seed=seed)
+    learn_exactly(model, x, lr=3e-2, steps=how["steps"])
     _, kl, variance, mean_variance = exact(model, x)
-    noise, variance_formula, kl_formula = on_paper(data.values, Z, beta, FIXED if kind == "fixed" else None)
-    for rank, j in enumerate(np.argsort(-kl)):
-        results.add(
-            noise=kind, beta=beta, latent=rank + 1,
-            active=int(mean_variance[j] > ACTIVE_VARIANCE), active_formula=int(kl_formula[rank] > 0),
-            kl=kl[j], kl_formula=kl_formula[rank],
-            variance=variance[j], variance_formula=variance_formula[rank],
-            sigma2=noise_of(model), sigma2_formula=noise,
-        )  # fmt: skip
+    sigma2, variance_formula, kl_formula = on_paper(moments(x).values, LATENTS, beta, FIXED if noise == "fixed" else None)
+    return [
+        {
+            "latent": rank + 1,
+            "active": int(mean_variance[j] > ACTIVE_VARIANCE), "active_formula": int(kl_formula[rank] > 0),
+            "kl": kl[j], "kl_formula": kl_formula[rank],
+            "variance": variance[j], "variance_formula": variance_formula[rank],
+            "sigma2": noise_of(model), "sigma2_formula": sigma2,
+        }
+        for rank, j in enumerate(np.argsort(-kl))
+    ]  # fmt: skip
 
 
 # ---- the figures ----------------------------------------------------------------------------------------
@@ -238,15 +265,18 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
     Z = model.latent_dim
     axes["images"].set_title(f"the first {count} principal axes; the longest {count} of the decoder's {Z} rows")
 
-    bottom = np.zeros(len(gaps))
+    sizes = sorted({row["latents"] for row in gaps})
+    bottom, mine = np.zeros(len(sizes)), [[row for row in gaps if row["latents"] == Z] for Z in sizes]
     for colour, part in zip(plots.COLOURS, ("decoder_gap", "approximation_gap", "amortisation_gap")):
-        heights = np.array([row[part] for row in gaps])
-        label = part.replace("_gap", "")
-        axes["gap"].bar([str(row["latents"]) for row in gaps], heights, bottom=bottom, color=colour, label=label)
+        heights = np.array([np.mean([row[part] for row in rows]) for rows in mine])
+        axes["gap"].bar(list(map(str, sizes)), heights, bottom=bottom, color=colour, label=part.replace("_gap", ""))
         bottom += heights
+    for at, rows in enumerate(mine):
+        label = None if at else "the whole, each seed"
+        axes["gap"].plot([at] * len(rows), [row["gap"] for row in rows], "o", color="black", markersize=4, label=label)
     axes["gap"].set(title="what the trained ELBO lacks", xlabel="latents", ylabel="nats per image")
     axes["gap"].set(ylim=(0, 1.4 * bottom.max()))  # room for the legend
-    axes["gap"].legend(frameon=False)
+    axes["gap"].legend(frameon=False, loc="upper left")
 
     ax, fine = axes["turned"], np.linspace(0, 90, 181)
     for colour, partner in zip(plots.COLOURS, sorted({row["partner"] for row in costs})):
@@ -254,7 +284,7 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
         degrees = [row["degrees"] for row in mine]
         ax.plot(fine, turning_costs(data.values[0], data.values[partner - 1], fine), color=colour)
         drops = [row["elbo_drop"] for row in mine]
-        ax.plot(degrees, drops, "o", color=colour, label=f"ELBO, latents 1 and {partner}")
+        ax.plot(degrees, drops, "o", color=colour, markersize=4, label=f"ELBO, latents 1 and {partner}")
     lost = [-row["log_likelihood_change"] for row in costs]
     ax.plot([row["degrees"] for row in costs], lost, "x", color="black", label="log likelihood, each of them")
     ax.set(xlabel="degrees by which two latents are turned in their plane", ylabel="nats lost per image")
@@ -280,7 +310,8 @@ def figure_of_betas(data, rows):
             axes[1].plot(betas, [row["kl"] for row in own], "o", color=colour)
             axes[2].plot(fine, variance[:, latent - 1], color=colour)
             axes[2].plot(betas, [row["variance"] for row in own], "o", color=colour)
-        count = [sum(row["active"] for row in rows if (row["noise"], row["beta"]) == (kind, beta)) for beta in betas]
+        same = [[row["active"] for row in rows if all(row[k] == one[k] for k in ("noise", "beta", "seed"))] for one in own]
+        count = list(map(sum, same))
         for ax, line, points in ((axes[0], (kl > 0).sum(axis=1), count), (axes[3], noise, [r["sigma2"] for r in own])):
             ax.plot(fine, line, color="black")
             ax.plot(betas, points, "o", color="black")
@@ -298,35 +329,25 @@ def figure_of_betas(data, rows):
 
 
 def main(arguments=None):
-    chosen = options(__file__, __doc__, arguments)
-    out, quick, digits = chosen.out, chosen.quick, datasets.digits("train")
-    x = digits if quick else datasets.mnist("train")
-    data, sizes = moments(x), (2, 5) if quick else (2, 10, 20)
-    setting = {"lr": 4e-3, "batch_size": 100, "epochs": 40} if quick else {"lr": 4e-3, "batch_size": 200, "epochs": 200}
-    optimum = Results(out / "results.csv", keys=("latents",))
-    for Z in sizes:
-        model, minutes = learn(out / f"optimum-{Z}", linear(x.data_dim, Z, dtype="float32"), x, **setting)
-        if not optimum.where(latents=Z):
-            optimum.add(**against_ppca(model, x, data, minutes))
-        (row,) = optimum.where(latents=Z)
-        print(f"{Z} latents: ELBO {row['elbo']:.3f}, optimum {row['optimum']:.3f} nats", flush=True)
+    chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
+    out, how = chosen.out, QUICK if chosen.quick else FULL
+    optimum = Results(out / "results.csv", keys=("latents", "seed"))
+    settings = [{"latents": Z, "seed": seed} for seed in chosen.seeds for Z in how["latents"]]
+    run_each(partial(reach_optimum, how=how), settings, optimum, chosen.jobs)
+    summarize(optimum, ["latents"], ["elbo", "optimum", "gap", "subspace_degrees"], digits=4)
 
-    costs = Results(out / "turned.csv", keys=("latents", "partner", "degrees"))
-    partners = (2, 3, 5) if quick else (2, 10, 20)
-    if not costs.where(partner=partners[-1], degrees=90):  # the last row
-        turn(model, x, data, partners, costs)
-    save_figure(figure_of_axes(model, data, x.image_shape, optimum.rows, costs.rows), out / "axes.png")
+    costs = Results(out / "turned.csv", keys=("latents", "seed", "partner", "degrees"))
+    run_each(partial(turn, how=how), [each for each in settings if each["latents"] == how["latents"][-1]], costs, chosen.jobs)
+    last = settings[len(how["latents"]) - 1]  # of the first seed
+    x, model, _ = learn_images(folder_of(optimum, last), **last, how=how)
+    save_figure(figure_of_axes(model, moments(x), x.image_shape, optimum.rows, costs.rows), out / "axes.png")
 
-    fours = digits[np.flatnonzero(digits.labels == 4)].astype(np.float64)
-    fours -= fours.mean(axis=0)  # which changes no optimum but b, and lets Adam arrive sooner
-    data, rows = moments(fours), Results(out / "beta.csv", keys=("noise", "beta", "latent"))
-    for kind, sigma in (("fixed", FIXED**0.5), ("learned", "learned")):
-        for beta in BETAS[::5] if quick else BETAS:
-            if not rows.where(noise=kind, beta=beta, latent=LATENTS):
-                model = linear(digits.data_dim, LATENTS, sigma, beta)
-                learn_exactly(model, fours, lr=3e-2, steps=300 if quick else 8000)
-                across_beta(model, kind, fours, data, rows)
-    save_figure(figure_of_betas(data, rows.rows), out / "beta.png")
+    rows = Results(out / "beta.csv", keys=("noise", "beta", "seed", "latent"))
+    settings = [
+        {"noise": noise, "beta": beta, "seed": seed} for seed in chosen.seeds for noise in ("fixed", "learned") for beta in how["betas"]
+    ]
+    run_each(partial(across_beta, how=how), settings, rows, chosen.jobs)
+    save_figure(figure_of_betas(moments(fours()), rows.rows), out / "beta.png")
 
 
 if __name__ == "__main__":
