@@ -1,16 +1,21 @@
 """The zoo: bugs that somebody shipped, each as an edit of this package's own source.  derivations/22-course.md."""
 
+import textwrap
 from typing import Any, NamedTuple
+
+from .cut import home, source
+from .edited import apply
+from .mistakes import MISTAKES
 
 CHECKS = ("pair", "model", "value", "training")  # what a learner may run; zoo.py has them
 
 
 class Case(NamedTuple):
-    """One bug.  An edit replaces a text that stands in the file once; without edits the report was wrong."""
+    """One bug; without bugs the report was wrong."""
 
     id: str
     file: str  # below vae_from_scratch/
-    edits: tuple  # of (old text, new text)
+    bugs: tuple  # rows of mistakes.py by their names; (old text, new text), the old once in the file, where there is no exercise
     source: str  # where it was reported
     symptom: str  # what a user sees
     passes: tuple  # checks of CHECKS
@@ -22,22 +27,27 @@ class Case(NamedTuple):
     model: tuple = ("vae.VAE", {})  # what is trained: class, settings; ("mig", {}) scores a code instead
     fit: dict[str, Any] = {}
 
+    @property
+    def edits(self):
+        """The bugs as (old text, new text) in the file: of a row, the whole function before and after."""
+        rows = {row.id: row for row in MISTAKES}
+        functions = {rows[bug].edit.function: [] for bug in self.bugs if isinstance(bug, str)}
+        for bug in self.bugs:
+            if isinstance(bug, str):
+                functions[rows[bug].edit.function].append(rows[bug].edit[1:])
+        given = [bug for bug in self.bugs if not isinstance(bug, str)]
+        for target, edits in functions.items():
+            module, owner, _ = home(target)
+            old, margin = source(target), "" if owner is module else "    "
+            given.append(tuple(textwrap.indent(text, margin) for text in (old, apply(old, edits, target))))
+        return tuple(given)
 
-KL_EACH = "    return (mu * mu + (np.expm1(logvar) - logvar)) / 2  # expm1: exp(l) - 1 - l cancels at small l\n"
-KL_FORWARD = "    return gaussian_kl_per_latent(mu, logvar).sum(axis=1)\n"
-KL_DMU, KL_DLOGVAR = "dmu = dkl[:, None] * mu\n", "dlogvar = dkl[:, None] * np.expm1(logvar) / 2\n"
-NLL = "(np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)"
-REP_FORWARD = "return mu + np.exp(logvar / 2) * eps\n"
-REP_BACKWARD = "dlogvar = dz * eps * np.exp(logvar / 2) / 2\n"
 
 CASES = [
     Case(
         "std-is-variance",
         "ops.py",
-        (
-            (REP_FORWARD, "return mu + np.exp(logvar) * eps\n"),
-            (REP_BACKWARD, "dlogvar = dz * eps * np.exp(logvar)\n"),
-        ),
+        ("rep-std-is-variance", "rep-dlogvar-matches-variance"),
         "keras-team/keras, pull request 9972; also rachtsingh/ibp_vae, issue 3",
         "Everything trains, and the loss is a little lower than that of others.",
         ("pair", "model"),
@@ -52,11 +62,7 @@ CASES = [
     Case(
         "kl-mean-over-latents",
         "ops.py",
-        (
-            (KL_EACH, "    return (mu * mu + (np.expm1(logvar) - logvar)) / 2 / mu.shape[1]\n"),
-            (KL_DMU, "dmu = dkl[:, None] * mu / mu.shape[1]\n"),
-            (KL_DLOGVAR, "dlogvar = dkl[:, None] * np.expm1(logvar) / 2 / mu.shape[1]\n"),
-        ),
+        ("kl-each-mean-latents", "kl-backward-mean-latents"),
         "podgorskiy/VAE, issue 1; also mkusner/grammarVAE, issue 2",
         "Better reconstructions than anybody reports, and poor samples.",
         ("pair", "model"),
@@ -70,10 +76,7 @@ CASES = [
     Case(
         "noise-times-0.01",
         "ops.py",
-        (
-            (REP_FORWARD, "return mu + np.exp(logvar / 2) * (eps / 100)\n"),
-            (REP_BACKWARD, "dlogvar = dz * (eps / 100) * np.exp(logvar / 2) / 2\n"),
-        ),
+        ("rep-small-noise", "rep-dlogvar-small-noise"),
         "keras-team/keras, pull request 4211",
         "The reported loss is far below what others report for the same model.",
         ("pair", "model"),
@@ -87,10 +90,7 @@ CASES = [
     Case(
         "noise-is-a-constant",
         "ops.py",
-        (
-            (REP_FORWARD, "return mu + np.exp(logvar / 2) * np.ones_like(eps)\n"),
-            (REP_BACKWARD, "dlogvar = dz * np.exp(logvar / 2) / 2\n"),
-        ),
+        ("rep-noise-is-one", "rep-dlogvar-no-eps"),
         "twairball/keras_lstm_vae, issue 1",
         "Two evaluations with different seeds give the same number, and the loss is very low.",
         ("pair", "model"),
@@ -104,16 +104,7 @@ CASES = [
     Case(
         "mean-and-sum",
         "ops.py",
-        (
-            (NLL, NLL.replace(".sum(axis=1)", ".mean(axis=1)")),
-            (
-                "    return dnll[:, None] * (sigmoid_forward(logits) - x)\n",
-                "    return dnll[:, None] * (sigmoid_forward(logits) - x) / x.shape[1]\n",
-            ),
-            (KL_EACH, "    return ((mu * mu + (np.expm1(logvar) - logvar)) / 2).sum(axis=0) + np.zeros_like(mu)\n"),
-            (KL_DMU, "dmu = dkl.sum() * mu\n"),
-            (KL_DLOGVAR, "dlogvar = dkl.sum() * np.expm1(logvar) / 2\n"),
-        ),
+        ("bern-mean-pixels", "bern-d-mean-pixels", "kl-each-sum-batch", "kl-backward-sum-batch"),
         "zdebruine/MMVAE, pull request 19; the sum alone: EDAPINENUT/GNTPP, issue 4",
         "No latent is active; every reconstruction is the mean image.",
         ("pair", "model"),
@@ -127,10 +118,7 @@ CASES = [
     Case(
         "beta-unused",
         "beta_vae.py",
-        (
-            ("        return self.beta * self.ops.batch_mean(kl)\n", "        return self.ops.batch_mean(kl)\n"),
-            ("dkl=self.beta * dpenalty * (np.ones_like(kl) / len(kl))", "dkl=dpenalty * (np.ones_like(kl) / len(kl))"),
-        ),
+        ("beta-unused", "beta-d-unused"),
         "AlexanderVNikitin/tsgm, issue 69",
         "Whatever beta is, the curves are the same.",
         ("pair", "model"),
@@ -145,7 +133,7 @@ CASES = [
     Case(
         "mean-of-logs",
         "ops.py",
-        (("return np.log(np.exp(log_w - top).mean(axis=-1)) + top[..., 0]\n", "return log_w.mean(axis=-1)\n"),),
+        ("is-mean-of-logs",),
         "arahuja/generative-tf, issue 1",
         "With 50 samples the bound on log p(x) is no better than with one.",
         ("model", "training"),
@@ -177,20 +165,7 @@ CASES = [
     Case(
         "cross-entropy-swapped",
         "ops.py",
-        (
-            (
-                f"    return {NLL}\n",
-                "    p = sigmoid_forward(logits)\n"
-                "    log_x, log_not_x = (np.log(np.maximum(each, x.dtype.type(1e-43))) for each in (x, 1 - x))\n"
-                "    return -(p * np.maximum(log_x, -100) + (1 - p) * np.maximum(log_not_x, -100)).sum(axis=1)\n",
-            ),
-            (
-                "    return dnll[:, None] * (sigmoid_forward(logits) - x)\n",
-                "    log_x, log_not_x = (np.log(np.maximum(each, x.dtype.type(1e-43))) for each in (x, 1 - x))\n"
-                "    slope = np.maximum(log_not_x, -100) - np.maximum(log_x, -100)\n"
-                "    return dnll[:, None] * slope * sigmoid_backward(np.ones_like(x), sigmoid_forward(logits))\n",
-            ),
-        ),
+        ("bern-data-for-prediction", "bern-d-data-for-prediction"),
         "autonomousvision/sledge, issue 4",
         "The loss starts at a thousand and falls well.",
         ("pair", "model"),
@@ -228,7 +203,7 @@ CASES = [
     Case(
         "bias-mean",
         "ops.py",
-        (("db = np.sum(dy, axis=0, out=out[1])", "db = np.mean(dy, axis=0, out=out[1])"),),
+        ("dense-db-mean",),
         "kvfrans/notes, issue 5",
         "None under Adam; under plain gradient descent the biases learn N times too slowly.",
         ("value", "training"),
@@ -242,10 +217,7 @@ CASES = [
     Case(
         "a-quarter-for-a-half",
         "ops.py",
-        ((
-            "dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n",
-            "dx_logvar = dnll[:, None] * (0.5 - (x - x_mean) ** 2 * inv_var) / 2\n",
-        ),),
+        ("gauss-dlogvar-quarter",),
         "y0ast/VAE-Torch, pull request 5",
         "The likelihood is worse than it should be, and the variances are too large.",
         ("value",),
@@ -260,16 +232,7 @@ CASES = [
     Case(
         "sigma-for-its-logarithm",
         "ops.py",
-        (
-            (
-                "return (log_2pi + x_logvar + (x - x_mean) ** 2 * np.exp(-x_logvar))",
-                "return (log_2pi + 2 * np.exp(x_logvar / 2) + (x - x_mean) ** 2 * np.exp(-x_logvar))",
-            ),
-            (
-                "dx_logvar = dnll[:, None] * (1 - (x - x_mean) ** 2 * inv_var) / 2\n",
-                "dx_logvar = dnll[:, None] * (np.exp(x_logvar / 2) - (x - x_mean) ** 2 * inv_var) / 2\n",
-            ),
-        ),
+        ("gauss-sigma-for-log", "gauss-dlogvar-of-sigma"),
         "piEsposito/blitz-bayesian-deep-learning, issue 14",
         "The negative log likelihood never goes below zero, as if densities could not exceed one.",
         ("pair", "model"),
@@ -340,10 +303,7 @@ CASES = [
     Case(
         "the-one-once",
         "ops.py",
-        (
-            (KL_EACH, "    return (mu * mu + np.exp(logvar) - logvar) / 2\n"),
-            (KL_FORWARD, "    return gaussian_kl_per_latent(mu, logvar).sum(axis=1) - mu.dtype.type(0.5)\n"),
-        ),
+        ("kl-no-minus-one", "kl-one-once"),
         "ericjang/draw, issue 2",
         "The loss is a few nats off, and by more if there are more latents; the images are the same.",
         ("pair", "model", "training"),
@@ -357,10 +317,7 @@ CASES = [
     Case(
         "log-std-in-the-kl",
         "ops.py",
-        (
-            (KL_EACH, "    return (mu * mu + (np.expm1(2 * logvar) - 2 * logvar)) / 2\n"),
-            (KL_DLOGVAR, "dlogvar = dkl[:, None] * np.expm1(2 * logvar)\n"),
-        ),
+        ("kl-log-std", "kl-dlogvar-log-std"),
         "KarenUllrich/Tutorial_BayesianCompressionForDL, issue 1",
         "Everything trains, the KL is smaller than others report, and the loss a little worse.",
         ("pair", "model"),
@@ -375,11 +332,8 @@ CASES = [
         "logvar-from-the-mean",
         "vae.py",
         (
-            ("        mu, logvar = enc[-1][:, :Z], enc[-1][:, Z:]\n", "        mu, logvar = enc[-1][:, :Z], enc[-1][:, :Z]\n"),
-            (
-                "        denc = np.concatenate([dmu, dlogvar], axis=1)\n",
-                "        denc = np.concatenate([dmu + dlogvar, 0 * dlogvar], axis=1)\n",
-            ),
+            "vae-logvar-is-mu",
+            "vae-b-logvar-is-mu",
             (
                 "        return out[:, : self.latent_dim], out[:, self.latent_dim :]\n",
                 "        return out[:, : self.latent_dim], out[:, : self.latent_dim]\n",
@@ -425,12 +379,7 @@ CASES = [
     Case(
         "adam-multiplies",
         "optimizers.py",
-        (
-            (
-                "    m_hat = m / (1 - beta1**t)\n    v_hat = v / (1 - beta2**t)\n",
-                "    m_hat = m * (1 - beta1**t)\n    v_hat = v * (1 - beta2**t)\n",
-            ),
-        ),
+        ("adam-multiplies",),
         "karpathy/convnetjs, pull request 70",
         "The first epoch is terrible, and the last one still a little worse than it should be.",
         ("pair", "model"),
@@ -712,13 +661,7 @@ CASES = [
     Case(
         "prior-of-log-std-one",
         "ops.py",
-        (
-            (
-                "    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=1) / 2\n",
-                "    z_scaled = z * np.exp(-np.ones_like(z))  # 1 is the log of the standard deviation\n"
-                "    return -recon_nll - ((z_scaled - eps) * (z_scaled + eps) + 2 - logvar).sum(axis=1) / 2\n",
-            ),
-        ),
+        ("is-prior-scaled",),
         "HIPS/autograd, pull request 266",
         "The sampled ELBO and the one with the KL in closed form disagree by several nats.",
         ("pair", "model", "training"),

@@ -1,6 +1,6 @@
 """Mistakes that people make in these functions, each an edit of the package's source and the sentence that explains it.
 
-The checker applies the edit and compares: there is no second description of what a mistake does.  The zoo may use the rows.
+The checker applies the edit and compares; the zoo makes its bugs of the rows: there is no second description of what a mistake does.
 """
 
 from typing import NamedTuple
@@ -50,7 +50,7 @@ MISTAKES = [
         ("dense-dW-mean", "np.matmul(x.T, dy, out=out[0])", "np.matmul(x.T, dy) / len(x)",
          "dW is divided by N. The mean over the batch is already in dy, because the loss is a mean: here it would be taken twice "
          "(see DENSE.3)."),
-        ("dense-db-mean", "np.sum(dy, axis=0, out=out[1])", "np.mean(dy, axis=0)",
+        ("dense-db-mean", "np.sum(dy, axis=0, out=out[1])", "np.mean(dy, axis=0, out=out[1])",
          "db is a mean over the batch; it is a sum. The same b is added to every row. Adam hides this, as it divides by the "
          "gradient's size; SGD does not (see DENSE.4)."),
         ("dense-db-axis", "np.sum(dy, axis=0, out=out[1])", "np.sum(dy, axis=1)",
@@ -83,6 +83,8 @@ MISTAKES = [
         ("vae-interleaved", "enc[-1][:, :Z], enc[-1][:, Z:]", "enc[-1][:, ::2], enc[-1][:, 1::2]",
          "mu and logvar are taken from every second column; they lie side by side: the first Z columns are mu, the next Z are "
          "logvar."),
+        ("vae-logvar-is-mu", "enc[-1][:, :Z], enc[-1][:, Z:]", "enc[-1][:, :Z], enc[-1][:, :Z]",
+         "logvar is read from mu's half of the encoder's output. Then they are the same numbers, and the other half is never used."),
         ("vae-no-kl", "loss = recon_nll_mean + kl_mean", "loss = recon_nll_mean",
          "The loss lacks the KL. Without its price q shrinks to a point, and this is a noisy autoencoder."),
         ("vae-minus-kl", "loss = recon_nll_mean + kl_mean", "loss = recon_nll_mean - kl_mean",
@@ -133,6 +135,16 @@ MISTAKES = [
         ("kl-precision", "np.expm1(logvar) - logvar", "np.expm1(-logvar) + logvar",
          "logvar has the sign of a log precision here: it is log sigma^2. Where KL.1 has exp(logvar) - logvar you have it at "
          "-logvar, as for the KL the other way round."),
+        ("kl-log-std", "(np.expm1(logvar) - logvar)", "(np.expm1(2 * logvar) - 2 * logvar)",
+         "logvar is taken for log sigma: the variance is exp(logvar), yours is exp(2 logvar). At the prior it makes no difference, "
+         "elsewhere it is the KL of another q than the one that is drawn from (see KL.1)."),
+        ("kl-each-mean-latents", "(mu * mu + (np.expm1(logvar) - logvar)) / 2",
+         "(mu * mu + (np.expm1(logvar) - logvar)) / 2 / mu.shape[1]",
+         "The KL of each latent is divided by Z, so that their sum is a mean: a hidden beta = 1/Z (note 14)."),
+        ("kl-each-sum-batch", "(mu * mu + (np.expm1(logvar) - logvar)) / 2",
+         "((mu * mu + (np.expm1(logvar) - logvar)) / 2).sum(axis=0) + np.zeros_like(mu)",
+         "Every row holds the KL of the whole batch; each datum has its own (see KL.1). A hidden beta = N, under which all latents fall "
+         "silent."),
         ("kl-digits", "np.expm1(logvar)", "np.exp(logvar) - 1",
          "The formula is right, but at logvar = 1e-6 it has lost its digits: exp(logvar) - 1 and logvar cancel. np.expm1(logvar) - "
          "logvar keeps them."),
@@ -150,6 +162,8 @@ MISTAKES = [
         ("kl-sum-all", ".sum(axis=1)", ".sum()",
          "The KL is summed over batch and latents; one number for each datum is wanted, (N,). The mean over the batch is the loss's "
          "business."),
+        ("kl-one-once", ".sum(axis=1)", ".sum(axis=1) - mu.dtype.type(0.5)",
+         "The KL is 1/2 too small: the -1 of KL.1 is in the KL of each latent already, once for each."),
         ("kl-unsummed", ".sum(axis=1)", "",
          "The KL is not summed over the latents: (N,), one number for each datum, is wanted (see KL.2)."),
     ),
@@ -187,6 +201,11 @@ MISTAKES = [
          "hidden beta = 1/N."),
         ("kl-backward-mean-latents", "dmu = dkl[:, None] * mu", "dkl = dkl / mu.shape[1]\n    dmu = dkl[:, None] * mu",
          "Both gradients are divided by Z. The KL is a sum over the latents, not a mean: this is a hidden beta = 1/Z (note 14)."),
+        ("kl-dlogvar-log-std", "np.expm1(logvar) / 2", "np.expm1(2 * logvar)",
+         "dlogvar is right for log sigma: logvar is log sigma^2, so the variance is exp(logvar), and d log sigma / d logvar is a half "
+         "(see KL.4)."),
+        ("kl-backward-sum-batch", "dmu = dkl[:, None] * mu", "dkl = np.full_like(dkl, dkl.sum())\n    dmu = dkl[:, None] * mu",
+         "Both gradients hold the sum of dkl over the batch; each row has its own dkl. With 1/N in each of them, a hidden beta = N."),
         ("kl-dkl-row", "dmu = dkl[:, None] * mu", "dmu = dkl * mu",
          "dkl is used as a row: it has shape (N,), mu (N, Z). dkl * mu pairs dkl with the latents, and works "
          "only if N = Z, where it is wrong. dkl[:, None] is a column, one entry per row."),
@@ -229,6 +248,8 @@ MISTAKES = [
          "All rows share the first row's eps. Every datum has a draw of its own."),
         ("rep-small-noise", "np.exp(logvar / 2) * eps", "np.exp(logvar / 2) * eps * 0.01",
          "eps is scaled by 0.01: the loss looks better because the draws hardly leave mu, and the bound is wrong by many nats."),
+        ("rep-noise-is-one", "np.exp(logvar / 2) * eps", "np.exp(logvar / 2) * np.ones_like(eps)",
+         "eps is replaced by 1, its standard deviation: nothing is random, and z is mu plus sigma."),
         ("rep-mu-scaled", "mu + np.exp(logvar / 2) * eps", "(mu + eps) * np.exp(logvar / 2)",
          "mu is scaled by the standard deviation as well; only eps is (see REP.1)."),
     ),
@@ -238,6 +259,8 @@ MISTAKES = [
          "dlogvar lacks a half: it is the derivative of sigma in log sigma. In logvar = 2 log sigma it is sigma / 2 (see REP.3)."),
         ("rep-dlogvar-no-eps", "dz * eps * np", "dz * np",
          "dlogvar does not use eps: how far z moves with sigma depends on the draw (see REP.3)."),
+        ("rep-dlogvar-small-noise", "dz * eps * np", "dz * (eps * 0.01) * np",
+         "dlogvar has eps scaled by 0.01; REP.3 has the eps of the draw as it is."),
         ("rep-dlogvar-no-std", "dz * eps * np.exp(logvar / 2) / 2", "dz * eps / 2",
          "dlogvar lacks the factor sigma = exp(logvar / 2): it is part of the derivative of sigma in logvar (see REP.3)."),
         ("rep-dlogvar-no-upstream", "dz * eps * np", "eps * np",
@@ -276,6 +299,12 @@ MISTAKES = [
         ("bern-swapped", "    return", "    logits, x = x, logits\n    return",
          "logits and x are in each other's place: the pixels are taken as logits. Both are (N, D), so no shape complains, and "
          "training does go down."),
+        ("bern-data-for-prediction", "return (np.maximum(logits, 0) - x * logits + np.log1p(np.exp(-np.abs(logits)))).sum(axis=1)",
+         "p = sigmoid_forward(logits)\n"
+         "    log_x, log_not_x = (np.log(np.maximum(each, x.dtype.type(1e-43))) for each in (x, 1 - x))\n"
+         "    return -(p * np.maximum(log_x, -100) + (1 - p) * np.maximum(log_not_x, -100)).sum(axis=1)",
+         "The data stand in the logarithm, and the probabilities before it: -p log x - (1 - p) log(1 - x). Cross-entropy is not "
+         "symmetric (see BERN.1); yours is linear in p, so the best p is always 0 or 1."),
         ("bern-probabilities", "    return", "    logits = 1 / (1 + np.exp(-logits))\n    return",
          "The sigmoid is applied twice: your formula takes logits, and gets probabilities. Every pixel then has a probability "
          "between 0.5 and 0.73; use the logits as they come."),
@@ -331,6 +360,12 @@ MISTAKES = [
          "dlogits is divided by N. The batch mean is already in dnll: here it is taken twice."),
         ("bern-d-swapped", "(sigmoid_forward(logits) - x)", "(sigmoid_forward(x) - logits)",
          "logits and x are in each other's place. Both are (N, D), so no shape complains: p is the sigmoid of the logits."),
+        ("bern-d-data-for-prediction", "return dnll[:, None] * (sigmoid_forward(logits) - x)",
+         "log_x, log_not_x = (np.log(np.maximum(each, x.dtype.type(1e-43))) for each in (x, 1 - x))\n"
+         "    slope = np.maximum(log_not_x, -100) - np.maximum(log_x, -100)\n"
+         "    return dnll[:, None] * slope * sigmoid_backward(np.ones_like(x), sigmoid_forward(logits))",
+         "dlogits belongs to a loss with the data in the logarithm, -p log x - (1 - p) log(1 - x): data and prediction are in each other's "
+         "place (see BERN.1)."),
         ("bern-d-row", "dnll[:, None] *", "dnll *",
          "dnll is used as a row: it has shape (N,), logits (N, D). dnll * ... pairs it with the pixels, and works only if N = D, "
          "where it is wrong. dnll[:, None] is a column."),
@@ -349,6 +384,8 @@ MISTAKES = [
          "and cannot be compared."),
         ("gauss-no-logvar", "log_2pi + x_logvar +", "log_2pi +",
          "The log variance is missing (see GAUSS.1): without its price the best variance is infinite."),
+        ("gauss-sigma-for-log", "log_2pi + x_logvar", "log_2pi + 2 * np.exp(x_logvar / 2)",
+         "sigma stands where its logarithm belongs (see GAUSS.1): exp(-nll) is no density, it integrates to sigma exp(-sigma)."),
         ("gauss-logvar-sign", "log_2pi + x_logvar", "log_2pi - x_logvar",
          "The log variance has the wrong sign (see GAUSS.1): a wide density is low, so it costs more, not less."),
         ("gauss-distance-sign", "x_logvar + (x", "x_logvar - (x",
@@ -378,6 +415,10 @@ MISTAKES = [
          "dx_mean is divided by the standard deviation; GAUSS.2 divides by the variance."),
         ("gauss-dlogvar-no-one", "(1 - (x - x_mean) ** 2 * inv_var)", "(-((x - x_mean) ** 2) * inv_var)",
          "dx_logvar lacks the 1 of GAUSS.3, which comes from the log variance: without it the variance grows for ever."),
+        ("gauss-dlogvar-quarter", "(1 - (x", "(0.5 - (x",
+         "dx_logvar has 1/4 where GAUSS.3 has 1/2: it vanishes where the variance is twice the squared distance."),
+        ("gauss-dlogvar-of-sigma", "(1 - (x", "(np.exp(x_logvar / 2) - (x",
+         "dx_logvar has sigma in the place of the 1 of GAUSS.3: it belongs to a loss with sigma where its logarithm belongs."),
         ("gauss-dlogvar-no-half", "inv_var) / 2", "inv_var)", "dx_logvar lacks the half of GAUSS.3."),
         ("gauss-dlogvar-sign", "(1 - (x - x_mean) ** 2 * inv_var)", "((x - x_mean) ** 2 * inv_var - 1)",
          "dx_logvar has the wrong sign: where the distance is smaller than sigma, the variance must come down (see GAUSS.3)."),
@@ -462,6 +503,8 @@ MISTAKES = [
         ("vae-b-kl-at-z", "ops.gaussian_kl_backward(dkl, saved.mu,", "ops.gaussian_kl_backward(dkl, saved.z,",
          "gaussian_kl_backward is given z in place of mu: the KL is of the distribution q, not of one draw from it."),
         ("vae-b-double-kl", "dmu = dmu_recon + dmu_kl", "dmu = dmu_recon + 2 * dmu_kl", "The KL's share of dmu is added twice."),
+        ("vae-b-logvar-is-mu", "[dmu, dlogvar]", "[dmu + dlogvar, 0 * dlogvar]",
+         "Both gradients go into mu's half of the encoder's output; logvar has a half of its own, the last Z columns."),
         ("vae-b-no-encoder", "    self.encoder.backward(ops, params, denc, saved.enc, grads, need_dx=False)", "    pass",
          "The encoder's gradients are not filled in: self.encoder.backward(...) is the last line. The decoder alone would learn."),
         ("vae-b-wrong-output", "self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)",
@@ -538,6 +581,9 @@ MISTAKES = [
         ("adam-constant-correction-v", "(1 - beta2**t)", "(1 - beta2)",
          "v_hat divides by 1 - beta2 at every step: the power t is missing (see ADAM.4), so after many steps v_hat is a thousand "
          "times too large with beta2 = 0.999, and steps are too small."),
+        ("adam-multiplies", "m_hat = m / (1 - beta1**t)\n    v_hat = v / (1 - beta2**t)",
+         "m_hat = m * (1 - beta1**t)\n    v_hat = v * (1 - beta2**t)",
+         "You multiply by 1 - beta ** t; m and v are too small by that factor, so they are divided by it (see ADAM.3, ADAM.4)."),
         ("adam-betas", "    m[...]", "    beta1, beta2 = beta2, beta1\n    m[...]",
          "beta1 and beta2 are in each other's place: beta1 is of the gradient, beta2 of its square."),
         ("adam-not-squared", "(1 - beta2) * grad * grad", "(1 - beta2) * grad",
@@ -654,6 +700,11 @@ MISTAKES = [
          "log q(z|x) is missing (see IS.1): a weight divides by the density that its draw came from."),
         ("is-no-prior", "((z - eps) * (z + eps) - logvar)", "(-eps * eps - logvar)",
          "log p(z) is missing (see IS.1): -z^2 / 2, but for the 2 pi that cancels."),
+        ("is-prior-scaled", "return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=1) / 2",
+         "z_scaled = z * np.exp(-np.ones_like(z))  # 1 is the log of the standard deviation\n"
+         "    return -recon_nll - ((z_scaled - eps) * (z_scaled + eps) + 2 - logvar).sum(axis=1) / 2",
+         "log p(z) is that of a prior with 1 as the log of its standard deviation, so it is e times too wide; the prior is N(0, 1) (see "
+         "IS.1)."),
         ("is-no-logvar", "((z - eps) * (z + eps) - logvar)", "((z - eps) * (z + eps))",
          "The log of sigma is missing from log q(z|x): + logvar / 2 for each latent (see IS.1)."),
         ("is-logvar-sign", "- logvar)", "+ logvar)", "logvar has the wrong sign: -log q(z|x) holds + logvar / 2 (see IS.1)."),
