@@ -412,7 +412,7 @@ def test_a_guessed_rectangle_is_said_and_a_given_one_is_kept(here, undrawn, caps
     np.save("square.npy", x.reshape(150, 3, 4))
     for number, (data, guessed) in enumerate([("flat.npy", True), ("flat.npz", True), ("square.npy", False), ("digits", False)]):
         run(f"{TRAIN} --data {data} --out {number}")
-        said = "note: 3 x 4 is a guess at how 12 values are shown; --image-shape H,W says it\n"
+        said = "note: 3 x 4 is a guess at the shape of 12 values; give it with --image-shape H,W\n"
         assert (said in capsys.readouterr().out) == guessed
     run(f"{TRAIN} --data flat.npy --image-shape 6 2 --out given")
     assert "is a guess" not in capsys.readouterr().out

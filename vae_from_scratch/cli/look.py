@@ -125,7 +125,7 @@ def known_range(config):
 
 
 def write_separate(images, shape, folder):
-    """Each image as a PNG file of its own, a pixel for a value: 0 is black and 1 is white."""
+    """Each image as a PNG file of its own, one pixel per value: 0 is black and 1 is white."""
     from matplotlib.image import imsave
 
     colours = shape[2] if len(shape) == 3 else 1

@@ -108,8 +108,8 @@ OPTIONS = [
         "image_shape",
         None,
         widths,
-        "how an example is shown: rows,columns or rows,columns,3 (as the data say); to what photos are resized, the 3 for "
-        "colour (64,64)",
+        "how an example is shown: rows,columns or rows,columns,3 (as the data say, if not given); photos are resized to it, "
+        "the 3 for colour (64,64 if not given)",
     ),
     Option("split", "test", str, "the part of the data that the run is judged on", datasets.SPLITS),
     Option("latent_dim", 10, int, "how many latents, Z; 2 draws the whole latent plane"),
@@ -135,7 +135,7 @@ OPTIONS = [
     Option("lr", 0.002, float, "learning rate"),
     Option("weight_decay", False, bool, "put the prior N(0, I) on every parameter"),
     Option("gradient_norms", False, bool, "keep the norm of every layer's gradient in history.csv, and draw them"),
-    Option("frames", 0, int, "keep so many snapshots of training in frames.npz, for animate; 40 are a good number"),
+    Option("frames", 0, int, "keep this many snapshots of training in frames.npz, for animate; 40 is a good number"),
     Option("init", "glorot", str, "how weights start", mlp.INITS),
     Option(
         "binarize",
@@ -146,7 +146,7 @@ OPTIONS = [
     ),
     Option("seed", 0, int, "of everything random: the same seed gives the same bits"),
     Option("checkpoint_seconds", 60.0, float, "seconds between checkpoints; 0 for one after every step"),
-    Option("threads", None, int, "parts of each batch, computed side by side; as many as pay unless given"),
+    Option("threads", None, int, "parts of each batch, computed side by side (as many as pay, if not given)"),
     Option("dtype", "float32", str, "precision", ("float32", "float64")),
     Option("backend", "numba", str, "the fast implementation of the pairs, or the one to read", tuple(backends.BACKENDS)),
 ]
@@ -269,7 +269,7 @@ def build_parser():
             command.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "sample":
             command.add_argument("--n", type=int, default=100, help="how many images (default: 100)")
-            words = "write each image into a file of its own in DIR, a pixel for a value"
+            words = "write each image into a file of its own in DIR, one pixel per value"
             command.add_argument("--separate", metavar="DIR", help=words)
         else:
             command.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
@@ -278,9 +278,9 @@ def build_parser():
             command.add_argument("--between", type=int, nargs=2, metavar=("I", "J"), help=words)
         if name != "evaluate":
             command.add_argument("--out", metavar="FILE", help=f"the picture to write (default: RUN/figures/{name}.png)")
-    words = "make one HTML file in which to explore a trained model's latent space, or that of several models alike"
+    words = "make one HTML file in which to explore a trained model's latent space, or those of several similar models"
     explore = commands.add_parser("explore", help=words, description=words[0].upper() + words[1:] + ".")
-    explore.add_argument("runs", metavar="RUN", nargs="+", help="a folder that train left, or several, such as runs of other beta")
+    explore.add_argument("runs", metavar="RUN", nargs="+", help="a folder that train left, or several, such as runs of several beta")
     explore.add_argument("--out", metavar="FILE", help="the page to write (default: explore.html in the first run's folder)")
     explore.add_argument("--images", type=int, default=300, help="how many, at most (default: %(default)s)")
     explore.add_argument("--float16", action="store_true", help="keep more digits of each weight: 16 bits instead of 8")
@@ -299,11 +299,11 @@ def build_parser():
     words = "score a trained model's codes against the known factors of its data"
     score = commands.add_parser("score", help=words, description=words[0].upper() + words[1:] + ".")
     score.add_argument("run", metavar="RUN", help="the folder that train left, trained on data with known factors")
-    score.add_argument("--score", default=",".join(SCORES), help="which, with commas (default: %(default)s)")
+    score.add_argument("--score", default=",".join(SCORES), help="which scores, separated by commas (default: %(default)s)")
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--data", help="instead of the run's own data")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
-    words = "for the classifiers and regressions of the scores to learn from (default: 10000)"
+    words = "examples that the classifiers and regressions of the scores learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)

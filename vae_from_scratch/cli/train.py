@@ -31,7 +31,7 @@ def train_run(options):
     parts = data, test, model, _ = prepare(config)
     if guessed and is_flat(config["data"], data.image_shape):
         shown = " x ".join(map(str, data.image_shape))
-        print(f"note: {shown} is a guess at how {math.prod(data.image_shape)} values are shown; --image-shape H,W says it")
+        print(f"note: {shown} is a guess at the shape of {math.prod(data.image_shape)} values; give it with --image-shape H,W")
     if isinstance(model.likelihood, likelihoods.Bernoulli) and config["binarize"] == "none" and not data.binary:
         print(
             "note: a Bernoulli likelihood on grey pixels trains, but is no density of grey values; "

@@ -48,7 +48,7 @@ def of_shapes(arrays, values):
     """Numbers, or arrays of the shapes that arrays of these names have."""
     for name, value in values.items():
         if np.ndim(value) and np.shape(value) != arrays[name].shape:
-            raise ValueError(f"{name} has the shape {arrays[name].shape}, it cannot take one of shape {np.shape(value)}")
+            raise ValueError(f"{name} has the shape {arrays[name].shape}; it cannot take an array of shape {np.shape(value)}")
         arrays[name]  # KeyError, before anything is written
     return values
 
