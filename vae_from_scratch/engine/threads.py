@@ -65,18 +65,19 @@ def in_threads(function, items, threads):
     items = iter(items)
 
     def next_item():
-        with asked(threads):  # images may be drawn for it
-            return next(items, END)
+        context = contextvars.copy_context()  # its own: what is asked and allowed for this item is not left behind
+        context.run(ASKED.set, threads)  # images may be drawn for it
+        return context, context.run(next, items, END)
 
     if threads == 1:
-        while (item := next_item()) is not END:
-            yield function(item)
+        while (each := next_item())[1] is not END:
+            yield each[0].run(function, each[1])
         return
     pool, waiting = concurrent.futures.ThreadPoolExecutor(threads, "chunk", one_here_too), collections.deque()
     try:
         while True:
-            while len(waiting) <= threads and (item := next_item()) is not END:
-                waiting.append(pool.submit(contextvars.copy_context().run, function, item))
+            while len(waiting) <= threads and (each := next_item())[1] is not END:
+                waiting.append(pool.submit(each[0].run, function, each[1]))
             if not waiting:
                 return
             yield waiting.popleft().result()
