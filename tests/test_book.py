@@ -1,10 +1,13 @@
 """Promise: the book holds every equation, figure, answer and listing of the notes, and no reference in it leads nowhere."""
 
+import inspect
 import re
 import sys
 
 import pytest
 from helpers import ROOT, load, refused
+
+from vae_from_scratch.evaluation import evaluate
 
 book = load(ROOT / "derivations" / "book.py")
 PATHS = sorted((ROOT / "derivations").glob("[0-9][0-9]-*.md"))
@@ -53,9 +56,10 @@ def test_what_is_folded_goes_to_the_end_and_leaves_a_mark(opening):
 
 
 def test_a_picture_takes_the_italics_below_it_as_its_caption():
-    with_caption, text, without = book.figures([picture(), italics("blue"), italics("no caption"), picture()])
+    below = book.para(book.code("x"))
+    with_caption, text, without, code = book.figures([picture(), italics("blue"), italics("no caption"), picture(), below])
     assert book.words(with_caption["c"][1]) == "blue" and text == italics("no caption")
-    assert without["t"] == "Figure" and without["c"][1] == [None, []]
+    assert without["t"] == "Figure" and without["c"][1] == [None, []] and code == below
 
 
 @pytest.mark.parametrize(
@@ -78,9 +82,9 @@ def test_links_stay_within_the_book(address, target):
 
 def test_a_tag_in_the_text_is_a_reference():
     change = book.references("note-04", {"KL.3": 4}, set())
-    (found,) = book.mapped([book.para(*map(book.text, ["(KL.3,", "XKL.3", "KL.31", "Q.9"]), book.code("KL.3"))], change)
+    (found,) = book.mapped([book.para(*map(book.text, ["(KL.3,", "XKL.3", "KL.3x", "Q.9"]), book.code("KL.3"))], change)
     reference = book.link([book.text("KL.3")], "eq-KL.3")
-    others = [*map(book.text, ["XKL.3", "KL.31", "Q.9"]), book.code("KL.3")]
+    others = [*map(book.text, ["XKL.3", "KL.3x", "Q.9"]), book.code("KL.3")]
     assert found == book.para(book.text("("), reference, book.text(","), *others)
 
 
@@ -114,7 +118,10 @@ def test_slides_have_figures_lists_and_equations_with_their_code():
 
 def test_a_long_function_is_cut_on_its_slide():
     lines = book.words(book.bare("evaluation.evaluate")).splitlines()
-    assert len(lines) == book.LONGEST and lines[-1].endswith("more lines in evaluation.py")
+    left = re.fullmatch(r"    \.\.\.  # (\d+) more lines in evaluation\.py", lines.pop())
+    docstring = len(inspect.getdoc(evaluate).splitlines())
+    assert len(lines) == book.LONGEST - 1
+    assert len(lines) + int(left[1]) + docstring + 1 == len(book.cut.source("evaluation.evaluate").splitlines())  # and the closing quotes
 
 
 @pytest.mark.parametrize("wrong", ["40", "-1", "four"])
