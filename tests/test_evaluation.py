@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, BetaVAE, CapacityVAE, Gaussian, ops
+from vae_from_scratch import IWAE, VAE, BetaVAE, CapacityVAE, Gaussian, base, ops
 from vae_from_scratch import evaluation as ev, exact
 from vae_from_scratch.engine import batches
 
@@ -358,3 +358,29 @@ def test_what_cannot_be_told_is_not_told():
     assert (report.active, report.right) == (1, None) and "cannot be told" in report.verdict
     report = exact.collapse(linear_optimum(0.5, 1.0, 1, None, CapacityVAE, gamma=10.0, capacity=1.0), gaussian_data())
     assert report.right is None and report.expected is None
+
+
+# ---- one z for all objectives ----------------------------------------------------------------------------
+
+
+VARIATIONAL = [cls for cls in base.MODELS.values() if cls.variational and cls.__module__.startswith("vae_from_scratch.")]
+
+
+@pytest.mark.parametrize("cls", VARIATIONAL, ids=lambda cls: cls.name)
+def test_every_objective_is_judged_by_the_same_draws_of_z_in_batches_of_any_size(cls):
+    """So that of two models with the same parameters neither has the higher ELBO, and a difference is not one of luck."""
+    vae, x = VAE(12, (9,), 2, dtype="float64", backend="numpy"), binary(23)
+    model = cls(12, (9,), 2, dtype="float64", backend="numpy")
+    model.params = vae.params
+    model.trained_on(23)
+    expected = ev.evaluate(vae, x, samples=3)
+    for size in (23, 6):
+        found = ev.evaluate(model, x, samples=3, batch_size=size)
+        np.testing.assert_allclose(found.elbo_a.each, expected.elbo_a.each, rtol=1e-12)
+        assert found.elbo == pytest.approx(expected.elbo, rel=1e-12)
+
+
+def test_the_loss_of_one_draw_is_of_that_z():
+    model = IWAE(12, (9,), 2, samples=1, dtype="float64", backend="numpy")
+    found = ev.evaluate(model, binary(23), batch_size=6)
+    assert found.loss == pytest.approx(-found.elbo_a.mean, rel=1e-12)  # K = 1: the ELBO with its KL sampled

@@ -57,7 +57,7 @@ def evaluate(
     model : Autoencoder, VAE, BetaVAE or another
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
     binarize : {"none", "threshold", "dynamic"}
-    seed : of the noise (samples of z) and of dynamic binarisation; streams of their own
+    seed : of the samples of z, the same for every objective, and of dynamic binarisation; streams of their own
     batch_size : examples at once; bounds the memory, changes the result by rounding only, except a penalty on the whole batch
     samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
     threads : batches computed side by side, on every core if that pays unless given; the bits are the same for any number
@@ -66,9 +66,9 @@ def evaluate(
     """
     several = require.whole("samples", samples) > 1
     n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
-    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then loss and ELBO are of the same z
+    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then what the loss takes is that of z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
-    z_rngs = [stream("evaluation z", seed, draw) for draw in range(samples)]
+    z_rngs = [] if shared else [stream("evaluation noise", seed, draw) for draw in range(samples)]  # again: z as of a VAE
 
     def drawn():  # all that is random, in one order, however many threads compute with it
         for _, batch in batches(model, x, binarize, seed, batch_size):

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import require
 
-USES = (  # the place of a use is part of its stream: new ones go to the end
+USES = (  # the place of a use is part of its stream: new ones go to the end; "evaluation z" is no longer taken
     "weights", "order", "noise", "binarize", "evaluation images", "evaluation noise", "evaluation z", "importance",
     "samples", "scores", "traversals", "parts of the KL", "silent latents", "explorer",
 )  # fmt: skip

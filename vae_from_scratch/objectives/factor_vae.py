@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base import Likelihood, PenaltyGrads
+from ..base import Likelihood, PenaltyGrads, normal
 from ..beta_vae import PenaltyVAE
 from ..engine import require
 from ..engine.streams import stream
@@ -90,6 +90,11 @@ class FactorVAE(PenaltyVAE):
     def noise_shapes(self, n):
         """eps ~ N(0, I), (n, Z), and what permutes the latents of half a batch."""
         return (n, self.latent_dim), ((n + 1) // 2, self.latent_dim)
+
+    def evaluation_noise(self, n, rng):
+        """eps alone is drawn, as of a VAE: its loss permutes nothing."""
+        eps, order = self.noise_shapes(n)
+        return normal(rng, eps, self.dtype), np.zeros(order, self.dtype)
 
     def forward(self, x, eps, order):
         """As in PenaltyVAE: nothing is permuted in the loss of the model."""
