@@ -141,8 +141,8 @@ def traversal_scenes(model, kept, steps=STEPS):
             passed = np.cumsum([0, *np.abs(np.diff(turns))])
             for value in np.interp(np.linspace(0, passed[-1], steps, endpoint=False), passed, turns):
                 z = np.where(np.arange(len(home)) == j, value, home).astype(home.dtype)
-                elsewhere = " off this plane," if rank > 1 else ""
-                words = f"z{j} = {value:+.1f} (KL {kl[j]:.2f} nats),{elsewhere}\nthe others as encoded from one image"
+                words = f"z{j} = {value:+.1f} (KL {kl[j]:.2f} nats)" + ", off this plane" * (rank > 1)
+                words += ",\nthe others as encoded from one image" * (len(home) > 1)
                 yield Scene(codes, [model.decode(z[None])], words, "E[x|z] at the ring", z)
         return
     ends = model.encode(x[:4])
@@ -185,6 +185,7 @@ class Plane:
         up = "row" if self.labels is None else "label"
         ax.set(xlabel=f"z{horizontal}", ylabel=up if vertical is None else f"z{vertical}", xlim=self.limits[0], ylim=self.limits[1])
         if self.prior and vertical is not None:
+            ax.set_aspect("equal")  # beside a colour bar as well
             for radius in (1, 2):
                 ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor="0.75", linewidth=0.8, zorder=0.5))
         if vertical is None:
