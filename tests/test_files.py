@@ -276,6 +276,13 @@ def test_missing_files_say_so(tmp_path):
         load(tmp_path / "nowhere.npz")
 
 
+@pytest.mark.parametrize("held", ["model.npz", "checkpoint.npz"])
+def test_load_of_a_run_folder_names_the_file_in_it(held, tmp_path):
+    save(MODELS[2], tmp_path / held)
+    with pytest.raises(IsADirectoryError, match=f"is a folder.*{held}"):
+        load(tmp_path)
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "m.npz"
     save(MODELS[2], path)

@@ -192,9 +192,13 @@ def description(model):
 def load(path: str | os.PathLike) -> base.EncoderDecoder:
     """Read a model that save wrote, or the one in a checkpoint of fit, as it was then.
 
-    Raises ValueError if the file is neither, FileNotFoundError if there is none.
+    Raises ValueError if the file is neither, FileNotFoundError if there is none, IsADirectoryError of a folder.
     """
-    return read_model(require.path("path", path), path)
+    source = require.path("path", path)
+    if Path(path).is_dir():
+        held = "checkpoint.npz" if has_checkpoint(path) and not (Path(path) / "model.npz").is_file() else "model.npz"
+        raise IsADirectoryError(f"{path} is a folder, and load reads a file: name {Path(path) / held}")
+    return read_model(source, path)
 
 
 def read_model(source, path):
