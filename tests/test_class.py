@@ -44,6 +44,11 @@ def test_gradescope(tmp_path):
         assert test["score"] == test["max_score"] * row["passed"] and row["output"] == test["output"]
 
 
+def test_a_score_stands_where_nothing_was_handed_in():
+    assert grade.gradescope([])["score"] == 0 and "no exercise" in grade.gradescope([])["output"]
+    assert grade.classroom50([])["score"] == grade.classroom50([])["max-score"] == 0 and "score" not in grade.gradescope(ROWS)
+
+
 def test_classroom50(tmp_path, monkeypatch):
     texts = exported("classroom50", tmp_path / "out")
     compile(texts["autograder.py"], "autograder.py", "exec")

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import ROOT, joined, note
 
 from vae_from_scratch import VAE, Adam, cli, evaluation, ops
 from vae_from_scratch.course import checker, cut, mistakes, probes
@@ -90,8 +91,6 @@ def test_a_blank_file_runs_and_nothing_in_it_is_written(tmp_path):
 
 
 def test_notes_of_the_exercises_exist():
-    from helpers import ROOT
-
     for each in EXERCISES:
         assert (ROOT / each.note).exists() and len(each.hints) == 3
         for target in each.functions:
@@ -100,8 +99,6 @@ def test_notes_of_the_exercises_exist():
 
 
 def test_the_note_of_an_exercise_folds_its_finished_code():
-    from helpers import ROOT
-
     code = lambda text: {line.partition("#")[0].strip() for line in text.splitlines()} - {""}  # noqa: E731
     folded = 0
     for each in EXERCISES:
@@ -596,7 +593,9 @@ def test_random_edits_are_rejected_unless_they_change_nothing(tmp_path, capsys):
         else:
             counts[found.findings[0].kind] += 1
     specific = 1 - counts["value"] / sum(counts.values())
+    rejected = sum(counts.values())
+    words = f"of {len(chosen)} random edits of the right functions (a sign, a factor, an axis, a name) {rejected} were rejected"
+    assert words in joined(note(22)) and f"{100 * specific:.0f} % of the rejected got" in joined(note(22)), (rejected, specific)
     with capsys.disabled():
-        rejected = sum(counts.values())
         print(f"\n{dict(kinds)}: {len(let_through)} change nothing, {rejected} rejected, {specific:.0%} specific: {dict(counts)}")
     assert len(kinds) == 4 and len(let_through) < 10 and specific > 0.8

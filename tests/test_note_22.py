@@ -8,6 +8,7 @@ from helpers import ROOT, agrees, joined, note, table
 
 from vae_from_scratch.course import edited, zoo, zoo_checks
 from vae_from_scratch.course.cases import CASES
+from vae_from_scratch.course.mistakes import MISTAKES
 
 BY_ID = {case.id: case for case in CASES}
 BUGS = [case for case in CASES if case.edits]
@@ -33,6 +34,10 @@ def test_the_minutes_are_those_of_the_exercises():
 
 def test_the_parts_of_a_grade_add_up():
     assert sum(map(int, re.findall(r"^- \*\*[^*]+\*\* \((\d+)", note(22), re.M))) == 100
+
+
+def test_how_many_mistakes_are_known():
+    assert f"It knows {len(MISTAKES)} mistakes" in joined(note(22))
 
 
 def test_how_many_bugs_pass_what():
