@@ -123,6 +123,33 @@ def test_another_file_in_their_place_is_refused_before_training(spoil, words, tm
         Frames(tmp_path / "frames.npz", SOME, LABELS, **HOW)
 
 
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: Frames(None, SOME, image_shape=(8, 9), n_train=9), "image_shape (8, 9) 64"),
+        (lambda: Frames(None, SOME, image_shape=64, n_train=9), "image_shape rows columns 64"),
+        (lambda: Frames(None, SOME, LABELS[:3], **HOW), "labels 30 3"),
+        (lambda: Frames(None, SOME[0], **HOW), "x 64"),
+        (lambda: Frames(None, SOME, image_shape=(8, 8), n_train=0), "n_train 1 0"),
+        (lambda: Frames(None, SOME, **HOW).at(0, 1), "count 1 0"),
+        (lambda: Frames(None, SOME, **HOW).at(3, 1.5), "epochs 1.5"),
+        (lambda: animate(small(), {}, "a.gif"), "kept Frames"),
+    ],
+)
+def test_bad_call(call, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with refused(words):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_is_taken_for_its_images():
+    as_data, as_array = (Frames(None, x, TEST.labels, **HOW) for x in (TEST, TEST[:]))
+    for frames in (as_data, as_array):
+        frames(small(), 1)
+    assert as_data.kept["codes"].shape == (1, 297, 3) and same(as_data.kept, as_array.kept)
+
+
 # ---- what is drawn -------------------------------------------------------------------------------------
 
 

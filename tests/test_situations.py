@@ -32,6 +32,10 @@ SITUATIONS = {  # what happens: the tests that keep the answer, file: names; of 
         test_what_could_be_meant_in_two_ways_is_listed""",
     "a schedule or a callback moves the scale of the loss": """divergence: test_beta_zero_and_a_far_off_start_do_not_stop_a_run
         test_a_callback_that_changes_a_hyperparameter_changes_the_limit""",
+    "a fit that is refused leaves the model as it was": "total_correlation: test_a_refused_fit_leaves_a_model_as_it_was",
+    "two objectives are judged by the same draws": """evaluation:
+        test_every_objective_is_judged_by_the_same_draws_of_z_in_batches_of_any_size""",
+    "a setting of a sweep that changes nothing": "sweep: test_what_has_no_effect_is_said",
     "a copy of a model is a model of its own": """models: test_models_can_be_copied_and_trained_apart
         test_a_shallow_copy_is_a_whole_one""",
     # ---- a crash, or a way that ends -----------------------------------------------------------------
@@ -50,6 +54,9 @@ SITUATIONS = {  # what happens: the tests that keep the answer, file: names; of 
     "h5py, zarr, memory maps": """data: test_rows_on_a_disk_train_as_rows_in_memory_do
         test_indices_in_any_order_reach_rows_that_must_rise""",
     "data that are refused leave no checkpoint": "bad_input: test_bad_call[fit: nothing kept of bad data]",
+    "the frames of a run that was stopped": """animate:
+        test_a_run_that_was_stopped_and_goes_on_has_the_frames_of_one_that_was_not
+        test_killed_while_writing_leaves_the_frames_before""",
     "a run that was stopped is looked at": """cli: test_a_stopped_run_is_looked_at_as_it_is
         test_a_stopped_run_with_known_factors_is_scored""",
     "a run is ended at fewer epochs": "cli: test_fewer_epochs_end_a_run",

@@ -42,7 +42,13 @@ class Frames:
     """
 
     def __init__(self, path, x, labels=None, *, image_shape, n_train, binarize="none", seed=0):
-        self.path, self.x, self.binarize, self.seed = path, np.asarray(x), binarize, seed
+        x = require.array("x", x)
+        if np.ndim(x[:1]) != 2 or len(x) == 0:
+            raise ValueError(f"x must be images (n, D), one in each row, got shape {np.shape(x)}")
+        self.path, self.x, self.binarize, self.seed = path, np.asarray(x[np.arange(len(x))]), binarize, seed
+        if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or math.prod(image_shape) != self.x.shape[1]:
+            wanted = f"(rows, columns) or (rows, columns, 3) of {self.x.shape[1]} values, those of each image"
+            raise ValueError(f"image_shape must be {wanted}, got {image_shape}")
         self.same = {
             "x": self.x[:PAIRS],
             "image_shape": np.array(image_shape),
@@ -51,6 +57,8 @@ class Frames:
         }
         if labels is not None:
             labels = np.asarray(labels)
+            if len(labels) != len(self.x):
+                raise ValueError(f"labels must be one for each of {len(self.x)} images, got {len(labels)}")
             self.same["labels"] = labels if labels.dtype.kind in "biufU" else labels.astype(str)
         self.kept = read_frames(path) if path is not None and Path(path).is_file() else {}
         if self.kept and self.kept["codes"].shape[1] != len(self.x):
@@ -225,6 +233,8 @@ def animate(model, kept, out, *, training=True, steps=STEPS, progress=True):
     progress : whether to show a progress bar
     """
     path, gif = animation_path(out)
+    if not isinstance(kept, dict) or "codes" not in kept:
+        raise ValueError(f"kept must be what Frames has kept, from one call or more: frames.kept, got {kept!r:.100}")
     learning = list(training_scenes(kept)) if training else []
     scenes = [*learning, *traversal_scenes(model, kept, require.whole("steps", steps))]
     bar = tqdm(scenes, unit="frame", disable=not require.flag("progress", progress))
