@@ -1,19 +1,40 @@
-"""What a large beta does to two factors: the Gaussian blobs of Burgess et al. 2018, Figure 2.  About two minutes.
+"""What a large beta does to two factors: the Gaussian blobs of Burgess et al. 2018, Figure 2.  Twenty minutes.
 
-One blob at 32 x 32 places, ten latents.  With beta = 1 place is spread over more latents than it has coordinates;
-with beta = 150 two latents carry it.  Three seeds each; the figure shows seed 0.
-Run: python examples/beta_blobs.py                 (--quick: seconds, on 8 x 8 images)
+One blob at 32 x 32 places, ten latents, three widths of the blob.  With beta = 1 place is spread over more latents than
+it has coordinates; with beta = 150 the paper has two latents carry it.  Five seeds each.
+Run: python examples/beta_blobs.py                 (--quick: seconds, on 8 x 8 images; --jobs 2: two at a time)
 """
+
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from runner import Results, options, save_figure, train
+from runner import Results, folder_of, options, run_each, save_figure, seeds_and_mean, summarize, train
 
 from vae_from_scratch import Adam, BetaVAE, datasets, evaluation, plots
 
-BETAS, SEEDS, SHOWN = (1, 150), (0, 1, 2), 4  # SHOWN: how many latents the figure has for each beta
+BETAS, WIDTHS, SEEDS = (1, 150), (0.15, 0.1, 0.2), (0, 1, 2, 3, 4)  # WIDTHS: of the blob, as a fraction of the side
+SHOWN = 4  # how many latents the figure has for each beta
 FULL = {"size": 64, "positions": 32, "hidden": (200, 200), "epochs": 150}
 QUICK = {"size": 8, "positions": 8, "hidden": (20,), "epochs": 30}
+
+
+def learn(folder, width, beta, seed, how):
+    """The data, their images, the trained model, and the processor's seconds that it took."""
+    data = datasets.blobs(size=how["size"], positions=how["positions"], width=width)
+    images = data[:]  # drawn once: they fit in memory
+    model = BetaVAE(data.data_dim, how["hidden"], 10, "relu", beta=beta, seed=seed)
+    history = train(folder, model, images, Adam(lr=1e-3), 64, how["epochs"], seed, progress=False)
+    return data, images, model, history["cpu_seconds"][-1]
+
+
+def measure(folder, width, beta, seed, how):
+    """Train one model.  Its row: reconstruction, the KL of its latents, the largest first, and how many say something."""
+    _, images, model, seconds = learn(folder, width, beta, seed, how)
+    seen = evaluation.evaluate(model, images, seed=seed)
+    row = {"recon_nll": seen.recon_nll, "kl": seen.kl, "loss": seen.recon_nll + beta * seen.kl, "active_units": seen.active_units}
+    row |= {"above_tenth_nat": int((seen.kl_per_latent > 0.1).sum()), "cpu_seconds": seconds}
+    return [row | {f"kl_{rank}": kl for rank, kl in enumerate(np.sort(seen.kl_per_latent)[::-1])}]
 
 
 def draw(models, data, kls):
@@ -38,33 +59,34 @@ def draw(models, data, kls):
     return figure
 
 
+def draw_seeds(results):
+    """For each width the KL of the latents by rank: every seed, and the mean."""
+    widths = sorted({row["width"] for row in results.rows})
+    figure = Figure(figsize=(1 + 2.6 * len(widths), 3), layout="constrained")
+    for ax, width in zip(figure.subplots(1, len(widths), sharey=True, squeeze=False).flat, widths):
+        for beta, colour in zip(BETAS, plots.COLOURS):
+            rows = results.where(width=width, beta=beta)
+            each = [[row[f"kl_{rank}"] for rank in range(6)] for row in rows if "kl_0" in row]
+            seeds_and_mean(ax, range(1, 7), each, colour, f"beta = {beta}")
+        ax.set(title=f"blobs of width {width}", xlabel="latents, by their KL")
+    figure.axes[0].set(ylabel="KL, nats", ylim=(-0.1, None))
+    figure.axes[-1].legend(frameon=False)
+    return figure
+
+
 def main(arguments=None):
-    chosen = options(__file__, __doc__, arguments)
-    setting = QUICK if chosen.quick else FULL
-    data = datasets.blobs(size=setting["size"], positions=setting["positions"], width=0.15)
-    images = data[:]  # drawn once: they fit in memory
-    results, models, kls = Results(chosen.out / "results.csv", keys=("beta", "seed")), {}, []
-    for seed in SEEDS[: 1 if chosen.quick else None]:
-        for beta in BETAS:
-            model = BetaVAE(data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed)
-            train(
-                chosen.out / f"beta-{beta}-{seed}", model, images, Adam(lr=1e-3), 64, setting["epochs"], seed,
-                progress=False,
-            )  # fmt: skip
-            seen = evaluation.evaluate(model, images, seed=seed)
-            results.add(
-                beta=beta, seed=seed, recon_nll=seen.recon_nll, kl=seen.kl, active_units=seen.active_units,
-                above_tenth_nat=int((seen.kl_per_latent > 0.1).sum()),
-                **{f"kl_{rank}": kl for rank, kl in enumerate(np.sort(seen.kl_per_latent)[::-1])},
-            )  # fmt: skip
-            print(
-                f"beta {beta}, seed {seed}: reconstruction {seen.recon_nll:.1f}, KL {seen.kl:.2f} nats,",
-                f"{(seen.kl_per_latent > 0.1).sum()} latents above 0.1 nats, {seen.active_units} active",
-            )
-            if seed == SEEDS[0]:
-                models[beta] = model
-                kls.append(seen.kl_per_latent)
+    chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
+    how, widths = (QUICK, WIDTHS[:1]) if chosen.quick else (FULL, WIDTHS)
+    settings = [{"width": width, "beta": beta, "seed": seed} for width in widths for seed in chosen.seeds for beta in BETAS]
+    results = Results(chosen.out / "results.csv", keys=("width", "beta", "seed"))
+    run_each(partial(measure, how=how), settings, results, chosen.jobs)
+    summarize(results, ["width", "beta"], ["recon_nll", "kl", "loss", "above_tenth_nat"])
+    models, kls = {}, []
+    for one in settings[: len(BETAS)]:  # of the first width and the first seed
+        data, images, models[one["beta"]], _ = learn(folder_of(results, one), **one, how=how)
+        kls.append(evaluation.evaluate(models[one["beta"]], images, seed=one["seed"]).kl_per_latent)
     save_figure(draw(models, data, kls), chosen.out / "beta_blobs.png")
+    save_figure(draw_seeds(results), chosen.out / "beta_blobs_seeds.png")
 
 
 if __name__ == "__main__":

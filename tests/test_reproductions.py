@@ -199,14 +199,21 @@ def test_rate_and_distortion_of_small_sprites(rows):
 
 
 def test_latents_that_blobs_use(rows):
-    for beta, *cells in table("### Blobs"):
-        mine = [rows("beta_blobs", beta=int(beta), seed=seed)[0] for seed in (0, 1, 2)]
-        assert cells == [str(row["above_tenth_nat"]) for row in mine]
-    found = [rows("beta_blobs", beta=150, seed=seed)[0] for seed in (0, 2, 1)]
-    words = r"one latent holds ([\d.]+) or ([\d.]+) nats .* at a loss of ([\d,]+) or ([\d,]+) after 150 epochs, where seed 1 has ([\d,]+)"
-    texts = [text.replace(",", "") for text in re.search(words, " ".join(README.split())).groups()]
-    expected = [row["kl_0"] for row in found[:2]] + [row["recon_nll"] + 150 * row["kl"] for row in found]
-    assert all(agrees(*each) for each in zip(texts, expected, strict=True))
+    found = table("### Blobs")
+    for width, beta, *cells in found:
+        mine = rows("beta_blobs", width=float(width), beta=int(beta))
+        assert [row["seed"] for row in mine] == [0, 1, 2, 3, 4]
+        agree(cells, spread(mine, "loss", "kl") + [row["above_tenth_nat"] for row in mine])
+    assert len(found) == len({(row["width"], row["beta"]) for row in rows("beta_blobs")})
+    text = " ".join(README.split()).replace(",", "")
+    two, one = ([row for row in rows("beta_blobs", beta=150) if row["above_tenth_nat"] == used] for used in (2, 1))
+    assert len(two) == 2 and max(row["loss"] for row in two) < min(row["loss"] for row in one)
+    for words, values in (
+        (r"lowest loss ([\d.]+) and ([\d.]+) after 150 epochs", [row["loss"] for row in two]),
+        (r"one latent holds ([\d.]+) to ([\d.]+) nats", [row["kl_0"] for row in one]),
+        (r"at a loss of ([\d.]+) to ([\d.]+)\.", [row["loss"] for row in one]),
+    ):
+        assert all(agrees(*each) for each in zip(re.search(words, text).groups(), (min(values), max(values)), strict=True))
 
 
 def test_latents_that_a_capacity_wakes(rows):
