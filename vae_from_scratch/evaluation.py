@@ -6,16 +6,15 @@ import numpy as np
 
 from .base import normal
 from .engine import require
-from .engine.bars import tqdm
+from .engine.bars import counting
 from .engine.batches import batches, in_order
 from .engine.estimates import Estimate, estimate, mean_error
-from .engine.parts import evaluation_threads
+from .engine.parts import by_draws, evaluation_threads
 from .engine.streams import stream
 from .engine.threads import in_threads, one_blas_thread
 from .ops import log_mean_exp
 
 ACTIVE_VARIANCE = 0.01  # a unit is active if Var_x[mu] exceeds this (Burda et al. 2015, section 5.2)
-DRAWS = 16  # per example that are made at once: bounds the memory, changes nothing
 
 
 class Evaluation(NamedTuple):
@@ -66,44 +65,23 @@ def evaluate(
     """
     several = require.whole("samples", samples) > 1
     n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
-    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then what the loss takes is that of z
-    noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
-    z_rngs = [] if shared else [stream("evaluation noise", seed, draw) for draw in range(samples)]  # again: z as of a VAE
 
-    def drawn():  # all that is random, in one order, however many threads compute with it
-        for _, batch in batches(model, x, binarize, seed, batch_size):
-            for draws in in_order(samples, DRAWS):
-                noises = [model.evaluation_noise(len(batch), noise_rngs[draw]) for draw in draws]
-                own = (normal(z_rngs[draw], (len(batch), model.latent_dim), model.dtype) for draw in draws)
-                yield batch, noises, [noise[0] for noise in noises] if shared else list(own)
-
-    def measure(some):
-        batch, noises, eps_of = some
-        mu, logvar = model.encode(batch) if model.variational else (None, None)
-        recon, log_w = np.empty((2, len(noises), len(batch)))
-        losses = np.empty(len(noises))
-        for draw, (noise, eps) in enumerate(zip(noises, eps_of)):
-            terms = model.loss(batch, *noise)
-            losses[draw] = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
-            if not model.variational:
-                recon[draw] = log_w[draw] = terms.recon_nll_each
-                continue
-            z = model.ops.reparameterize_forward(mu, logvar, eps)
-            recon[draw] = model.recon_nll(batch, z)
-            log_w[draw] = model.ops.log_weight(recon[draw], z, logvar, eps)
-        kl = model.ops.gaussian_kl_forward(mu, logvar) if model.variational else terms.kl_each
-        return losses, recon, log_w, kl, mu, logvar
+    def measure(batch, q, noise, eps):  # of one draw: the loss, recon_nll, the log weight, the KL
+        terms = model.loss(batch, *noise)
+        loss = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
+        if not model.variational:
+            return loss, terms.recon_nll_each, terms.recon_nll_each, terms.kl_each
+        z = model.ops.reparameterize_forward(*q, eps)
+        recon = model.recon_nll(batch, z).astype(np.float64)
+        return loss, recon, model.ops.log_weight(recon, z, q[1], eps), model.ops.gaussian_kl_forward(*q)
 
     total, kl_per_latent, found, mus = 0.0, np.zeros(model.latent_dim), [], []
-    parts = in_threads(measure, drawn(), evaluation_threads(model, batch_size, threads))
-    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):  # so many at a time: all draws of a batch
-        losses, recon, log_w = (np.concatenate(each) for each in list(zip(*of_a_batch))[:3])
-        kl, mu, logvar = of_a_batch[0][3:]
+    for q, losses, recon, log_w, kl in by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
         total = sum(losses.tolist(), start=total)
         if model.variational:
-            mus.append(mu)
-            kl_per_latent += model.ops.gaussian_kl_per_latent(mu, logvar).sum(axis=0, dtype=np.float64) / n
-        found.append([recon.mean(axis=0), kl, log_w.mean(axis=0), mean_error(log_w), mean_error(recon)])
+            mus.append(q[0])
+            kl_per_latent += model.ops.gaussian_kl_per_latent(*q).sum(axis=0, dtype=np.float64) / n
+        found.append([recon.mean(axis=0), kl[-1], log_w.mean(axis=0), mean_error(log_w), mean_error(recon)])
     recon, kl, a_each, a_error, b_error = np.concatenate(found, axis=1, dtype=np.float64)
     elbo_a, elbo_b = estimate(a_each, a_error), estimate(-(recon + kl), b_error)
     return Evaluation(
@@ -142,7 +120,6 @@ def log_likelihood(
     True
     """
     n, K = require.evaluation(model, x, binarize, pairs=pairs, variational=True), require.whole("samples", samples)
-    threads, found = evaluation_threads(model, pairs, threads), []
 
     def measure(drawn):
         indices, batch = drawn
@@ -157,10 +134,8 @@ def log_likelihood(
         log_w = np.concatenate(parts, axis=1)
         return log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)
 
-    with tqdm(total=n, unit="example", disable=not require.flag("progress", progress)) as bar:
-        for part in in_threads(measure, batches(model, x, binarize, seed, max(1, pairs // K)), threads):
-            found.append(part)
-            bar.update(len(part[0]))
+    parts = in_threads(measure, batches(model, x, binarize, seed, max(1, pairs // K)), evaluation_threads(model, pairs, threads))
+    found = list(counting(parts, n, not require.flag("progress", progress)))
     columns = np.concatenate(found, axis=1)
     return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4])
 

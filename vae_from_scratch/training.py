@@ -47,7 +47,7 @@ def fit(
         what the functions lr and schedule do, and the rows of x beyond a hundred of them.
     gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
     threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
-        Evaluation after each epoch has as many, or those of evaluate.
+        The evaluations in between take as many threads, or, if it is not given, what evaluate chooses.
 
     Returns
     -------

@@ -631,8 +631,8 @@ CASES = [
         "last-batch-counts-double",
         "evaluation.py",
         ((
-            "            losses[draw] = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter\n",
-            "            losses[draw] = float(terms.loss) * batch_size / samples\n",
+            "        loss = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter\n",
+            "        loss = float(terms.loss) * batch_size / samples\n",
         ),),
         "mitmul/chainer-cifar10, issue 1; also dnouri/nolearn, issue 247",
         "The evaluated loss is not the sum of its two terms, and changes with the batch size.",

@@ -10,4 +10,12 @@ if "ipykernel" in sys.modules:
 else:
     from tqdm import tqdm
 
-__all__ = ["tqdm"]
+__all__ = ["tqdm", "counting"]
+
+
+def counting(parts, n, hidden):
+    """The parts, while a bar counts examples up to n: a part begins with an array of as many as it has."""
+    with tqdm(total=n, unit="example", disable=hidden) as bar:
+        for part in parts:
+            bar.update(len(part[0]))
+            yield part

@@ -13,13 +13,16 @@ import threading
 import numpy as np
 
 from . import require
+from .batches import batches, in_order
 from .registry import ours
-from .threads import cores, for_chunks, named_by_the_environment, one_here_too, stay_on_core
+from .streams import stream
+from .threads import cores, for_chunks, in_threads, named_by_the_environment, one_here_too, stay_on_core
 
 WORTH = 2.4e8  # flops of a step for each thread, or waking it costs more than it saves
 LARGE = 2e9  # flops of a step for each thread from which a busy neighbour on a core costs little
 LOOKS = 400_000  # at a number before sleeping until it changes: 0.1 ms
 ROWS = 16  # and examples: the products of fewer are no faster
+DRAWS = 16  # per example that are made at once
 CHUNK = 1e8  # flops of a network for the rows that a thread evaluates at once: of less, most is Python, which is not shared
 
 
@@ -85,6 +88,37 @@ def _apart(cls):
 
 def _ours(cls):
     return cls is not None and (cls.__module__.split(".")[0] == __package__.split(".")[0] or _apart(cls))
+
+
+def by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
+    """For each batch of x its q, and what measure(batch, q, noise, eps) returns as arrays (samples, ...); in threads.
+
+    q is mu and logvar of the batch, None without; eps (N, Z) of z.  All that is random is drawn here, in one order.
+    """
+    from ..base import normal
+
+    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then what the loss takes is that of z
+    noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
+    z_rngs = [] if shared else [stream("evaluation noise", seed, draw) for draw in range(samples)]  # again: z as of a VAE
+
+    def draw_one(n, draw):
+        noise = model.evaluation_noise(n, noise_rngs[draw])
+        return noise, noise[0] if shared else normal(z_rngs[draw], (n, model.latent_dim), model.dtype)
+
+    def drawn():
+        for _, batch in batches(model, x, binarize, seed, batch_size):
+            for draws in in_order(samples, DRAWS):
+                yield batch, [draw_one(len(batch), draw) for draw in draws]
+
+    def measure_some(some):
+        batch, draws = some
+        q = model.encode(batch) if model.variational else None
+        return q, [np.array(each, np.float64) for each in zip(*(measure(batch, q, *draw) for draw in draws))]
+
+    parts = in_threads(measure_some, drawn(), evaluation_threads(model, batch_size, threads))
+    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):  # so many at a time
+        (q, *_), measured = zip(*of_a_batch)
+        yield q, *(np.concatenate(each) for each in zip(*measured))
 
 
 def evaluation_threads(model, rows, threads=None):
