@@ -52,6 +52,7 @@ def test_a_score_stands_where_nothing_was_handed_in():
 def test_classroom50(tmp_path, monkeypatch):
     texts = exported("classroom50", tmp_path / "out")
     compile(texts["autograder.py"], "autograder.py", "exec")
+    assert '"--target", place' in texts["autograder.py"]  # pip refuses --user in a virtual environment
     assert '"classroom50", "exercises", "result.json"' in texts["autograder.py"]
     for name in ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL"):
         monkeypatch.setenv(name, name.lower())

@@ -17,7 +17,8 @@ exercises.  A pass is {practice}.  derivations/22-course.md says what can be gra
 
 SETUP = """#!/usr/bin/env bash
 set -euo pipefail
-python3 -m pip install /autograder/source/*.whl
+python3 -m pip --version || { apt-get update; apt-get install -y python3 python3-pip; }
+PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install /autograder/source/*.whl  # the container is for this alone
 """
 
 RUN = """#!/usr/bin/env bash
@@ -29,13 +30,17 @@ python3 -m vae_from_scratch.course.grade gradescope "$folder" /autograder/result
 
 AUTOGRADER = '''"""Runs in the student's checkout, with the wheel beside this file; leaves result.json there."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 (wheel,) = Path(__file__).parent.glob("*.whl")
-subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--user", str(wheel)], check=True)
-subprocess.run([sys.executable, "-m", "vae_from_scratch.course.grade", "classroom50", "exercises", "result.json"], check=True)
+with tempfile.TemporaryDirectory() as place:  # an environment of any kind lets pip write there
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", place, str(wheel)], check=True)
+    grade = [sys.executable, "-m", "vae_from_scratch.course.grade", "classroom50", "exercises", "result.json"]
+    subprocess.run(grade, env={**os.environ, "PYTHONPATH": place}, check=True)
 '''
 
 OTTER = '''"""{title}"""
@@ -107,7 +112,7 @@ def _cell(kind, source, name, *, locked=False, solution=False, points=None):
 SERVICES = {  # name: what makes its files, and what to do with them
     "gradescope": (gradescope, "Zip this folder and upload it as the autograder of a programming assignment."),
     "classroom50": (classroom50, "Put this folder below autograders/ASSIGNMENT of the classroom."),
-    "otter": (otter, "Give tests/ to otter generate or otter check; exercises/ lies beside the notebook."),
+    "otter": (otter, "Give tests/ to otter generate or otter check.  Beside the notebook lies exercises/, or its cells write it, as those of nbgrader do."),
     "nbgrader": (nbgrader, "Put source/ into the course folder, then run nbgrader generate_assignment course."),
 }
 

@@ -23,7 +23,7 @@ def results(folder, numbers=None):
         try:
             report, _ = child.check_apart(exercise, path)
         except ValueError as error:  # it does not parse
-            found.append(_row(exercise, False, None, str(error)))
+            found.append(_row(exercise, False, None, str(error).replace(str(path), path.name)))
             continue
         mistakes = [finding.mistake for finding in report.findings if finding.mistake]
         output = checker.text(report._replace(path=path.name), exercise, solution=False)
