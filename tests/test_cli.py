@@ -464,7 +464,7 @@ def test_a_model_prints_as_a_few_lines():
 
 @pytest.mark.parametrize("before, module", [("", "tqdm.std"), ("sys.modules['ipykernel'] = sys;", "tqdm.asyncio|tqdm.notebook")])
 def test_the_bar_is_a_notebooks_own_only_in_a_notebook(before, module):
-    code = f"import sys; {before} from vae_from_scratch import evaluation; print(evaluation.tqdm.__module__)"
+    code = f"import sys; {before} from vae_from_scratch.engine import bars; print(bars.tqdm.__module__)"
     assert python("-W", "error", "-c", code).strip() in module.split("|")
 
 
