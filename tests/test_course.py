@@ -329,6 +329,10 @@ DMU = "dmu = dkl[:, None] * mu\n"
         (3, KL, DMU, "dmu = dkl[:, None] * mu\n    mu *= 2\n", "mutated", "gaussian_kl_backward changes mu"),
         (3, KL, "return dmu, dlogvar", "return dmu", "shape", "returns 1 expected 2 dmu dlogvar"),
         (3, KL, "return dmu, dlogvar", "pass", "shape", "nothing return"),
+        (3, KL, "return dmu, dlogvar", "return [dmu, dlogvar]", "shape", "returns a list expected 2 dmu dlogvar"),
+        (2, "vae.VAE.forward", "return Terms(", "Terms(", "shape", "nothing return Terms(...) Saved(...)"),
+        (4, "ops.reparameterize_forward", "np.exp(logvar / 2)", "np.log(logvar)", "value", "REP.1 8 are NaN logarithm"),
+        (7, BACKWARD, "saved.dec, grads)", "saved.dec, grads, need_dx=False)", "exception", "dz None logvar (3, 4) (N, Z)"),
         (3, KL, DMU, "dmu = (dkl[:, None] * mu).T\n", "shape", "dmu (4, (3, N Z transposed"),
         (3, KL, DMU, "dmu = 3 * dkl[:, None] * mu\n", "factor", "dmu 3 times KL.3"),
         (3, KL, DMU, "dmu = dkl[:, None] * mu * len(mu)\n", "factor", "dmu N times batch sum"),
@@ -456,7 +460,13 @@ def test_start_hint_solution(course, tmp_path):
     assert cut.source("ops.dense_backward") in course("solution 1")[1]
     assert exercise(1).hints[1] in course("hint 1 2")[1]
     assert "2 of 2 functions written" in course("list")[1]
-    for line in ("check 13", "start zero", "hint 0", "check 2", "run", "solution 2", "run --folder nowhere train"):
+    (tmp_path / "exercises" / exercise(5).filename).write_bytes(b"\xff\xfe\0")
+    (tmp_path / "exercises" / exercise(6).filename).mkdir()
+    (tmp_path / "exercises" / exercise(7).filename).write_text("")
+    assert course("check 7")[1].count("not written yet") == 1
+    assert "no text" in course("check 5")[1] and "a folder" in course("check 6")[1] and "course start 2" in course("solution 2")[1]
+    lines = ["check 13", "start zero", "hint 0", "check 2", "run", "solution 2", "run --folder nowhere train"]
+    for line in [*lines, "check 5", "check 6", "solution 6", "solution 7", f"start 8 --folder {path}"]:
         code, said = course(line)
         assert code == 2 and said.count("\n") == 1 and said.startswith("vae-from-scratch course: error: "), said
 

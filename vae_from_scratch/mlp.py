@@ -88,7 +88,7 @@ class MLP:
         return h
 
     def backward(self, ops, params, dy, h, grads, need_dx=True):
-        """Eq. (MLP.2): the layers in reverse.  Fills the layers' arrays in grads; returns dx (None unless needed)."""
+        """Eq. (MLP.2): the layers in reverse.  h: forward's list.  Fills the layers' arrays in grads; returns dx (None unless needed)."""
         dh = dy
         for l in reversed(range(len(self.names))):
             (W, b), activation = self.names[l], self.activations[l]

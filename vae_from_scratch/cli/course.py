@@ -91,7 +91,10 @@ def start(options):
         raise ValueError(f"all {len(EXERCISES)} exercises are in {folder} already; vae-from-scratch course check looks at them")
     chosen = fresh[0] if options.number is None else exercise(options.number)
     path = folder / chosen.filename
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{folder} is a file: name a folder with --folder") from None
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(exercise_file(chosen))
@@ -170,7 +173,9 @@ def solution(options):
 
     chosen = exercise(options.number)
     path = Path(options.folder) / chosen.filename
-    if not path.exists() or not _written(chosen, path):
+    if not path.exists():
+        raise ValueError(f"a solution comes after a try: vae-from-scratch course start {chosen.number} writes {path}")
+    if not _written(chosen, path):
         raise ValueError(f"a solution comes after a try: write a function of {path} first, then check it; course hint helps")
     print("\n\n".join(source(target) for target in chosen.functions))
 

@@ -139,9 +139,8 @@ def _findings(target, group, got, wanted, path, varies):
     names = wanted[group[-1]].names  # the last probe of a model's backward has one more gradient
     for i in group:
         if len(got[i].outputs) != len(wanted[i].outputs):
-            nothing = len(got[i].outputs) == 1 and got[i].outputs[0] is None
-            given = "nothing (is there a return?)" if nothing else f"{len(got[i].outputs)}"
-            words = f"{in_file(target)} returns {given}, expected {len(wanted[i].outputs)}: {', '.join(map(str, names))}."
+            expects = f"{len(wanted[i].outputs)}: {', '.join(names)}" if target != "vae.VAE.forward" else "2: Terms(...), Saved(...)"
+            words = f"{in_file(target)} returns {got[i].returned}, expected {expects}."
             return [Finding(target, "shape", None, words)]
     wrong = {which for which in range(len(wanted[group[-1]].outputs)) if not _same_in(target, group, which, got, wanted, wanted)}
     explained = {}  # a wrong output -> the rows that give exactly it
@@ -165,6 +164,10 @@ def _findings(target, group, got, wanted, path, varies):
         findings += [each for each in found if each not in findings]
     if target in STAGES:  # one output is computed from another: what is wrong after a mistake is wrong because of it
         named = [finding for finding in findings if finding.kind == "mistake"]
+        alone = wrong <= {*explained} and len({*explained.values()}) == 1
+        if not alone:  # then what follows from a mistake may be another thing
+            short = {row.id: f"{_what(row)}; this is not all that is wrong." for rows in explained.values() for row in rows}
+            named = [finding._replace(says=short[finding.mistake]) for finding in named]
         first, words = _first_stage(target, group, got, wanted, findings)
         return named if first in explained else [*named, words]
     return findings
@@ -381,6 +384,8 @@ def _by_numbers(target, group, got, wanted, which):
     entry = f"{' at ' * (name == 'the result')}[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
     differ = int((distance > WITHIN * max(1, np.abs(b).max())).sum())
     words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}.  {differ} of {a.size} entries differ."
+    if np.isnan(a).any() and not np.isnan(b).any():
+        words += f"  {int(np.isnan(a).sum())} are NaN: the root or the logarithm of a negative number, 0 / 0, or infinity less infinity."
     return Finding(target, "value", None, words)
 
 
@@ -549,17 +554,17 @@ def _arrays_in(frame, place, letters):
 
     def look(node):
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
-            try:
-                value = eval(compile(ast.Expression(node), "<shape>", "eval"), frame.f_globals, frame.f_locals)
-            except Exception:
-                value = None
+            value, known = None, False
+            with contextlib.suppress(Exception):
+                value, known = eval(compile(ast.Expression(node), "<shape>", "eval"), frame.f_globals, frame.f_locals), True
             if isinstance(value, np.ndarray):
                 axes = [letters.get(n, str(n)) for n in value.shape]
-                known = f" = ({', '.join(axes)}{',' * (len(axes) == 1)})" if any(n in letters for n in value.shape) else ""
-                found[ast.unparse(node)] = f"{ast.unparse(node)} {value.shape}{known}"
+                named = f" = ({', '.join(axes)}{',' * (len(axes) == 1)})" if any(n in letters for n in value.shape) else ""
+                found[ast.unparse(node)] = f"{ast.unparse(node)} {value.shape}{named}"
                 return
-            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-                found[ast.unparse(node)] = f"{ast.unparse(node)} a number"
+            if known and (value is None or type(value) in (int, float, list, tuple) or isinstance(value, np.number)):
+                what = f"a {type(value).__name__} of {len(value)}" if isinstance(value, (list, tuple)) else "a number"
+                found[ast.unparse(node)] = f"{ast.unparse(node)} {'None' if value is None else what}"
                 return
         for child in ast.iter_child_nodes(node):
             look(child)
@@ -611,8 +616,8 @@ def text(report, exercise, solution=True):
     wrong = [finding for finding in report.findings if finding.kind != "unwritten"]
     for target in report.replaced:
         found = [finding for finding in wrong if finding.function == target and finding.kind != "evidence"]
-        lines.append(f"  {in_file(target)}: {'right' if not found else found[0].says}")
-        lines += [f"  {' ' * len(in_file(target))}  {finding.says}" for finding in found[1:]]
+        says = [finding.says.removeprefix(f"{in_file(target)}: ") for finding in found] or ["right"]
+        lines += [f"  {in_file(target)}: {says[0]}", *(f"  {' ' * len(in_file(target))}  {each}" for each in says[1:])]
     lines += [f"  {finding.says}" for finding in wrong if finding.function not in report.replaced or finding.kind == "evidence"]
     lines += [f"  {finding.says}" for finding in unwritten]
     if report.passed:

@@ -181,7 +181,7 @@ def parse(path, otherwise="vae-from-scratch course start writes it"):
     """Its text and its syntax tree; ValueError, in one line, if it does not parse; otherwise: where a file would come from."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}; {otherwise}")
+        raise ValueError(f"{path} is {'a folder: move it away' if path.is_dir() else 'not there'}; {otherwise}")
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

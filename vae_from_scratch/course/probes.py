@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..base import Saved, Terms
 from ..beta_vae import BetaVAE
 from ..likelihoods import Bernoulli, Gaussian
 from ..objectives import CapacityVAE
@@ -41,6 +42,7 @@ class Outcome(NamedTuple):
     names: tuple = ()
     error: BaseException | None = None
     mutated: tuple = ()
+    returned: str = ""  # how many outputs, in words
 
 
 class Named(NamedTuple):
@@ -65,9 +67,10 @@ def run(target, function, probe):
     elif hasattr(result, "_fields"):
         values, names = tuple(result), result._fields
     else:
-        values = result if isinstance(result, tuple) else (result,)
         names = tuple(returns(target))
-    return Outcome(tuple(map(_array, values)), names, mutated=tuple(changed))
+        values = result if isinstance(result, tuple) else () if result is None else (result,)
+    returned = "nothing (is there a return?)" if result is None else "a list" if isinstance(result, list) else str(len(values))
+    return Outcome(tuple(map(_array, values)), names, mutated=tuple(changed), returned=returned)
 
 
 def positional(function, arguments):
@@ -263,7 +266,12 @@ def _vae_forward(sizes, seed):
     model = small_model(VAE, sizes, seed, LIKELIHOODS[seed])
 
     def call(function, given):
-        terms, saved = function(model, given["x"], given["eps"])
+        result = function(model, given["x"], given["eps"])
+        if result is None:
+            return None
+        if not isinstance(result, tuple) or [type(each) for each in result] != [Terms, Saved]:
+            raise TypeError("forward returns Terms(...) and Saved(...), in this order; yours returned something else")
+        terms, saved = result
         saved_names = ("mu", "logvar", "z", "kl")
         values = [*terms, *(getattr(saved, name) for name in saved_names), saved.dec[-1]]
         return Named(tuple(values), (*terms._fields, *(f"Saved.{name}" for name in saved_names), "Saved.dec[-1]"))
