@@ -1,19 +1,24 @@
-"""How noisy the score-function and the pathwise gradient of one VAE are, measured on MNIST.  Half a minute.
+"""How noisy the score-function and the pathwise gradient of one VAE are, measured on MNIST.  Five minutes.
 
 Both estimate the same thing: the gradient of E_q[-log p(x|z)] in the encoder's parameters, for a fixed batch (the
 KL's gradient is exact and needs no estimate).  derivations/05-reparameterization.md derives them: (SF.1), (SF.2), the
-baseline (SF.3), and (REP.2), (REP.3).
-Run: python examples/gradient_variance.py               (--quick: bundled digits, seconds)
+baseline (SF.3), and (REP.2), (REP.3).  Five seeds each: of the network, its training, and the draws.
+Run: python examples/gradient_variance.py               (--quick: bundled digits, seconds; --jobs 2: two at a time)
 """
+
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from runner import Results, options, save_figure, train
+from runner import Results, curves, options, run_each, save_figure, seeds_and_mean, train
 
 from vae_from_scratch import VAE, datasets, plots
 
 ESTIMATORS = {"score function": plots.COLOURS[2], "with a baseline": plots.COLOURS[1], "pathwise": plots.COLOURS[0]}
 LATENTS, SHOWN = (2, 5, 10, 20, 50), 20  # the left panel follows the training of SHOWN latents
+SEEDS = (0, 1, 2, 3, 4)
+FULL = {"data": "mnist", "marks": [100, 1000, 10_000, 100_000, 300_000], "draws": 300}
+QUICK = {"data": "digits", "marks": [100, 1000], "draws": 10}
 
 
 def gradients(model, x, rng, baseline):
@@ -57,15 +62,42 @@ def measure(model, x, draws, seed=0):
     }
 
 
-def look_at(model, x, draws, results, latents, seen):
-    """Add to results: the variance of a draw, summed over the entries of each parameter, and the squared signal."""
-    found = measure(model, x, draws)
+def look_at(model, x, draws, seed, seen):
+    """Rows: the variance of a draw, summed over the entries of each parameter, and the squared signal."""
+    found, rows = measure(model, x, draws, seed), []
     signal = sum((mean**2 - variance / draws).sum() for mean, variance in found["pathwise"].values())  # unbiased
     for name, by_key in found.items():
         noise = {key: variance.sum() for key, (_, variance) in by_key.items()}
-        results.add(
-            latents=latents, samples=seen, estimator=name, variance=sum(noise.values()), signal=signal, **noise
-        )
+        rows.append({"samples": seen, "estimator": name, "variance": sum(noise.values()), "signal": signal, **noise})
+    return rows
+
+
+def follow(folder, latents, seed, how):
+    """Train one model.  Its rows: look_at at every mark for SHOWN latents, at the last for the others."""
+    data = datasets.load(how["data"])
+    x, seen_at = datasets.load(how["data"], "test")[np.arange(100)], Results(folder / "seen.csv", keys=("samples", "estimator"))
+
+    def look(model, seen):
+        if latents == SHOWN or seen == how["marks"][-1]:
+            seen_at.add_all(look_at(model, x, how["draws"], seed, seen))
+
+    model = VAE(data.data_dim, hidden=(200,), latent_dim=latents, seed=seed)
+    train(
+        folder, model, data, epochs=-(-how["marks"][-1] // len(data)), seed=seed, binarize="dynamic", callback=look,
+        callback_at=how["marks"], progress=False,
+    )  # fmt: skip
+    return seen_at.rows
+
+
+def over_signal(row):
+    """Noise against signal."""
+    return row["variance"] / row["signal"]
+
+
+def over_pathwise(results, row):
+    """How much noisier than the pathwise estimator on the same model."""
+    same = {name: row[name] for name in ("latents", "seed", "samples")}
+    return row["variance"] / results.where(**same, estimator="pathwise")[0]["variance"]
 
 
 def draw(results):
@@ -74,16 +106,10 @@ def draw(results):
     left, right = figure.subplots(1, 2)
     last = max(row["samples"] for row in results.rows)
     for name, colour in ESTIMATORS.items():
-        rows = results.where(latents=SHOWN, estimator=name)
-        ratio = [row["variance"] / row["signal"] for row in rows]
-        left.plot([row["samples"] for row in rows], ratio, "o-", color=colour, label=name)
+        seeds_and_mean(left, *curves(results.where(latents=SHOWN, estimator=name), "samples", over_signal), colour, name)
         if name != "pathwise":
-            pairs = [
-                (row, results.where(latents=row["latents"], estimator="pathwise", samples=last)[0])
-                for row in results.where(estimator=name, samples=last)
-            ]
-            ratio = [row["variance"] / pathwise["variance"] for row, pathwise in pairs]
-            right.plot([row["latents"] for row, _ in pairs], ratio, "o-", color=colour, label=name)
+            rows = results.where(estimator=name, samples=last)
+            seeds_and_mean(right, *curves(rows, "latents", partial(over_pathwise, results)), colour, name)
     left.set(
         xscale="log", yscale="log", xlabel="training samples seen", ylabel="variance of a draw / squared gradient",
         title=f"during training, {SHOWN} latents",
@@ -99,25 +125,16 @@ def draw(results):
 
 
 def main(arguments=None):
-    chosen = options(__file__, __doc__, arguments)
-    data = datasets.load("digits" if chosen.quick else "mnist")
-    marks, draws = ([100, 1000], 10) if chosen.quick else ([100, 1000, 10_000, 100_000, 300_000], 300)
-    x = datasets.load(data.name, "test")[np.arange(100)]
-    results = Results(chosen.out / "results.csv", keys=("latents", "samples", "estimator"))
-    for latents in LATENTS:
-        model = VAE(data.data_dim, hidden=(200,), latent_dim=latents, seed=0)
-
-        def look(model, seen, latents=latents):
-            if latents == SHOWN or seen == marks[-1]:
-                look_at(model, x, draws, results, latents, seen)
-
-        epochs = -(-marks[-1] // len(data))
-        train(
-            chosen.out / f"latents-{latents}", model, data, epochs=epochs, binarize="dynamic",
-            callback=look, callback_at=marks, progress=False,
-        )  # fmt: skip
-    for row in results.rows:
-        print(f"{row['latents']} latents, {row['samples']} samples, {row['estimator']}: {row['variance']:.3g}")
+    chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
+    how = QUICK if chosen.quick else FULL
+    results = Results(chosen.out / "results.csv", keys=("latents", "seed", "samples", "estimator"))
+    settings = [{"latents": latents, "seed": seed} for seed in chosen.seeds for latents in LATENTS]
+    run_each(partial(follow, how=how), settings, results, chosen.jobs)
+    for name in ("score function", "with a baseline"):
+        rows = results.where(estimator=name, samples=how["marks"][-1])
+        at, each = curves(rows, "latents", partial(over_pathwise, results))
+        for latents, found in zip(at, each.T):
+            print(f"{latents} latents, {name}: {found.mean():.4g} of the pathwise variance, {found.min():.4g} to {found.max():.4g}")
     save_figure(draw(results), chosen.out / "gradient_variance.png")
 
 
