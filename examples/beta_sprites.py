@@ -67,7 +67,7 @@ def draw(results, watch, factor_names):
         title="rate and distortion" + (f", {len(rates)} seeds and their mean" if len(rates) > 1 else ""), xlabel="rate: KL, nats per image",
         ylabel="distortion: -log p(x|z), nats per image",
     )  # fmt: skip
-    left.margins(x=0.14, y=0.08)  # room for the last label
+    left.margins(x=0.2, y=0.08)  # room for the last label
     watch.draw(right, watch.column("images") / 1000, factor_names)
     right.set(title=f"beta = {SHOWN}: KL of each latent and\nthe factor it follows at the end", xlabel="thousand images seen")
     right.set(ylim=(0, 1.9 * watch.kl_per_latent().max()))  # room for the legend

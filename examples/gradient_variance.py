@@ -119,7 +119,7 @@ def draw(results):
         title=f"after {last:,} samples", xticks=LATENTS, xticklabels=LATENTS,
     )  # fmt: skip
     right.minorticks_off()
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc=(0.02, 0.4))
     right.legend(frameon=False)
     return figure
 

@@ -74,6 +74,9 @@ def run_each(function, settings, results, jobs=1):
             which = ", ".join(f"{name} {value}" for name, value in setting.items())
             diverged = "".join(f": {row['words']}" for row in rows if "words" in row)
             print(f"{number} of {len(waiting)}: {which}{diverged}", flush=True)
+    if waiting:  # in the order of the settings, whichever ended first; what others have added stays before them
+        results.rows.sort(key=lambda row: next((n for n, each in enumerate(settings) if each.items() <= row.items()), -1))
+        results.add_all([])
 
 
 def run_one(function, folder, setting):

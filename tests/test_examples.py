@@ -86,6 +86,7 @@ def test_runs_of_many_seeds_end_once_each_whatever_happens_to_one(jobs, tmp_path
         results = runner.Results(tmp_path / "results.csv", keys=("seed", "mark"))
         runner.run_each(one_run, settings, results, jobs)
         assert [(row["mark"], row["elbo"]) for row in results.where(seed=3)] == [(1, 3.33333), (2, 3.66667)]
+        assert [row["seed"] for row in runner.read(results.path)] == [0, 0, 1, 2, 2, 3, 3]  # seed 2 may have ended last
         (row,) = results.where(seed=1)
         assert "nan" in row["words"] and row["threads"] == 1 and results.where(**row) == [row]
         _, curves = runner.curves(results.rows, "mark", "elbo")
