@@ -112,7 +112,10 @@ def _cell(kind, source, name, *, locked=False, solution=False, points=None):
 SERVICES = {  # name: what makes its files, and what to do with them
     "gradescope": (gradescope, "Zip this folder and upload it as the autograder of a programming assignment."),
     "classroom50": (classroom50, "Put this folder below autograders/ASSIGNMENT of the classroom."),
-    "otter": (otter, "Give tests/ to otter generate or otter check.  Beside the notebook lies exercises/, or its cells write it, as those of nbgrader do."),
+    "otter": (
+        otter,
+        "Give tests/ to otter generate or otter check.  Beside the notebook lies exercises/, or its cells write it, as nbgrader's do.",
+    ),
     "nbgrader": (nbgrader, "Put source/ into the course folder, then run nbgrader generate_assignment course."),
 }
 
