@@ -176,10 +176,8 @@ def _findings(target, group, got, wanted, path, varies):
 def _named(rows):
     if len(rows) == 1:
         return [Finding(rows[0].edit.function, "mistake", rows[0].id, rows[0].says)]
-    return [
-        Finding(row.edit.function, "mistake", row.id, f"Two mistakes at once give exactly your numbers; the {which}: {_what(row)}.")
-        for row, which in zip(rows, ("first", "second"))
-    ]
+    openings = "Two mistakes at once give exactly your numbers. One:", "The other:"
+    return [Finding(row.edit.function, "mistake", row.id, f"{opening} {_what(row)}.") for row, opening in zip(rows, openings)]
 
 
 def _what(row):
@@ -201,7 +199,7 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
         ("loss", "both means are right, the loss is not: it is their sum"),
     ),
     "vae.VAE.backward": (
-        ("grads['x_logvar']", "the likelihood's own gradient is wrong: self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)"),
+        ("grads['x_logvar']", "the likelihood's own gradient is wrong already: look at drecon_nll, and at what likelihood_backward gets"),
         ("grads['decoder", "the decoder's gradients are wrong: they need dout and saved.dec alone, so look at drecon_nll and dout"),
         ("grads['encoder_b2']", "the decoder's gradients are right, the encoder's are not: look at {half}"),
         ("grads['encoder", "over the batch dmu and dlogvar add up to the right sums, the encoder's other gradients are wrong: which arrays "
