@@ -8,7 +8,7 @@ from helpers import refused, same, timeless
 
 from vae_from_scratch import VAE, Adam, BetaTCVAE, base, fit, load, ops, save
 from vae_from_scratch.engine import files
-from vae_from_scratch.engine.batches import RESTS
+from vae_from_scratch.engine.batches import RESTS, batches, rests_allowed
 from vae_from_scratch.evaluation import evaluate
 
 X = np.random.default_rng(0).random((21, 7))  # batches of 5 leave one row over
@@ -233,3 +233,13 @@ def test_nothing_is_stored_for_each_pair_of_rows_and_latent():
         assert most < pairs * latents / 4
         assert peak(namespace.batch_parts_forward, mu, logvar, z, 500, True) < most
         assert peak(namespace.batch_parts_backward, dparts, mu, logvar, z, 500, True) < most
+
+
+def test_a_loop_that_is_dropped_takes_no_permission_away():
+    """It ends when its memory is collected, which may be in the middle of a fit."""
+    left = batches(BetaTCVAE(**SMALL), X, "none", 0, 5)
+    next(left)
+    assert not RESTS.get()
+    with rests_allowed():
+        left.close()
+        assert RESTS.get()

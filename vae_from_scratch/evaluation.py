@@ -7,7 +7,7 @@ import numpy as np
 from .base import normal
 from .engine import require
 from .engine.bars import counting
-from .engine.batches import batches, in_order
+from .engine.batches import batches, in_order, rests_allowed
 from .engine.estimates import Estimate, estimate, mean_error
 from .engine.parts import by_draws, evaluation_threads
 from .engine.streams import stream
@@ -67,7 +67,8 @@ def evaluate(
     n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
 
     def measure(batch, q, noise, eps):  # of one draw: the loss, recon_nll, the log weight, the KL
-        terms = model.loss(batch, *noise)
+        with rests_allowed():
+            terms = model.loss(batch, *noise)
         loss = float(terms.loss) * len(batch) / samples  # weighted: the last batch may be shorter
         if not model.variational:
             return loss, terms.recon_nll_each, terms.recon_nll_each, terms.kl_each

@@ -14,7 +14,10 @@ RESTS = contextvars.ContextVar("rests", default=False)  # whether a batch may be
 
 @contextlib.contextmanager
 def rests_allowed():
-    """Inside, a loss that compares rows takes a single one as well: the last batch of an epoch, or of an evaluation."""
+    """Inside, a loss that compares rows takes a single one as well: the last batch of an epoch, or of an evaluation.
+
+    Not around a yield: a generator that is dropped ends when its memory is collected, and would change RESTS then.
+    """
     before = RESTS.get()
     RESTS.set(True)
     try:
@@ -83,8 +86,7 @@ def batches(model, x, binarize, seed, batch_size):
     for indices in in_order(len(x), batch_size):
         rows = require.rows("x", fetch(x, indices, binarize, rng, by_bytes=False), model.data_dim, model.dtype)
         require.values("x", rows, unit_interval, int(indices[0]), f" (within rows {indices[0]} to {indices[-1]})")
-        with rests_allowed():
-            yield indices, rows
+        yield indices, rows
 
 
 class FirstRows:
