@@ -107,7 +107,7 @@ def left_behind():
     """Threads of ours that do not end; one that Ctrl-C met as it started takes a moment."""
     found = [each for each in threading.enumerate() if each.name.startswith(("part", "chunk"))]
     for each in found:
-        each.join(5)
+        each.join(60)
     return [each for each in found if each.is_alive()]
 
 
