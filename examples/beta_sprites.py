@@ -59,7 +59,7 @@ def draw(results, watch, factor_names):
     _, distortions = curves(results.rows, "beta", "recon_nll")
     for rate, distortion in zip(rates, distortions):
         left.plot(rate, distortion, ".-", color=plots.COLOURS[0], linewidth=0.5, markersize=4, alpha=0.6)
-    rate, distortion = rates.mean(axis=0), distortions.mean(axis=0)
+    rate, distortion = (np.ma.masked_invalid(each).mean(axis=0) for each in (rates, distortions))
     left.plot(rate, distortion, "o-", color=plots.COLOURS[0], linewidth=2.2)
     for beta, *place in zip(betas, rate, distortion):
         left.annotate(f"beta {beta}", place, xytext=(9, 5), textcoords="offset points")

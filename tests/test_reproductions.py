@@ -189,14 +189,25 @@ def test_scores_on_dsprites(rows):
 
 
 def test_rate_and_distortion_of_small_sprites(rows):
-    names = "beta", "recon_nll", "kl", "active_units", "best_posX", "best_posY", "best_scale"
-    found = rows("beta_sprites")
-    for row, cells in zip(found, table("### Small sprites"), strict=True):
-        agree(cells, [row[name] for name in names])
+    """Seed 0 at every beta and the chords between them; every seed at beta = 4."""
+    section = README.split("\n### Small sprites\n", 1)[1].split("\n### ", 1)[0]
+    points, starts = (found for _, found in tables(section))
+    best = "active_units", "best_posX", "best_posY", "best_scale"
+    found = rows("beta_sprites", seed=0)
+    for row, cells in zip(found, points, strict=True):
+        agree(cells, [row[name] for name in ("beta", "recon_nll", "kl", *best)])
     beta, distortion, rate = np.array([[row[name] for name in ("beta", "recon_nll", "kl")] for row in found]).T
     slopes = np.diff(distortion) / -np.diff(rate)
     assert np.all((beta[:-1] < slopes) & (slopes < beta[1:]))
-    agree(re.search(r"a nat of rate saves (.*?) nats", " ".join(README.split())).groups(), slopes)
+    text = " ".join(section.split())
+    agree(re.search(r"a nat of rate saves (.*?) nats", text).groups(), slopes)
+    found = rows("beta_sprites", beta=4)
+    loss = [row["recon_nll"] + 4 * row["kl"] for row in found]
+    for row, value, cells in zip(found, loss, starts, strict=True):
+        agree(cells, [row["seed"], row["recon_nll"], row["kl"], value, *(row[name] for name in best)])
+    share = [row["best_posX"] for row in found]
+    words = r"losses are within ([\d.]+) nats .* share of posX runs from ([\d.]+) to ([\d.]+)\."
+    agree(re.search(words, text).groups(), [max(loss) - min(loss), min(share), max(share)])
 
 
 def test_latents_that_blobs_use(rows):
