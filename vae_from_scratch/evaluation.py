@@ -63,8 +63,7 @@ def evaluate(
 
     Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """
-    several = require.whole("samples", samples) > 1
-    n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=several)
+    n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=require.whole("samples", samples) > 1)
 
     def measure(batch, q, noise, eps):  # of one draw: the loss, recon_nll, the log weight, the KL
         with rests_allowed():
