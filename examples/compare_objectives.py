@@ -1,0 +1,125 @@
+"""What the family does: all objectives at three strengths and ten seeds on 32 x 32 sprites, every score.  About six hours.
+
+Of each network rate, distortion and all disentanglement scores.  Then, over the networks: how the scores agree on which
+is better, and how much of each score's variance is the objective's, how much its strength's, and how much the seed's
+(Locatello et al. 2019 asked it with other networks).
+Run: python examples/compare_objectives.py           (--quick: seconds, on 8 x 8 blobs; --jobs 2: two at a time)
+"""
+
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+from runner import Results, options, run_each, save_figure, summarize, train
+
+from vae_from_scratch import DIPVAE, VAE, Adam, BetaTCVAE, BetaVAE, CapacityVAE, FactorVAE, datasets, disentanglement, evaluation, plots
+
+OBJECTIVES = {  # name: model, what is the same for all strengths, the hyperparameter that is the strength, and its values
+    "VAE": (VAE, {}, None, (1,)),
+    "beta-VAE": (BetaVAE, {}, "beta", (2, 4, 8)),
+    "capacity": (CapacityVAE, {"gamma": 100.0}, "capacity", (4, 8, 12)),
+    "beta-TCVAE": (BetaTCVAE, {}, "beta", (2, 4, 8)),
+    "FactorVAE": (FactorVAE, {}, "gamma", (5, 10, 20)),
+    "DIP-VAE i": (DIPVAE, {"kind": "i"}, "lambda_od", (2, 5, 10)),
+    "DIP-VAE ii": (DIPVAE, {"kind": "ii"}, "lambda_od", (2, 5, 10)),
+}
+SEEDS = tuple(range(10))
+FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000, "points": 5000, "strengths": 3}
+QUICK = FULL | {"size": 8, "hidden": (16,), "images": 100, "batch": 50, "points": 100, "strengths": 1}
+SETTING = ("objective", "strength", "seed")
+BESIDE = ("active_units", "cpu_seconds", "threads")  # numbers of a row that are neither scores nor rate and distortion
+
+
+def make(objective, strength, seed, data_dim, hidden):
+    """The model; lambda_d follows lambda_od as the paper has it, ten times as large for kind i and the same for kind ii."""
+    model_class, same, name, _ = OBJECTIVES[objective]
+    own = dict(same) if name is None else same | {name: float(strength)}
+    if name == "lambda_od":
+        own["lambda_d"] = own["lambda_od"] * (10 if own["kind"] == "i" else 1)
+    return model_class(data_dim, hidden, 10, "relu", seed=seed, **own)
+
+
+def measure(folder, objective, strength, seed, how):
+    """Train one model.  Its row: rate, distortion, and every score once."""
+    data = datasets.dsprites(size=how["size"]) if how["size"] > 8 else datasets.blobs(size=8, positions=16, width=0.15)
+    x = data.subset(np.random.default_rng(0).permutation(len(data))[: how["images"]])
+    model = make(objective, strength, seed, data.data_dim, how["hidden"])
+    history = train(folder, model, x, Adam(lr=1e-3), how["batch"], 1, seed, progress=False)
+    seen = evaluation.evaluate(model, x[: how["watched"]], seed=seed)
+    row = {"distortion": seen.recon_nll, "rate": seen.kl, "active_units": seen.active_units}
+    scores = disentanglement.all_scores(model.encode, data, seed=seed, repeats=1, points=how["points"], progress=False)
+    return [row | {title: found.score for title, (found,) in scores.items()} | {"cpu_seconds": history["cpu_seconds"][-1]}]
+
+
+def columns(rows):
+    """The columns to compare: distortion, rate, and the scores."""
+    return [name for name, value in rows[0].items() if name not in SETTING + BESIDE and not isinstance(value, str)]
+
+
+def ranks(values):
+    """The rank of each value (N,), equal ones sharing theirs.
+
+    >>> ranks(np.array([3.0, 1.0, 3.0]))
+    array([1.5, 0. , 1.5])
+    """
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+
+
+def agreement(rows):
+    """Spearman's rank correlation of every two columns over the networks: (C, C).  NaN for a column of one value."""
+    of = np.array([ranks(np.array([row[name] for row in rows])) for name in columns(rows)])
+    of = of - of.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((of**2).sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return of @ of.T / np.outer(lengths, lengths)
+
+
+def shares(rows, name):
+    """Of the variance of a column over the networks: the share of the objective, of the strength within it, of the seed."""
+    values = np.array([row[name] for row in rows], dtype=float)
+    whole, explained = values.var(), []
+    for group in (("objective",), ("objective", "strength")):
+        keys = [tuple(row[part] for part in group) for row in rows]
+        means = {key: values[[other == key for other in keys]].mean() for key in set(keys)}
+        explained.append(np.var([means[key] for key in keys]))
+    objective, cell = explained
+    return np.array([objective, cell - objective, whole - cell]) / max(whole, 1e-300)
+
+
+def draw(rows):
+    """Left: how the columns agree in rank.  Right: whose the variance of each is."""
+    names = columns(rows)
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    shown = left.imshow(agreement(rows), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
+    left.set(title=f"rank correlation over {len(rows)} networks, in the same order", xticks=[])
+    left.set_yticks(range(len(names)), names, fontsize="small")
+    figure.colorbar(shown, ax=left)
+    of = np.array([shares(rows, name) for name in names])
+    start = np.zeros(len(names))
+    for share, label, colour in zip(of.T, ("objective", "strength", "seed"), plots.COLOURS):
+        right.barh(range(len(names)), share, left=start, color=colour, label=label)
+        start = start + share
+    right.set(title="share of the variance over networks", xlim=(0, 1))
+    right.tick_params(axis="y", left=False)
+    figure.legend(loc="outside lower right", ncols=3, frameon=False)
+    return figure
+
+
+def main(arguments=None):
+    chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
+    how = QUICK if chosen.quick else FULL
+    settings = [
+        {"objective": name, "strength": strength, "seed": seed}
+        for seed in chosen.seeds for name, (*_, strengths) in OBJECTIVES.items() for strength in strengths[: how["strengths"]]
+    ]  # fmt: skip
+    results = Results(chosen.out / "results.csv", keys=SETTING)
+    run_each(partial(measure, how=how), settings, results, chosen.jobs)
+    rows = [row for row in results.rows if "words" not in row]
+    summarize(results, ["objective", "strength"], ["distortion", "rate", *columns(rows)[2:]])
+    save_figure(draw(rows), chosen.out / "compare_objectives.png")
+
+
+if __name__ == "__main__":
+    main()
