@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import agrees, figure, joined, log_normal, note, printed_by, table
+from helpers import agrees, figure, joined, log_normal, note, printed_by, table, tables
 
 from vae_from_scratch import VAE, Adam, Gaussian, datasets, evaluation, exact, fit, ops
 from vae_from_scratch.engine import estimates
@@ -224,6 +224,27 @@ def test_the_closed_form_kl_inside_is_no_bound(equation):
         last = wrong
         if K == 10:
             assert agrees(at_ten, wrong - LOG_P, 3 * error)
+
+
+@pytest.mark.parametrize("equation", ["IS.10"])
+def test_inverse_weights_from_the_posterior_err_upward(equation):
+    """The mean of 1/w is 1/p(x); the estimate falls with K and stays above log p(x); v has posterior and q exchanged."""
+    rows = next(found for _, found in tables(NOTE) if "IS.10" in found[0][0])
+    exchanged = numbers(r"For the example above, \$`v`\$ is ([\d.]+) with the wide \$`q`\$ and ([\d.]+) with")
+    z, h = np.linspace(-30, 30, 200_001, retstep=True)
+    drawn = 0.8 + np.sqrt(0.2) * np.random.default_rng(0).standard_normal(1_000_000)  # from the posterior
+    for q, (name, *cells), printed_v in zip((WIDE, NARROW), rows, exchanged, strict=True):
+        posterior, log_q = np.exp(log_normal(z, *POSTERIOR)), log_normal(z, *q)
+        inverse = log_q - log_normal(1.0, z, 0.25) - log_normal(z, 0, 1)
+        assert np.exp(log_normal(z, *POSTERIOR) + inverse).sum() * h == pytest.approx(np.exp(-LOG_P), rel=1e-9), name
+        assert agrees(printed_v, relative_variance(POSTERIOR, q))
+        divergence = (posterior * (log_normal(z, *POSTERIOR) - log_q)).sum() * h
+        log_w, last = log_normal(1.0, drawn, 0.25) + log_normal(drawn, 0, 1) - log_normal(drawn, *q), np.inf
+        for K, printed in zip((1, 2, 5, 10, 100), cells, strict=True):
+            above, error = mean_and_error(-ops.log_mean_exp(-log_w.reshape(-1, K)) - LOG_P)
+            assert agrees(printed, above, 3 * error) and 0 < above < last, (name, K)
+            assert K > 1 or abs(above - divergence) < 4 * error
+            last = above
 
 
 # ---- quadrature --------------------------------------------------------------------------------------

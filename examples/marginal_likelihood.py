@@ -1,0 +1,81 @@
+"""Kingma and Welling 2013, Figure 3: log p(x) of MNIST with three latents, for 1,000 and 50,000 images.  About two hours.
+
+784-100-3-100-784, tanh, the rest as in Figure 2 (kingma_welling_2013.py), to 6 * 10^7 samples, with each of the paper's
+three steps.  log p(x) by importance sampling, which errs downward; the paper's estimator errs upward (note 12, IS.10).
+Run: python examples/marginal_likelihood.py           (--quick: bundled digits, seconds; --jobs 2: two at a time)
+"""
+
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+from runner import RESULTS, Results, options, read, run_each, save_figure, summarize, train
+
+from vae_from_scratch import VAE, Adagrad, datasets, evaluation, plots
+
+STEPS, SEEDS, BATCH = (0.02, 0.1, 0.01), (0,), 100
+MNIST_IMAGES = 50_000  # for which the paper's end points are in published.csv
+FULL = {
+    "data": "mnist", "hidden": 100, "images": (MNIST_IMAGES, 1000), "marks": [m * 10**6 for m in (1, 2, 3, 5, 10, 20, 30, 40, 50, 60)],
+    "looked_at": 2000, "draws": 500, "last_draws": 5000,
+}  # fmt: skip
+QUICK = FULL | {
+    "data": "digits", "hidden": 20, "images": (1000, 100), "marks": [1000, 2000], "looked_at": 50, "draws": 10, "last_draws": 20,
+}  # fmt: skip
+
+
+def measure(folder, images, lr, seed, how):
+    """Train one model.  Its rows: log p(x) of test and training images at every mark; the last has the ELBO as well."""
+    train_x, test_x = datasets.load(how["data"]).subset(slice(images)), datasets.load(how["data"], "test")
+    some, test_some = train_x.subset(slice(how["looked_at"])), test_x.subset(slice(how["looked_at"]))
+    model = VAE(train_x.data_dim, (how["hidden"],), 3, seed=seed, init="normal")
+    curve = Results(folder / "curve.csv", keys=("samples",))
+
+    def look(model, seen):
+        draws = how["last_draws"] if seen == how["marks"][-1] else how["draws"]
+        log_p = partial(evaluation.log_likelihood, model, samples=draws, seed=seed, progress=False)
+        binarised = log_p(x=test_some, binarize="dynamic").bound.mean
+        test = log_p(x=test_some)
+        row = {"test": test.bound.mean, "train": log_p(x=some).bound.mean, "test_binarised": binarised, "elbo": test.elbo.mean}
+        curve.add(samples=seen, **row, effective=np.median(test.effective_samples), error=test.bound.standard_error)
+
+    history = train(
+        folder, model, train_x, Adagrad(lr=lr), BATCH, -(-how["marks"][-1] // images), seed, binarize="dynamic",
+        weight_decay=True, callback=look, callback_at=how["marks"], x_valid=test_x.subset(slice(10)), progress=False,
+    )  # fmt: skip
+    return [*curve.rows[:-1], curve.rows[-1] | {"cpu_minutes": history["cpu_seconds"][-1] / 60}]
+
+
+def draw(results, sizes):
+    """log p(x) against the samples seen, one panel for each number of training images, a colour for each step."""
+    figure = Figure(figsize=(8.3, 3.6), layout="constrained")
+    theirs = [row for row in read(RESULTS / "published.csv") if row["quantity"] == "log p(x)"]
+    for ax, images in zip(figure.subplots(1, len(sizes), sharey=True), sorted(sizes)):
+        for lr, colour in zip(STEPS, plots.COLOURS):
+            rows = [row for row in results.where(images=images, lr=lr) if "test" in row]
+            for seed in {row["seed"] for row in rows}:
+                mine = [row for row in rows if row["seed"] == seed]
+                for split, line in (("test", "-"), ("train", ":")):
+                    label = f"step {lr}, {split}" if seed == rows[0]["seed"] else None
+                    ax.plot([row["samples"] for row in mine], [row[split] for row in mine], line, color=colour, label=label)
+        for row in theirs if images == MNIST_IMAGES else []:
+            marker = {"test": "o", "train": "x"}[row["split"]]
+            ax.plot(row["samples"], row["value"], marker, color="black", label=f"the paper, {row['split']}")
+        ax.set(xscale="log", xlabel="training samples seen", title=f"{images:,} training images")
+    figure.axes[0].set(ylabel="log p(x), nats per image")
+    figure.legend(*figure.axes[-1].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
+    return figure
+
+
+def main(arguments=None):
+    chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
+    how = QUICK if chosen.quick else FULL
+    results = Results(chosen.out / "results.csv", keys=("images", "lr", "seed", "samples"))
+    settings = [{"images": n, "lr": lr, "seed": seed} for seed in chosen.seeds for lr in STEPS for n in how["images"]]
+    run_each(partial(measure, how=how), settings, results, chosen.jobs)
+    summarize(results, ["images", "lr", "samples"], ["test", "train", "test_binarised"])
+    save_figure(draw(results, how["images"]), chosen.out / "marginal_likelihood.png")
+
+
+if __name__ == "__main__":
+    main()
