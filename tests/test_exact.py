@@ -107,7 +107,7 @@ def test_drawn_noise_reaches_the_ppca_optimum(ea, tmp_path):
 
 
 @pytest.mark.parametrize("sigma", [0.5, "learned"])
-@pytest.mark.parametrize("beta", [0.5, 1.0, 2.5, 9.0])
+@pytest.mark.parametrize("beta", [pytest.param(0.5, marks=pytest.mark.slow), 1.0, pytest.param(2.5, marks=pytest.mark.slow), 9.0])
 def test_the_gradient_itself_leads_to_the_formulas_of_beta(ea, sigma, beta):
     x = data()  # 1e-7: thirty times the largest difference seen
     model = ea.linear(D, Z, sigma, beta)

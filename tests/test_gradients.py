@@ -33,7 +33,10 @@ def test_pair(row, dtype):
     assert not failures(row.check(np.dtype(dtype)))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+SHARPEST = ["longdouble", pytest.param("float64", marks=pytest.mark.slow)] if gradcheck.HAS_EXTENDED else ["float64"]
+
+
+@pytest.mark.parametrize("dtype", SHARPEST)
 @pytest.mark.parametrize("name", [case.name for case in gradient_table.models()])
 def test_model(name, dtype):
     assert not failures(cases(dtype)[name].check())

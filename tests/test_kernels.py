@@ -201,7 +201,7 @@ def call_anything(examples, **environment):
 
 
 def test_twins_take_and_refuse_what_the_plain_forms_do():
-    call_anything(150)
+    call_anything(100)
 
 
 @pytest.mark.slow

@@ -180,8 +180,8 @@ def test_samples_come_from_the_prior():
     [
         Autoencoder(64, hidden=(64,), latent_dim=16),
         VAE(64, hidden=(64,), latent_dim=16),
-        BetaVAE(64, hidden=(64,), latent_dim=16, beta=0.1),
-        CapacityVAE(64, hidden=(64,), latent_dim=16, gamma=10, capacity=40),
+        pytest.param(BetaVAE(64, hidden=(64,), latent_dim=16, beta=0.1), marks=pytest.mark.slow),
+        pytest.param(CapacityVAE(64, hidden=(64,), latent_dim=16, gamma=10, capacity=40), marks=pytest.mark.slow),
         VAE(64, hidden=(64,), latent_dim=16, likelihood=Gaussian(0.1)),
     ],
     ids=lambda model: f"{type(model).__name__} {model.likelihood.config['name']}",

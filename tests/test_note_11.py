@@ -131,7 +131,16 @@ def test_the_table_names_every_code():
         assert [row[0] for row in table(NOTE, head)] == list(CODES)
 
 
-@pytest.mark.parametrize("name, cells", [(name, cells) for name, *cells in table(NOTE, "code | beta-VAE")])
+SOON = ("posX and posY turned by 45 degrees", "posX missing", "noise")  # the others with the slow tests
+
+
+@pytest.mark.parametrize(
+    "name, cells",
+    [
+        pytest.param(name, cells, marks=[] if name in SOON else pytest.mark.slow)
+        for name, *cells in table(NOTE, "code | beta-VAE")
+    ],
+)
 def test_calibration(name, cells):
     for cell, result in zip(cells, calibrate(CODES[name]), strict=True):
         expected, measured = cell.split(" / ")
