@@ -64,7 +64,7 @@ def main(arguments=None):
     settings = [{"model": name, "seed": seed} for seed in chosen.seeds for name in MODELS]
     results = Results(chosen.out / "results.csv", keys=("model", "seed"))
     run_each(partial(measure, **how), settings, results, chosen.jobs)
-    summarize(results, ["model"], ["whole", "masked", "activation", "norm"])
+    summarize(results.rows, ["model"], ["whole", "masked", "activation", "norm"])
     shown = [each for each in settings if each["seed"] == chosen.seeds[0]]
     models = {each["model"]: learn(folder_of(results, each), **each, **how)[0] for each in shown}
     rows = [row for each in shown for row in results.where(**each)]

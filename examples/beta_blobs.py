@@ -80,7 +80,7 @@ def main(arguments=None):
     settings = [{"width": width, "beta": beta, "seed": seed} for width in widths for seed in chosen.seeds for beta in BETAS]
     results = Results(chosen.out / "results.csv", keys=("width", "beta", "seed"))
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    summarize(results, ["width", "beta"], ["recon_nll", "kl", "loss", "above_tenth_nat"])
+    summarize(results.rows, ["width", "beta"], ["recon_nll", "kl", "loss", "above_tenth_nat"])
     models, kls = {}, []
     for one in settings[: len(BETAS)]:  # of the first width and the first seed
         data, images, models[one["beta"]], _ = learn(folder_of(results, one), **one, how=how)

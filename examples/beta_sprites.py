@@ -80,7 +80,7 @@ def main(arguments=None):
     results = Results(chosen.out / "results.csv", keys=("beta", "seed"))
     settings = [{"beta": beta, "seed": seed} for seed in chosen.seeds for beta in BETAS]
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    summarize(results, ["beta"], ["recon_nll", "kl", "active_units", *(f"best_{name}" for name in FACTORS)])
+    summarize(results.rows, ["beta"], ["recon_nll", "kl", "active_units", *(f"best_{name}" for name in FACTORS)])
     betas, slopes = chords(results.rows)
     for low, high, found in zip(betas, betas[1:], slopes.T):
         print(f"chord from beta {low} to {high}: {found.mean():.2f} nats a nat, {found.min():.2f} to {found.max():.2f}")

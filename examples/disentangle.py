@@ -87,7 +87,7 @@ def main(arguments=None):
     settings = [{"objective": name, "seed": seed} for name in OBJECTIVES for seed in chosen.seeds]
     results = Results(chosen.out / "results.csv", keys=("objective", "seed"))
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    summarize(results, ["objective"], ["distortion", *PARTS, "MIG", "active_units"])
+    summarize(results.rows, ["objective"], ["distortion", *PARTS, "MIG", "active_units"])
     shown = {}
     for name in OBJECTIVES:
         one = {"objective": name, "seed": chosen.seeds[-1]}

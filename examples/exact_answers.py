@@ -334,7 +334,7 @@ def main(arguments=None):
     optimum = Results(out / "results.csv", keys=("latents", "seed"))
     settings = [{"latents": Z, "seed": seed} for seed in chosen.seeds for Z in how["latents"]]
     run_each(partial(reach_optimum, how=how), settings, optimum, chosen.jobs)
-    summarize(optimum, ["latents"], ["elbo", "optimum", "gap", "subspace_degrees"], digits=4)
+    summarize(optimum.rows, ["latents"], ["elbo", "optimum", "gap", "subspace_degrees"], digits=4)
 
     costs = Results(out / "turned.csv", keys=("latents", "seed", "partner", "degrees"))
     run_each(partial(turn, how=how), [each for each in settings if each["latents"] == how["latents"][-1]], costs, chosen.jobs)

@@ -84,7 +84,7 @@ def main(arguments=None):
     settings = [{"likelihood": name, "seed": seed} for name in LIKELIHOODS for seed in chosen.seeds]
     results = Results(chosen.out / "results.csv", keys=("likelihood", "seed", "model"))
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    summarize(results, ["model"], ["log_p", "kl", "rms_error"])
+    summarize(results.rows, ["model"], ["log_p", "kl", "rms_error"])
     print(f"(nats; no density of these data exceeds {64 * np.log(LEVELS):.2f} on average, and the Bernoulli's loss is no density)")
     models = {}
     for name in SHOWN:

@@ -73,7 +73,7 @@ def main(arguments=None):
     results = Results(chosen.out / "results.csv", keys=("images", "lr", "seed", "samples"))
     settings = [{"images": n, "lr": lr, "seed": seed} for seed in chosen.seeds for lr in STEPS for n in how["images"]]
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    summarize(results, ["images", "lr", "samples"], ["test", "train", "test_binarised"])
+    summarize(results.rows, ["images", "lr", "samples"], ["test", "train", "test_binarised"])
     save_figure(draw(results, how["images"]), chosen.out / "marginal_likelihood.png")
 
 

@@ -163,15 +163,15 @@ def save_figure(figure, path):
     print(f"wrote {path}")
 
 
-def summarize(results, by, columns, digits=2):
+def summarize(rows, by, columns, digits=2):
     """Print a line for each combination of the columns by: how many seeds, and mean +- standard deviation of the columns."""
     groups = {}
-    for row in results.rows:
+    for row in rows:
         groups.setdefault(tuple(row[name] for name in by), []).append(row)
     lines = [[*by, "seeds", *columns]]
-    for key, rows in groups.items():
-        lines.append([*map(str, key), str(len({row["seed"] for row in rows}))])
-        for found in ([row[name] for row in rows if name in row] for name in columns):
+    for key, mine in groups.items():
+        lines.append([*map(str, key), str(len({row["seed"] for row in mine}))])
+        for found in ([row[name] for row in mine if name in row] for name in columns):
             spread = f" +- {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else ""
             lines[-1].append(f"{np.mean(found):.{digits}f}{spread}" if found else "-")
     print_table(lines)

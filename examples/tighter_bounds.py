@@ -104,10 +104,10 @@ def main(arguments=None):
     bounds = Results(chosen.out / "results.csv", keys=("model", "seed", "samples"))
     settings = [{"model": name, "seed": seed} for seed in chosen.seeds for name in MODELS]
     run_each(partial(measure_bounds, how=how), settings, bounds, chosen.jobs)
-    summarize(bounds, ["model", "samples"], ["bound", "elbo"])
+    summarize(bounds.rows, ["model", "samples"], ["bound", "elbo"])
     noise = Results(chosen.out / "noise.csv", keys=("model", "seed", "gradient", "samples"))
     run_each(partial(measure_noise, how=how), [each for each in settings if each["model"] == "VAE"], noise, chosen.jobs)
-    summarize(noise, ["gradient", "samples"], ["snr"])
+    summarize(noise.rows, ["gradient", "samples"], ["snr"])
     save_figure(draw(bounds, noise), chosen.out / "tighter_bounds.png")
 
 

@@ -509,7 +509,9 @@ def test_a_colour_of_beta_capacity_is_one_factor_and_small_latents_have_no_name(
         shares = {f"share_{j}_{f}": 0.9 if f == mine else 0.01 for j, mine in enumerate(follows) for f in range(5)}
         row = {f"kl_{j}": value * images / 2 for j, value in enumerate(nats)}
         watch.results.add(images=images, kl=sum(nats), capacity=float(images), **row, **shares)
-    left, right = example("beta_capacity").draw(watch, data).axes
+    each, results = {f"alone_{name}": 1.0 for name in data.factor_names} | {"kl": 9.0}, example("runner").Results(tmp_path / "r.csv", ())
+    results.rows = [{"seed": seed, "capacity": capacity, **each} for seed in (0, 1) for capacity in (1, 2)]
+    left, right = example("beta_capacity").draw(results, watch, data.factor_names).axes
     of = {line.get_label(): line.get_color() for line in right.lines if line.get_label() in data.factor_names}
     assert len({*of.values()}) == 5
     named = {text.get_text(): line for text, line in zip(left.get_legend().get_texts(), left.lines)}
