@@ -261,7 +261,7 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
     scale = 2 * abs(U).max(axis=1, keepdims=True)
     plots.show_grid(axes["images"], [0.5 + U / scale, 0.5 + W / scale], image_shape)
     height = image_shape[0] + 1
-    axes["images"].set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"])
+    axes["images"].set_yticks([height / 2, 1.5 * height], ["eigenvectors", "decoder rows"], fontsize="small")
     Z = model.latent_dim
     axes["images"].set_title(f"the first {count} principal axes; the longest {count} of the decoder's {Z} rows")
 
