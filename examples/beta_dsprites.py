@@ -1,16 +1,19 @@
 """Higgins et al. 2017, Figure 6: the dense network on all of dSprites, beta = 1 and 4, trained and scored.  About two hours.
 
 The network of the paper (ReLU 4096-1200-1200-10, tanh 10-1200-1200-1200-4096, Bernoulli), Adam 5e-4, batches of 128 (the
-paper: Adagrad 0.01 until convergence), one training seed, four epochs: beta = 1; beta = 4; and a third network, beta = 1 for
-two epochs, then 4 for one.  Then the scores, three draws each, of these, of the untrained network, PCA, a random projection
-and raw pixels (one draw); traversals, the KL of each latent during training, and the factors it follows.
-Run: python examples/beta_dsprites.py             (--quick: seconds, few sprites of 16 x 16 and a small network)
+paper: Adagrad 0.01 until convergence), four epochs: beta = 1; beta = 4; and a third network, beta = 1 for two epochs, then 4
+for one.  Then the scores, three draws each, of these, of the untrained network, and for the first seed of PCA, a random
+projection and raw pixels (one draw); traversals, the KL of each latent during training, and the factors it follows.
+Run: python examples/beta_dsprites.py             (--seeds 0-4 --jobs 2: five networks each, two at a time, five hours)
+     python examples/beta_dsprites.py --quick     (seconds, few sprites of 16 x 16 and a small network)
 """
+
+from functools import partial
 
 import numpy as np
 from latents import Watch
 from matplotlib.figure import Figure
-from runner import Results, options, save_figure, train
+from runner import Results, folder_of, options, run_each, save_figure, summarize, train
 
 from vae_from_scratch import Adam, BetaVAE, datasets, plots
 from vae_from_scratch.engine import files
@@ -19,20 +22,20 @@ from vae_from_scratch.disentanglement import (
     baselines, beta_vae_scores, encode_all, factor_vae_score, mig_chen, mig_histogram
 )  # fmt: skip
 
-SEED = 0
+SEEDS = (0,)
 RAISED_AFTER = 2  # epochs of the third network at beta = 1
 PUBLISHED = {"raw pixels": 0.4575, "PCA": 0.849, "untrained": 0.4414, "beta = 1": 0.6158, "beta = 4": 0.9923}  # Figure 6
 FULL = {
     "size": 64, "hidden": (1200, 1200), "decoder_hidden": (1200, 1200, 1200), "batch": 128, "look": 25_600,
-    "watched": 2000, "points": 10_000, "votes": 800, "draws": 3,
+    "watched": 2000, "points": 10_000, "votes": 800, "draws": 3, "quick": False,
 }  # fmt: skip
 QUICK = {
     "size": 16, "hidden": (32,), "decoder_hidden": (32,), "batch": 64, "look": 1900, "watched": 500, "points": 100,
-    "votes": 50, "draws": 1,
+    "votes": 50, "draws": 1, "quick": True,
 }  # fmt: skip
 
 
-def sprites(size, quick):
+def sprites(size, quick, **_):
     """All sprites; for a quick look every second scale, every eighth orientation, every fourth place."""
     data = datasets.dsprites(size=size)
     if not quick:
@@ -42,26 +45,26 @@ def sprites(size, quick):
     return FactorDataset(data.name, lambda factors: data.images(factors * steps), data.factor_names, sizes, data.image_shape)
 
 
-def run(name, beta, data, setting, epochs, out, start=None):
+def run(name, beta, data, setting, epochs, folder, seed, start=None):
     """Train one model, watching its latents every so many images; returns it and what was seen.  start: its first params."""
     model = BetaVAE(
-        data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=SEED, decoder_hidden=setting["decoder_hidden"],
+        data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed, decoder_hidden=setting["decoder_hidden"],
         decoder_activation="tanh",
     )  # fmt: skip
     if start is not None:
         model.params.vector[...] = start.params.vector
-    folder = out / name
+    folder = folder / name
     folder.mkdir(exist_ok=True)
     watch = Watch(folder / "watch.csv", data, setting["watched"])
     marks = range(setting["look"], epochs * len(data) + 1, setting["look"])
     train(
-        folder, model, data, Adam(lr=5e-4), setting["batch"], epochs, SEED, watch.some, callback=watch,
+        folder, model, data, Adam(lr=5e-4), setting["batch"], epochs, seed, watch.some, callback=watch,
         callback_at=list(marks), checkpoint_seconds=300, progress=False,
     )  # fmt: skip
     return model, watch
 
 
-def score(results, code, encode, data, setting, **about):
+def score(results, code, encode, data, setting, seed, **about):
     """Score a function from images to codes, and add a row for each draw to results, unless they are there."""
     points, draws = setting["points"], setting["draws"]
     variational = isinstance(encode(data[:1]), tuple)
@@ -74,7 +77,7 @@ def score(results, code, encode, data, setting, **about):
     if code != "raw pixels":
         encode, data = encode_all(encode, data, progress=False)
     for draw in range(draws):
-        rng = np.random.default_rng([SEED, draw])
+        rng = np.random.default_rng([seed, draw])
         sets = [data.factor_names, data.factor_names[1:]]  # with the shape, and without
         five, four = beta_vae_scores(encode, data, rng, sets, points=points, test_points=points // 2, progress=False)
         row = {"published": PUBLISHED[code]} if code in PUBLISHED else {}
@@ -106,28 +109,39 @@ def draw_kl(watches, factor_names):
     return figure
 
 
-def train_all(data, setting, epochs, out):
-    """The models and what was seen of them, by name: (model, Watch)."""
-    start = None
-    if not files.has_checkpoint(out / "beta-1-then-4"):
-        start, _ = run("beta-1", 1, data, setting, min(RAISED_AFTER, epochs), out)
-    raised = run("beta-1-then-4", 4, data, setting, 1, out, start)
-    runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, out) for beta in (1, 4)}
-    return {**runs, "beta = 1, then 4": raised}
+def train_all(folder, data, seed, setting, epochs):
+    """The models of one seed and what was seen of them, by name: (model, Watch)."""
+    start, raised = None, "beta-1-then-4"
+    if not files.has_checkpoint(folder / raised):
+        start, _ = run("beta-1", 1, data, setting, min(RAISED_AFTER, epochs), folder, seed)
+    then = run(raised, 4, data, setting, 1, folder, seed, start)
+    runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, folder, seed) for beta in (1, 4)}
+    return {**runs, "beta = 1, then 4": then}
+
+
+def measure(folder, seed, setting, epochs, first):
+    """Train and score the networks of one seed; for the first seed the codes that need no training too.  Their rows."""
+    data, rng, results = sprites(**setting), np.random.default_rng(seed), Results(folder / "scores.csv", keys=("code", "draw"))
+    trained = train_all(folder, data, seed, setting, epochs)
+    if seed == first:
+        score(results, "PCA", baselines.pca(data, rng), data, setting, seed)
+        score(results, "random projection", baselines.random_projection(data.data_dim, rng), data, setting, seed)
+        score(results, "raw pixels", baselines.raw_pixels(), data, setting, seed)
+    score(results, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting, seed)
+    for code, (model, watch) in trained.items():
+        score(results, code, model.encode, data, setting, seed, **about(watch))
+    return results.rows
 
 
 def main(arguments=None):
-    chosen = options(__file__, __doc__, arguments, epochs=4)
-    setting = QUICK if chosen.quick else FULL
-    data, rng = sprites(setting["size"], chosen.quick), np.random.default_rng(SEED)
-    results = Results(chosen.out / "results.csv", keys=("code", "draw"))
-    trained = train_all(data, setting, chosen.epochs, chosen.out)
-    score(results, "PCA", baselines.pca(data, rng), data, setting)
-    score(results, "random projection", baselines.random_projection(data.data_dim, rng), data, setting)
-    score(results, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting)
-    for code, (model, watch) in trained.items():
-        score(results, code, model.encode, data, setting, **about(watch))
-    score(results, "raw pixels", baselines.raw_pixels(), data, setting)
+    chosen = options(__file__, __doc__, arguments, epochs=4, jobs=1, seeds=SEEDS)
+    setting, first = QUICK if chosen.quick else FULL, chosen.seeds[0]
+    results = Results(chosen.out / "results.csv", keys=("code", "seed", "draw"))
+    one_seed = partial(measure, setting=setting, epochs=chosen.epochs, first=first)
+    run_each(one_seed, [{"seed": seed} for seed in chosen.seeds], results, chosen.jobs)
+    summarize(results.rows, ["code"], ["beta_vae_5", "beta_vae_4", "factor_vae", "mig_histogram", "mig_chen"], digits=3)
+    data = sprites(**setting)
+    trained = train_all(folder_of(results, {"seed": first}), data, first, setting, chosen.epochs)
 
     watches = {code: watch for code, (_, watch) in trained.items()}
     save_figure(draw_kl(watches, data.factor_names), chosen.out / "beta_dsprites_kl.png")
