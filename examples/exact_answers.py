@@ -252,9 +252,9 @@ def across_beta(folder, noise, beta, seed, how):
 
 def figure_of_axes(model, data, image_shape, gaps, costs):
     """Above: eigenvectors and the trained decoder's rows.  Below: the gap to the optimum, and what turning costs."""
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(9, 5.8), layout="constrained")
     mosaic = [["images", "images"], ["gap", "turned"]]
-    axes = figure.subplot_mosaic(mosaic, height_ratios=(1, 1.5), width_ratios=(1, 1.5))
+    axes = figure.subplot_mosaic(mosaic, height_ratios=(1, 1.9), width_ratios=(1, 1.5))
     count = min(10, model.latent_dim)
     W, U = sorted_decoder(model)[:count], data.vectors.T[:count]
     W = W / np.linalg.norm(W, axis=1, keepdims=True) * np.sign(np.sum(W * U, axis=1, keepdims=True))
@@ -288,9 +288,9 @@ def figure_of_axes(model, data, image_shape, gaps, costs):
     lost = [-row["log_likelihood_change"] for row in costs]
     ax.plot([row["degrees"] for row in costs], lost, "x", color="black", label="log likelihood, each of them")
     ax.set(xlabel="degrees by which two latents are turned in their plane", ylabel="nats lost per image")
-    ax.set(title="what turning costs (points: measured, lines: the formula)", ylim=(None, 1.4 * ax.get_ylim()[1]))
+    ax.set(title="what a turn costs (lines: the formula)", ylim=(None, 1.4 * ax.get_ylim()[1]))
     ax.set_xticks(range(0, 91, 15))
-    ax.legend(frameon=False, ncols=2)
+    ax.legend(frameon=False, ncols=2, fontsize="small", loc="upper center")
     return figure
 
 

@@ -243,14 +243,19 @@ def test_latents_that_blobs_use(rows):
 
 
 def test_latents_that_a_capacity_wakes(rows):
-    *_, last = mine = rows("beta_capacity")
+    """At the end of every seed: distortion, KL, the largest latents, and what follows one factor alone."""
+    half, ends = (rows("beta_capacity", images=images) for images in (3_200_000, 6_400_000))
+    largest, alone = map("kl_{}".format, range(4)), map("alone_{}".format, ("posX", "posY", "scale", "shape", "orientation"))
+    names = ["seed", "recon_nll", "kl", *largest, *alone]
+    for row, cells in zip(ends, table("### Capacity"), strict=True):
+        agree(cells, [row[name] for name in names])
     text = " ".join(README.split("\n### Capacity\n", 1)[1].split("\n## ", 1)[0].split())
-    *largest, rate = re.search(r"all the nats \(([\d.]+), ([\d.]+) and ([\d.]+) of ([\d.]+)\)", text).groups()
-    kl = sorted((last[f"kl_{j}"] for j in range(10)), reverse=True)
-    assert all(agrees(*each) for each in zip([*largest, rate], [*kl[:3], last["kl"]], strict=True)) and kl[3] < 0.1
-    ends = re.search(r"From C = 12.5 on distortion stays between ([\d.]+) and ([\d.]+);", text).groups()
-    late = [row["recon_nll"] for row in mine if row["capacity"] >= 12.5]
-    assert all(agrees(*each) for each in zip(ends, (min(late), max(late)), strict=True))
+    assert max(abs(row["kl"] - row["capacity"]) for row in rows("beta_capacity")) < 0.5 and "to within half a nat" in text
+    assert [sum(row[f"kl_{j}"] > 1 for j in range(10)) for row in ends] == [2, 2, 3, 3, 2] and "two latents in three seeds" in text
+    falls, distortion = [before["recon_nll"] - row["recon_nll"] for before, row in zip(half, ends)], [row["recon_nll"] for row in ends]
+    plain = [np.mean([row[name] for row in rows("beta_sprites", beta=1)]) for name in ("kl", "recon_nll")]
+    words = r"falls by ([\d.]+) to ([\d.]+) nats, to between ([\d.]+) and ([\d.]+), where .* pay ([\d.]+) nats for ([\d.]+)\."
+    agree(re.search(words, text).groups(), [min(falls), max(falls), min(distortion), max(distortion), *plain])
 
 
 def test_several_draws(rows):
