@@ -71,7 +71,7 @@ def main(arguments=None):
     chosen = options(__file__, __doc__, arguments, jobs=1, seeds=SEEDS)
     how = QUICK if chosen.quick else FULL
     results = Results(chosen.out / "results.csv", keys=("images", "lr", "seed", "samples"))
-    settings = [{"images": n, "lr": lr, "seed": seed} for seed in chosen.seeds for lr in STEPS for n in how["images"]]
+    settings = [{"images": n, "lr": lr, "seed": seed} for seed in chosen.seeds for n in how["images"] for lr in STEPS]
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
     summarize(results.rows, ["images", "lr", "samples"], ["test", "train", "test_binarised"])
     save_figure(draw(results, how["images"]), chosen.out / "marginal_likelihood.png")
