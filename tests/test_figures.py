@@ -469,7 +469,7 @@ def test_out_is_written_as_it_ends_and_refused_before_anything_is_computed(folde
 
 # ---- the figures of README, the examples and the notes ---------------------------------------------------
 
-WIDE = {"beta_dsprites_kl.png": 1080, "explorer.png": 1200}  # two hours to draw again; what a browser shows
+WIDE = {"explorer.png": 1200}  # what a browser shows
 
 
 @pytest.mark.parametrize("folder, most, kilobytes", [("examples", 900, 500), ("derivations", 1060, 300)])  # a column has some 840
