@@ -319,6 +319,22 @@ def test_prices_of_four_autoencoders(rows):
         assert one["denoising"]["masked"] < one["denoising"]["whole"] and one["denoising"]["norm"] > one["plain"]["norm"]
 
 
+def test_what_the_start_does(rows):
+    """Ten seeds each; no seed of one start reaches the other's; the difference on the same seed."""
+    elbo = {}
+    for start, *cells in table("## Does the start matter?"):
+        mine = rows("start", init=start)
+        assert [row["seed"] for row in mine] == [*range(10)]
+        elbo[start] = np.array([row["elbo"] for row in mine])
+        agree(cells, [*spread(mine, "elbo", "recon_nll", "kl"), elbo[start].max(), elbo[start].min()])
+    better = elbo["uniform"] - elbo["glorot"]
+    assert elbo["uniform"].min() > elbo["glorot"].max()
+    found = re.search(r"the same seed the difference is ([\d.]+) to ([\d.]+) nats", " ".join(README.split()))
+    agree(found.groups(), [better.min(), better.max()])
+    note = (ROOT / "derivations" / "09-optimizers.md").read_text("utf-8")
+    agree(re.search(r"UNIFORM.1 ended ([\d.]+) nats above", note).groups(), [better.mean()])
+
+
 def test_exact_answers(rows):
     """Three tables, each cell to the digits printed: means over the seeds, the gap and what a turn costs of each seed."""
     section = README.split("\n## Exact answers\n", 1)[1].split("\n## ", 1)[0]
