@@ -102,6 +102,17 @@ def test_figure_2(drawn, published):
                 assert numbers(cell) == [paper, ours, pytest.approx(off, abs=0.006 if data == "mnist" else 0.06)]
 
 
+def test_log_p_of_three_latents(rows):
+    """Figure 3: the paper's end points, ours, and the difference between training and test images."""
+    (_, _, _, _, *paper), *ours = table("### Figure 3: log p(x) with three latents")
+    test, train = (row["value"] for row in rows("published", source="Kingma and Welling 2013, Figure 3"))
+    agree(paper, [test, train, train - test])
+    for _, images, lr, samples, *cells in ours:
+        where = {"binarize": {"drawn anew": "dynamic", "grey": "none"}[images], "lr": float(lr), "samples": int(samples[0]) * 10**7}
+        (row,) = rows("marginal_likelihood", images=50_000, **where)
+        agree(cells, [row["test"], row["train"], row["train"] - row["test"], row["elbo"]])
+
+
 def test_other_draws_and_steps(rows, published):
     """Further runs to the end: ours minus the paper's; a dagger: of the first edition."""
     found = table("### Other draws, other steps")
