@@ -171,9 +171,10 @@ def test_a_run_under_way_is_not_resumed(here, capsys):
         ("--model denoising-autoencoder --corruption gaussian --level 0.5", "latents learning_curves reconstructions"),
         ("--model sparse-autoencoder --penalty l1 --code relu --weight 0.1", "latents learning_curves reconstructions"),
         ("--model contractive-autoencoder --hidden none --weight 0.5", "latents learning_curves reconstructions"),
-        (
+        pytest.param(
             "--model capacity-vae --gamma 10 --capacity 2",
             "latents learning_curves reconstructions samples traversals",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -493,6 +493,7 @@ def test_an_autoencoder_has_no_posterior_to_draw_from():
     assert len(results) == 1
 
 
+@pytest.mark.slow  # test_cli.py scores a run in the quick ones
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.train, "draw_figures", lambda *args: args[4].mkdir())  # they are test_cli.py's
