@@ -1,4 +1,4 @@
-"""The capacity schedule of Burgess et al. 2018, Figure 3, on 32 x 32 sprites: which factor comes when.  Half an hour.
+"""The capacity schedule of Burgess et al. 2018, Figure 3, on 32 x 32 sprites: which factor comes when.  40 minutes.
 
 loss = recon_nll + 1000 |KL - C| while C grows from 0 to 25 nats in 100,000 steps: the nats that follow one factor alone, as
 C grows, for five seeds; for the first of them the KL of each latent, and the traversals at the end.  A dense network; the

@@ -1,4 +1,4 @@
-"""How noisy the score-function and the pathwise gradient of one VAE are, measured on MNIST.  Five minutes.
+"""How noisy the score-function and the pathwise gradient of one VAE are, measured on MNIST.  Ten minutes.
 
 Both estimate the same thing: the gradient of E_q[-log p(x|z)] in the encoder's parameters, for a fixed batch (the
 KL's gradient is exact and needs no estimate).  derivations/05-reparameterization.md derives them: (SF.1), (SF.2), the
