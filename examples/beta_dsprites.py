@@ -35,10 +35,10 @@ QUICK = {
 }  # fmt: skip
 
 
-def sprites(size, quick, **_):
+def sprites(setting):
     """All sprites; for a quick look every second scale, every eighth orientation, every fourth place."""
-    data = datasets.dsprites(size=size)
-    if not quick:
+    data = datasets.dsprites(size=setting["size"])
+    if not setting["quick"]:
         return data
     steps = np.array([1, 2, 8, 4, 4])
     sizes = tuple(int(n) for n in data.sizes // steps)
@@ -121,7 +121,7 @@ def train_all(folder, data, seed, setting, epochs):
 
 def measure(folder, seed, setting, epochs, first):
     """Train and score the networks of one seed; for the first seed the codes that need no training too.  Their rows."""
-    data, rng, results = sprites(**setting), np.random.default_rng(seed), Results(folder / "scores.csv", keys=("code", "draw"))
+    data, rng, results = sprites(setting), np.random.default_rng(seed), Results(folder / "scores.csv", keys=("code", "draw"))
     trained = train_all(folder, data, seed, setting, epochs)
     if seed == first:
         score(results, "PCA", baselines.pca(data, rng), data, setting, seed)
@@ -140,7 +140,7 @@ def main(arguments=None):
     one_seed = partial(measure, setting=setting, epochs=chosen.epochs, first=first)
     run_each(one_seed, [{"seed": seed} for seed in chosen.seeds], results, chosen.jobs)
     summarize(results.rows, ["code"], ["beta_vae_5", "beta_vae_4", "factor_vae", "mig_histogram", "mig_chen"], digits=3)
-    data = sprites(**setting)
+    data = sprites(setting)
     trained = train_all(folder_of(results, {"seed": first}), data, first, setting, chosen.epochs)
 
     watches = {code: watch for code, (_, watch) in trained.items()}

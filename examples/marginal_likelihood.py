@@ -26,7 +26,7 @@ QUICK = FULL | {
 
 
 def measure(folder, images, binarize, lr, seed, how):
-    """Train one model.  Its rows: log p(x) of test and training images at every mark; the last has the ELBO as well."""
+    """Train one model.  Its rows: log p(x) of test and training images at every mark, at the last from more draws."""
     train_x, test_x = datasets.load(how["data"]).subset(slice(images)), datasets.load(how["data"], "test")
     some, test_some = train_x.subset(slice(how["looked_at"])), test_x.subset(slice(how["looked_at"]))
     model = VAE(train_x.data_dim, (how["hidden"],), 3, seed=seed, init="normal")
