@@ -413,7 +413,10 @@ def test_grey_digits(rows, example):
     assert f"of {-found['Bernoulli']:.1f} nats {floor:.1f} are entropy" in README
 
 
-RENEWED = ("autoencoders", "disentangle", "grey_digits", "tighter_bounds", "tighter_bounds_noise")
+RENEWED = (
+    "autoencoders", "beta_capacity", "disentangle", "exact_beta", "exact_optimum", "exact_turned", "grey_digits",
+    "tighter_bounds", "tighter_bounds_noise",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RENEWED)
