@@ -1,4 +1,4 @@
-"""What the family does: all objectives at three strengths and ten seeds on 32 x 32 sprites, every score.  About six hours.
+"""What the family does: all objectives at three strengths and ten seeds on 32 x 32 sprites, every score.  About five core hours.
 
 Of each network rate, distortion and all disentanglement scores.  Then, over the networks: how the scores agree on which
 is better, and how much of each score's variance is the objective's, how much its strength's, and how much the seed's
@@ -27,6 +27,7 @@ SEEDS = tuple(range(10))
 FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000, "points": 5000, "strengths": 3}
 QUICK = FULL | {"size": 8, "hidden": (16,), "images": 100, "batch": 50, "points": 100, "strengths": 1}
 SETTING = ("objective", "strength", "seed")
+SHOWN, PARTS = ("FactorVAE score", "MIG, samples of q(z|x)"), ("objective", "strength", "seed")
 BESIDE = ("active_units", "cpu_seconds", "threads")  # numbers of a row that are neither scores nor rate and distortion
 
 
@@ -56,6 +57,16 @@ def columns(rows):
     return [name for name, value in rows[0].items() if name not in SETTING + BESIDE and not isinstance(value, str)]
 
 
+def short(name):
+    """A column's name without its source.
+
+    >>> short("beta-VAE score (scale, posX)"), short("MIG, samples of q(z|x) (Chen et al.)")
+    ('beta-VAE score, 2 factors', 'MIG, samples of q(z|x)')
+    """
+    head, _, rest = name.partition(" (")
+    return f"{head}, {rest.count(',') + 1} factors" if head == "beta-VAE score" else head
+
+
 def ranks(values):
     """The rank of each value (N,), equal ones sharing theirs.
 
@@ -76,34 +87,46 @@ def agreement(rows):
 
 
 def shares(rows, name):
-    """Of the variance of a column over the networks: the share of the objective, of the strength within it, of the seed."""
-    values = np.array([row[name] for row in rows], dtype=float)
-    whole, explained = values.var(), []
-    for group in (("objective",), ("objective", "strength")):
+    """Of the variance of a column over the networks: the share of the objective, of the strength within it, of the seed.
+
+    Each sum of squares is divided by its degrees of freedom (adjusted R^2): else random numbers would seem to depend on
+    the groups, the more so the fewer seeds there are.  A share may then fall below 0 by chance.  NaN from a single seed.
+    """
+    values, left = np.array([row[name] for row in rows], dtype=float), []
+    for group in ((), ("objective",), ("objective", "strength")):
         keys = [tuple(row[part] for part in group) for row in rows]
-        means = {key: values[[other == key for other in keys]].mean() for key in set(keys)}
-        explained.append(np.var([means[key] for key in keys]))
-    objective, cell = explained
-    return np.array([objective, cell - objective, whole - cell]) / max(whole, 1e-300)
+        inside = [values[[other == key for other in keys]] for key in set(keys)]
+        with np.errstate(invalid="ignore"):
+            left.append(np.divide(sum(((each - each.mean()) ** 2).sum() for each in inside), len(rows) - len(inside)))
+    whole, within_objective, within_cell = left
+    return np.array([whole - within_objective, within_objective - within_cell, within_cell]) / max(whole, 1e-300)
 
 
 def draw(rows):
-    """Left: how the columns agree in rank.  Right: whose the variance of each is."""
+    """Above: two scores against distortion.  Below: how the columns agree in rank, and whose the variance of each is."""
     names = columns(rows)
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    shown = left.imshow(agreement(rows), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
-    left.set(title=f"rank correlation over {len(rows)} networks, in the same order", xticks=[])
-    left.set_yticks(range(len(names)), names, fontsize="small")
-    figure.colorbar(shown, ax=left)
-    of = np.array([shares(rows, name) for name in names])
-    start = np.zeros(len(names))
-    for share, label, colour in zip(of.T, ("objective", "strength", "seed"), plots.COLOURS):
+    figure = Figure(figsize=(9, 8.4), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    for ax, shown in zip(above.subplots(1, 2), SHOWN):
+        (name,) = (name for name in names if short(name) == shown)
+        for objective, colour, marker in zip(OBJECTIVES, plots.COLOURS, "oDsv^<>"):
+            mine = [row for row in rows if row["objective"] == objective]
+            ax.plot([row["distortion"] for row in mine], [row[name] for row in mine], marker, color=colour, markersize=4, label=objective)
+        ax.set(title=shown, xlabel="distortion: -log p(x|z), nats per image")
+    above.legend(*ax.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    left, right = below.subplots(1, 2, sharey=True)
+    image = left.imshow(agreement(rows), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
+    left.set(title="rank correlation")
+    left.set_xticks(range(len(names)), range(1, len(names) + 1))
+    left.set_yticks(range(len(names)), [f"{short(name)}  {number}" for number, name in enumerate(names, 1)])
+    below.colorbar(image, ax=left, location="bottom", aspect=40)
+    start, of = 0, np.array([shares(rows, name) for name in names])
+    for share, label, colour in zip(of.clip(min=0).T, PARTS, plots.COLOURS):
         right.barh(range(len(names)), share, left=start, color=colour, label=label)
         start = start + share
-    right.set(title="share of the variance over networks", xlim=(0, 1))
+    right.set(title="share of the variance" + " (takes several seeds)" * np.isnan(of).any(), xlim=(0, 1))
     right.tick_params(axis="y", left=False)
-    figure.legend(loc="outside lower right", ncols=3, frameon=False)
+    below.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
     return figure
 
 
