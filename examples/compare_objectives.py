@@ -91,6 +91,10 @@ def shares(rows, name):
 
     Each sum of squares is divided by its degrees of freedom (adjusted R^2): else random numbers would seem to depend on
     the groups, the more so the fewer seeds there are.  A share may then fall below 0 by chance.  NaN from a single seed.
+
+    >>> rows = [{"objective": "ab"[k // 2], "strength": 1, "v": 2 * k} for k in range(4)]
+    >>> shares(rows, "v").round(2)
+    array([0.7, 0. , 0.3])
     """
     values, left = np.array([row[name] for row in rows], dtype=float), []
     for group in ((), ("objective",), ("objective", "strength")):
@@ -124,7 +128,7 @@ def draw(rows):
     for share, label, colour in zip(of.clip(min=0).T, PARTS, plots.COLOURS):
         right.barh(range(len(names)), share, left=start, color=colour, label=label)
         start = start + share
-    right.set(title="share of the variance" + " (takes several seeds)" * np.isnan(of).any(), xlim=(0, 1))
+    right.set(title="share of the variance" + (" (takes several seeds)" if np.isnan(of).any() else ""), xlim=(0, 1))
     right.tick_params(axis="y", left=False)
     below.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
     return figure

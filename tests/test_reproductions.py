@@ -379,6 +379,81 @@ def agree(cells, values):
         assert agrees(text, value), (text, value)
 
 
+def test_what_the_family_does(rows, example):
+    """Both tables, and every number of the text, from the 95 networks; the words that rank settings and scores are true."""
+    compare, kept = example("compare_objectives"), rows("compare_objectives")
+    named = {compare.short(name): name for name in compare.columns(kept)}
+    scores = [name for name in compare.columns(kept) if name not in ("distortion", "rate")]
+    each = dict.fromkeys((row["objective"], row["strength"]) for row in kept)
+    settings = {key: rows("compare_objectives", objective=key[0], strength=key[1]) for key in each}
+    text = README.split("\n## What the family does\n", 1)[1].split("\n## ", 1)[0]
+    (_, first), (_, second) = tables(text)
+    assert [(objective, int(strength)) for objective, strength, *_ in first] == [*settings]
+    four, factor, mig, *others = (
+        named[name] for name in (
+            "beta-VAE score, 4 factors", "FactorVAE score", "MIG, samples of q(z|x)", "DCI disentanglement, lasso",
+            "SAP, R^2, shape by thresholds",
+        )
+    )  # fmt: skip
+    for (_, _, *cells), mine in zip(first, settings.values()):
+        agree(cells, spread(mine, "distortion", "rate", "active_units", four, factor, mig, *others))
+
+    of = compare.agreement(kept)
+    of = dict(zip(compare.columns(kept), (dict(zip(compare.columns(kept), line)) for line in of)))
+    shares = {name: compare.shares(kept, name) for name in compare.columns(kept)}
+    for name, (title, *cells) in zip(scores, second, strict=True):
+        assert title == compare.short(name).replace("(z|x)", "")
+        agree(cells, [np.mean([of[name][other] for other in scores if other != name]), of[name]["distortion"], *shares[name]])
+
+    pairs = [of[one][other] for k, one in enumerate(scores) for other in scores[:k]]
+    means = {name: {key: np.mean([row[name] for row in mine]) for key, mine in settings.items()} for name in scores}
+    best = [max(each, key=each.get) for each in means.values()]
+    within = [inside(settings.values(), name, compare.ranks) for name in scores]
+    high = [key for key, value in means[mig].items() if value > 0.105]
+    words = " ".join(text.split())
+
+    def wins(name):
+        key = max(means[name], key=means[name].get)
+        return sum(one[name] > other[name] for one in settings[key] for other in settings["VAE", 1])
+
+    def paid(*objectives):
+        return [np.mean([row["distortion"] for row in mine]) - np.mean([row["distortion"] for row in settings["VAE", 1]])
+                for (objective, _), mine in settings.items() if objective in objectives]  # fmt: skip
+
+    percent = 100 * np.array([shares[name] for name in scores])
+    for pattern, values in (
+        (r"rate the seed has (\d+) and (\d+) per cent", [100 * shares[name][2] for name in ("distortion", "rate")]),
+        (r"Of a score's it has (\d+) to (\d+) per cent, (\d+) in the mean", [*np.sort(percent[:, 2])[[0, -1]], percent[:, 2].mean()]),
+        (r"the objective (\d+) and its strength (\d+)\.", percent[:, :2].mean(axis=0)),
+        (r"settings (\d+) per cent\.", [100 * (len(settings) - 1) / (len(kept) - 1)]),
+        (r"All (\d+) rank .* from ([\d.]+) to ([\d.]+), ([\d.]+) in the mean", [len(pairs), min(pairs), max(pairs), np.mean(pairs)]),
+        (r"distortion is (-?[\d.]+) to ([\d.]+) over", [f([of[name]["distortion"] for name in scores]) for f in (min, max)]),
+        (r"five seeds, it is (-?[\d.]+) to ([\d.]+):", [min(within), max(within)]),
+        (r"a VAE it wins (\d+)\.", [wins(mig)]),
+        (r"and wins (\d+), hardly", [wins(factor)]),
+        (r"with ([\d.]+) to ([\d.]+) nats of distortion", [f(paid("beta-VAE", "beta-TCVAE")) for f in (min, max)]),
+        (r"FactorVAE with at most ([\d.]+)\.", [max(paid("FactorVAE"))]),
+        (r"MIG of ([\d.]+) to ([\d.]+), with", [f(means[mig][key] for key in high) for f in (min, max)]),
+        (r"deviations of ([\d.]+) to ([\d.]+) over", [f(spread(settings[key], mig)[1] for key in high) for f in (min, max)]),
+    ):  # fmt: skip
+        agree(re.search(pattern, words).groups(), values)
+    led = {key: best.count(key) for key in best}
+    assert led == {("beta-TCVAE", 4): 3, ("beta-VAE", 4): 3, ("beta-VAE", 2): 3, ("VAE", 1): 1, ("beta-TCVAE", 8): 1}
+    assert len(high) == 7 and {key[0] for key in high} == {"beta-VAE", "beta-TCVAE", "FactorVAE"}
+    vae = means[mig]["VAE", 1]
+    for name, is_lower in {"capacity": True, "DIP-VAE i": True, "beta-VAE": False, "beta-TCVAE": False, "FactorVAE": False}.items():
+        assert all((value < vae) == is_lower for (objective, _), value in means[mig].items() if objective == name), name
+
+
+def inside(groups, name, ranks):
+    """Rank correlation of a column and distortion over the networks, ranks counted within each group, less their mean."""
+    one, other = (
+        np.concatenate([ranks(np.array([row[column] for row in group])) - (len(group) - 1) / 2 for group in groups])
+        for column in (name, "distortion")
+    )  # fmt: skip
+    return one @ other / np.sqrt(one @ one * (other @ other))
+
+
 def test_grey_digits(rows, example):
     names = {
         "continuous Bernoulli": "continuous Bernoulli", "Laplace, one scale for each pixel": "Laplace, per pixel",
@@ -414,7 +489,7 @@ def test_grey_digits(rows, example):
 
 
 RENEWED = (
-    "autoencoders", "beta_capacity", "disentangle", "exact_beta", "exact_optimum", "exact_turned", "grey_digits",
+    "autoencoders", "beta_capacity", "compare_objectives", "disentangle", "exact_beta", "exact_optimum", "exact_turned", "grey_digits",
     "tighter_bounds", "tighter_bounds_noise",
 )  # fmt: skip
 
