@@ -114,10 +114,14 @@ def draw(rows):
     for ax, shown in zip(above.subplots(1, 2), SHOWN):
         (name,) = (name for name in names if short(name) == shown)
         for objective, colour, marker in zip(OBJECTIVES, plots.COLOURS, "oDsv^<>"):
-            mine = [row for row in rows if row["objective"] == objective]
-            ax.plot([row["distortion"] for row in mine], [row[name] for row in mine], marker, color=colour, markersize=4, label=objective)
-        ax.set(title=shown, xlabel="distortion: -log p(x|z), nats per image")
-    above.legend(*ax.get_legend_handles_labels(), loc="outside right center", frameon=False)
+            strengths = OBJECTIVES[objective][-1]
+            for size, strength in zip((3, 5, 7), strengths):
+                mine = [row for row in rows if (row["objective"], row["strength"]) == (objective, strength)]
+                where = [row["distortion"] for row in mine], [row[name] for row in mine]
+                ax.plot(*where, marker, color=colour, markersize=size, label=None if strength != strengths[0] else objective)
+        ax.set(title=shown, xlabel="distortion: mean of -log p(x|z), nats per image")
+    title = "larger mark:\nlarger strength"
+    above.legend(*ax.get_legend_handles_labels(), loc="outside right center", frameon=False, markerscale=1.7, title=title)
     left, right = below.subplots(1, 2, sharey=True)
     image = left.imshow(agreement(rows), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
     left.set(title="rank correlation")
@@ -125,7 +129,7 @@ def draw(rows):
     left.set_yticks(range(len(names)), [f"{short(name)}  {number}" for number, name in enumerate(names, 1)])
     below.colorbar(image, ax=left, location="bottom", aspect=40)
     start, of = 0, np.array([shares(rows, name) for name in names])
-    for share, label, colour in zip(of.clip(min=0).T, PARTS, plots.COLOURS):
+    for share, label, colour in zip(of.clip(min=0).T, PARTS, plots.COLOURS[:6:-1]):  # none of those above
         right.barh(range(len(names)), share, left=start, color=colour, label=label)
         start = start + share
     right.set(title="share of the variance" + (" (takes several seeds)" if np.isnan(of).any() else ""), xlim=(0, 1))
