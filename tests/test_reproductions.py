@@ -218,21 +218,42 @@ def test_scores_on_dsprites(rows):
 
 
 def test_rate_and_distortion_of_small_sprites(rows, example):
-    """Means over the seeds, active latents and best latents of each, and the chords of each seed, all but one between its two betas."""
+    """Means over the seeds, the range of the latents, the chords of each seed, and whether the loss ranks the seeds."""
     text = " ".join(README.split("\n### Small sprites\n", 1)[1].split("\n### ", 1)[0].split())
+    ranks, betas, factors = example("compare_objectives").ranks, {}, ("best_posX", "best_posY", "best_scale")
     for beta, *cells in table("### Small sprites"):
-        mine = rows("beta_sprites", beta=int(beta))
-        assert [row["seed"] for row in mine] == [0, 1, 2, 3, 4]
-        each = [row[name] for name in ("active_units", "best_posX", "best_posY", "best_scale") for row in mine]
-        agree(cells, spread(mine, "recon_nll", "kl") + each)
-    betas, slopes = example("beta_sprites").chords(rows("beta_sprites"))
-    outside = slopes[(slopes < betas[:-1]) | (betas[1:] < slopes)]
+        mine = betas[int(beta)] = rows("beta_sprites", beta=int(beta))
+        assert [row["seed"] for row in mine] == [*range(10)]
+        column = {name: [row[name] for row in mine] for name in ("active_units", *factors)}
+        active = [f(column["active_units"]) for f in (min, max)]
+        agree(cells, spread(mine, "recon_nll", "kl") + active + [f(column[name]) for name in factors for f in (np.mean, min, max)])
+    ends, slopes = example("beta_sprites").chords(rows("beta_sprites"))
+    outside = slopes[(slopes < ends[:-1]) | (ends[1:] < slopes)]
     agree(re.search(r"one is ([\d.]+) between beta 1 and 2", text).groups(), outside)
     agree(re.search(r"a nat of rate saves (.*?) nats", text).groups(), slopes.mean(axis=0))
-    loss = [row["recon_nll"] + 4 * row["kl"] for row in rows("beta_sprites", beta=4)]
-    share = [row["best_posX"] for row in rows("beta_sprites", beta=4)]
-    words = r"losses at beta = 4 are within ([\d.]+) nats .* share of posX runs from ([\d.]+) to ([\d.]+)\."
-    agree(re.search(words, text).groups(), [max(loss) - min(loss), min(share), max(share)])
+    loss = {beta: np.array([row["recon_nll"] + beta * row["kl"] for row in mine]) for beta, mine in betas.items()}
+    share = {(beta, name): np.array([row[name] for row in mine]) for beta, mine in betas.items() for name in factors}
+    x, third = (share[4, "best_posX"], [[row["kl_2"] for row in betas[beta]] for beta in (8, 16)])
+
+    def tells(beta):
+        return [np.corrcoef(ranks(loss[beta]), ranks(share[beta, name]))[0, 1] for name in factors]
+
+    best, unclear = loss[8].argmin(), np.abs([tells(beta) for beta in (1, 2, 16)])
+    for words, values in (
+        (r"losses at beta = 4 are within ([\d.]+) nats", [np.ptp(loss[4])]),
+        (r"share of posX runs from ([\d.]+) to ([\d.]+)\.", [x.min(), x.max()]),
+        (r"from ([\d.]+) at 1 to ([\d.]+) at 4 and ([\d.]+) at 16", [share[beta, "best_posX"].mean() for beta in (1, 4, 16)]),
+        (r"third latent, of ([\d.]+) to ([\d.]+) nats", [min(third[0]), max(third[0])]),
+        (r"but holds ([\d.]+) to ([\d.]+) nats", [min(third[1]), max(third[1])]),
+        (r"is (-[\d.]+) for posX, (-[\d.]+) for posY and (-[\d.]+) for scale", tells(8)),
+        (r"loss, ([\d.]+), goes with ([\d.]+), ([\d.]+) and ([\d.]+)\.", [loss[8][best]] + [share[8, name][best] for name in factors]),
+        (r"for place, (-[\d.]+) and (-[\d.]+), and not for scale, \+([\d.]+):", tells(4)),
+        (r"correlations are between ([\d.]+) and ([\d.]+), no", [unclear.min(), unclear.max()]),
+    ):  # fmt: skip
+        agree(re.search(words, text).groups(), values)
+    fourth = np.array([row["kl_3"] for row in betas[4]])[loss[4].argsort()]
+    assert fourth[:4].max() < 0.1 and fourth[4:].min() > 1
+    assert (share[8, "best_scale"] > 0.5).sum() == 1 and min(share[16, name].min() for name in factors[:2]) > 0.95
 
 
 def test_latents_that_blobs_use(rows):
@@ -493,8 +514,8 @@ def test_grey_digits(rows, example):
 
 
 RENEWED = (
-    "autoencoders", "beta_capacity", "compare_objectives", "disentangle", "exact_beta", "exact_optimum", "exact_turned", "grey_digits",
-    "tighter_bounds", "tighter_bounds_noise",
+    "autoencoders", "beta_capacity", "beta_sprites", "compare_objectives", "disentangle", "exact_beta", "exact_optimum",
+    "exact_turned", "grey_digits", "tighter_bounds", "tighter_bounds_noise",
 )  # fmt: skip
 
 
