@@ -65,8 +65,7 @@ def draw_seeds(results):
     figure = Figure(figsize=(1 + 2.6 * len(widths), 3), layout="constrained")
     for ax, width in zip(figure.subplots(1, len(widths), sharey=True, squeeze=False).flat, widths):
         for beta, colour in zip(BETAS, plots.COLOURS):
-            rows = results.where(width=width, beta=beta)
-            each = [[row[f"kl_{rank}"] for rank in range(6)] for row in rows if "kl_0" in row]
+            each = [[row[f"kl_{rank}"] for rank in range(6)] for row in results.finished(width=width, beta=beta)]
             seeds_and_mean(ax, range(1, 7), each, colour, f"beta = {beta}")
         ax.set(title=f"blobs of width {width}", xlabel="latents, by their KL")
     figure.axes[0].set(ylabel="KL, nats", ylim=(-0.1, None))

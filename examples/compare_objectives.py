@@ -147,7 +147,7 @@ def main(arguments=None):
     ]  # fmt: skip
     results = Results(chosen.out / "results.csv", keys=SETTING)
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
-    rows = [row for row in results.rows if "words" not in row]
+    rows = results.finished()
     summarize(results.rows, ["objective", "strength"], ["distortion", "rate", *columns(rows)[2:]])
     save_figure(draw(rows), chosen.out / "compare_objectives.png")
 

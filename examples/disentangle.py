@@ -66,7 +66,7 @@ def draw(models, data, results):
         net.tick_params(labelleft=net is nets[0])
         net.set_xlabel(f"$\\mu$ of latent {one}", fontsize="small")
         net.set_ylabel(f"$\\mu$ of latent {two}", fontsize="small")
-        rows = results.where(objective=name)
+        rows = results.finished(objective=name)
         values = np.array([[row[part] for part in PARTS] for row in rows])
         bar.barh(range(3), values.mean(axis=0), color=COLOURS, alpha=0.6)
         for k, of_seeds in enumerate(values.T):

@@ -104,7 +104,7 @@ def draw(results):
     """Left: noise against signal in training.  Right: how much noisier the score function is, by latents."""
     figure = Figure(figsize=(8.3, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    last = max(row["samples"] for row in results.rows)
+    last = max(row["samples"] for row in results.finished())
     for name, colour in ESTIMATORS.items():
         seeds_and_mean(left, *curves(results.where(latents=SHOWN, estimator=name), "samples", over_signal), colour, name)
         if name != "pathwise":

@@ -109,14 +109,15 @@ def figure_2(results, name):
     for ax, latents in zip(figure.subplots(1, 3, sharey=True), SHOWN[name]):
         for split, colour, marker in (("train", plots.TRAIN, "x"), ("test", plots.VALID, "o")):
             curves = {}
-            for row in results.where(latents=latents, **alike):
+            for row in results.finished(latents=latents, **alike):
                 curves.setdefault(row["seed"], {})[row["samples"]] = row[split]
             for curve in curves.values():
                 ax.plot(*zip(*sorted(curve.items())), color=colour, linewidth=0.5, alpha=0.6)
             marks = sorted(set.intersection(*map(set, curves.values())))
             mean = [sum(curve[mark] for curve in curves.values()) / len(curves) for mark in marks]
             ax.plot(marks, mean, color=colour, label=f"{split}, ours")
-            theirs = [r for r in published if (r["data"], r["latent_dim"], r["split"]) == (name, latents, split)]
+            this = {"data": name, "latent_dim": latents, "split": split, "quantity": "bound"}
+            theirs = [row for row in published if this.items() <= row.items()]
             ax.plot(
                 *([row[key] for row in theirs] for key in ("samples", "value")), marker, color=colour,
                 markerfacecolor="none", label=f"{split}, the paper's",

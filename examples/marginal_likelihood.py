@@ -54,7 +54,7 @@ def draw(results):
     theirs = [row for row in read(RESULTS / "published.csv") if row["quantity"] == "log p(x)"]
     for ax, images in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False).flat, sizes):
         for lr, colour in zip(STEPS, plots.COLOURS):
-            rows = [row for row in results.where(images=images, binarize="dynamic", lr=lr) if "test" in row]
+            rows = results.finished(images=images, binarize="dynamic", lr=lr)
             for seed in {row["seed"] for row in rows}:
                 mine = [row for row in rows if row["seed"] == seed]
                 for split, line in (("test", "-"), ("train", ":")):

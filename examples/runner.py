@@ -110,7 +110,8 @@ class Results:
     >>> results = Results(Path(tempfile.mkdtemp(), "results.csv"), keys=("seed",))
     >>> results.add(seed=0, elbo=-101.23456789)
     >>> results.add(seed=0, elbo=-100.0)
-    >>> Results(results.path, keys=("seed",)).where(seed=0)
+    >>> results.add(seed=1, words="stopped in step 4")
+    >>> Results(results.path, keys=("seed",)).finished()
     [{'seed': 0, 'elbo': -100}]
     """
 
@@ -140,6 +141,10 @@ class Results:
     def where(self, **values):
         """The rows with these values: a list of dicts, empty if there are none, so a finished stage can be told."""
         return [row for row in self.rows if values.items() <= row.items()]
+
+    def finished(self, **values):
+        """The rows with these values without those of runs that diverged, which hold words and no results."""
+        return [row for row in self.where(**values) if "words" not in row]
 
 
 def read(path):
