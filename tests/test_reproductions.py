@@ -104,6 +104,27 @@ def test_figure_2(drawn, published):
                 agree([cell], [paper, *ours, off])
 
 
+def test_ends_of_the_curves(drawn, published, rows):
+    """How far each seed ends from the paper, and the bound on binary test images; one run of 15 has no end."""
+    ends = {latents: drawn("mnist", latents, 10**7) for latents in (3, 10, 20)}
+    assert [len(mine) for mine in ends.values()] == [4, 5, 5]
+    assert all("words" in row for row in rows("kingma_welling_2013", data="mnist", latents=3, lr=0.02, seed=4))
+    text = " ".join(README.split())
+    paper = {latents: published(data="mnist", latent_dim=latents, samples=10**7, split="test") for latents in ends}
+    off = {latents: [row["test"] - paper[latents] for row in mine] for latents, mine in ends.items()}
+    for pattern, values in (
+        (r"four seeds end ([\d.]+) to ([\d.]+) nats below", [-max(off[3]), -min(off[3])]),
+        (r"from ([\d.]+) below to ([\d.]+) above it, ([\d.]+) below", [-min(off[10]), max(off[10]), -np.mean(off[10])]),
+        (r"for 20 they end ([\d.]+) to ([\d.]+) above it", [min(off[20]), max(off[20])]),
+        (r"samples are (-[\d.]+) \(3 latents\), (-[\d.]+) \(10\) and (-[\d.]+) \(20\)",
+         [np.mean([row["test_binarised"] for row in mine]) for mine in ends.values()]),
+        (r"within ([\d.]+) nats of those of Kingma and Welling for 10 latents and ([\d.]+) nats", [0.1, np.mean(off[20])]),
+        (r"those curves end ([\d.]+) nats below", [-np.mean(off[3])]),
+    ):  # fmt: skip
+        agree(re.search(pattern, text).groups(), values)
+    assert abs(np.mean(off[10])) < 0.1
+
+
 def test_log_p_of_three_latents(rows):
     """Figure 3: the paper's end points, ours, and the difference between training and test images."""
     (_, _, _, _, *paper), *ours = table("### Figure 3: log p(x) with three latents")
