@@ -174,6 +174,10 @@ def test_split_and_start(rows, published):
         agree(cells, [number for mark in marks for number in mean_and_spread([row for row in found if row["samples"] == mark], "test")])
     last = rows("kingma_welling_2013", data="frey-end", initial=0, samples=10**7, **where)
     assert f"training bound reaches {np.mean([row['train'] for row in last]):,.0f}" in " ".join(README.split())
+    assert sum(row["test"] < 0 for row in last) == 2 and len(last) == 3
+    for row in last:
+        curve = rows("kingma_welling_2013", data="frey-end", initial=0, seed=row["seed"], **where)
+        assert max(curve, key=lambda row: row["test"])["samples"] == 500_000
 
 
 def test_overfitting_gap(drawn, published):
