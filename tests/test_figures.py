@@ -363,10 +363,8 @@ def hashes():
     return python("-c", DRAW, MPLBACKEND="")
 
 
-@pytest.mark.parametrize(
-    "backend",
-    ["module://matplotlib_inline.backend_inline", *(pytest.param(name, marks=pytest.mark.slow) for name in ("no such backend", "tkagg"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no such backend", "tkagg"])
 def test_figures_do_not_depend_on_a_backend_that_was_left_over(backend, hashes):
     assert python("-c", DRAW, MPLBACKEND=backend) == hashes
 

@@ -317,6 +317,7 @@ def test_pencil_turns():
     assert cost[1] == pytest.approx(9 / 8 * np.radians(1) ** 2, rel=1e-2) and cost[1] < 0.0005
 
 
+@pytest.mark.slow
 def test_the_command():
     answer = joined(NOTE[NOTE.index("\nLearned: 1.3") :])
     tau = 1.3 * learned_noise(1.3)

@@ -96,6 +96,7 @@ def test_the_players_learn_by_rules_of_their_own():
         fit(model, X, {"model": Adam()}, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_load_names_what_must_be_imported_first(tmp_path):
     save(MODELS["two draws of z"](), tmp_path / "m.npz")
     line = "from vae_from_scratch import load; load('m.npz'); print('loaded')"
@@ -136,6 +137,7 @@ def test_the_command_line_offers_what_the_package_has_whatever_was_imported_befo
     assert user_file.Cauchy.name == "cauchy" and user_file.CorrelationScore.name == "correlation"
 
 
+@pytest.mark.slow
 def test_a_score_of_ones_own_is_drawn_and_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main("train --data blobs --latent-dim 2 --epochs 1 --out r --quiet".split()) == 0

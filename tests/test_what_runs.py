@@ -250,12 +250,14 @@ def test_an_edited_pair_runs_and_one_line_says_so(run_edited):
     assert abs(float(edited[0]) / float(plain[0]) - 1) > 1e-4
 
 
+@pytest.mark.slow
 def test_a_comment_or_a_docstring_is_no_change(run_edited):
     edited = lambda source: source.replace("    dmu = dkl", "    # why\n\n    dmu = dkl").replace("(KL.4).", "(KL.4)!")
     printed, line = run_edited(STEP + "step()", edited)
     assert printed[1] == "vae_from_scratch.kernels" and line == ""
 
 
+@pytest.mark.slow
 def test_a_reloaded_file_runs(run_edited):
     """importlib.reload, and so %autoreload in a notebook."""
     code = STEP + (
