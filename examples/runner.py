@@ -85,7 +85,7 @@ def run_one(function, folder, setting):
     try:
         return function(folder, **setting)
     except FloatingPointError as error:
-        return [{"words": str(error).partition(";")[0]}]  # what happened; the advice and the folder stay here
+        return [{"words": str(error).partition(";")[0]}]  # what happened, without advice and folder
 
 
 def folder_of(results, setting):
