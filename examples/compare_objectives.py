@@ -27,7 +27,7 @@ SEEDS = tuple(range(10))
 FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000, "points": 5000, "strengths": 3}
 QUICK = FULL | {"size": 8, "hidden": (16,), "images": 100, "batch": 50, "points": 100, "strengths": 1}
 SETTING = ("objective", "strength", "seed")
-SHOWN, PARTS = ("FactorVAE score", "MIG, samples of q(z|x)"), ("objective", "strength", "seed")
+SHOWN = ("FactorVAE score", "MIG, samples of q(z|x)")  # drawn against distortion
 BESIDE = ("active_units", "cpu_seconds", "threads")  # numbers of a row that are neither scores nor rate and distortion
 
 
@@ -80,10 +80,8 @@ def ranks(values):
 def agreement(rows):
     """Spearman's rank correlation of every two columns over the networks: (C, C).  NaN for a column of one value."""
     of = np.array([ranks(np.array([row[name] for row in rows])) for name in columns(rows)])
-    of = of - of.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((of**2).sum(axis=1))
     with np.errstate(invalid="ignore"):
-        return of @ of.T / np.outer(lengths, lengths)
+        return np.corrcoef(of)
 
 
 def shares(rows, name):
@@ -129,7 +127,7 @@ def draw(rows):
     left.set_yticks(range(len(names)), [f"{short(name)}  {number}" for number, name in enumerate(names, 1)])
     below.colorbar(image, ax=left, location="bottom", aspect=40)
     start, of = 0, np.array([shares(rows, name) for name in names])
-    for share, label, colour in zip(of.clip(min=0).T, PARTS, plots.COLOURS[:6:-1]):  # none of those above
+    for share, label, colour in zip(of.clip(min=0).T, SETTING, plots.COLOURS[:6:-1]):  # none of those above
         right.barh(range(len(names)), share, left=start, color=colour, label=label)
         start = start + share
     right.set(title="share of the variance" + (" (takes several seeds)" if np.isnan(of).any() else ""), xlim=(0, 1))
