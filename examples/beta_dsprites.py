@@ -45,36 +45,50 @@ def sprites(setting):
     return FactorDataset(data.name, lambda factors: data.images(factors * steps), data.factor_names, sizes, data.image_shape)
 
 
-def run(name, beta, data, setting, epochs, folder, seed, start=None):
-    """Train one model, watching its latents every so many images; returns it and what was seen.  start: its first params."""
-    model = BetaVAE(
+def new(beta, data, setting, seed):
+    """The network of the paper, untrained."""
+    return BetaVAE(
         data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed, decoder_hidden=setting["decoder_hidden"],
         decoder_activation="tanh",
     )  # fmt: skip
+
+
+def run(name, beta, data, setting, epochs, folder, seed, scores, start=None, until=None):
+    """Train one model, watching its latents every so many images and scoring it after every epoch but the last.
+
+    start: its first params; until: stop there, to go on later.  Returns the model and what was seen.
+    """
+    model = new(beta, data, setting, seed)
     if start is not None:
         model.params.vector[...] = start.params.vector
     folder = folder / name
     folder.mkdir(exist_ok=True)
     watch = Watch(folder / "watch.csv", data, setting["watched"])
-    marks = range(setting["look"], epochs * len(data) + 1, setting["look"])
+    looks = range(setting["look"], epochs * len(data) + 1, setting["look"])
+    ends = [epoch * len(data) for epoch in range(1, epochs)]
+
+    def look(model, images):
+        if images in looks:
+            watch(model, images)
+        if images in ends:
+            score(scores, f"beta = {beta}", model.encode, data, setting, seed, 1, **about(watch))
+
     train(
-        folder, model, data, Adam(lr=5e-4), setting["batch"], epochs, seed, watch.some, callback=watch,
-        callback_at=list(marks), checkpoint_seconds=300, progress=False,
+        folder, model, data, Adam(lr=5e-4), setting["batch"], until or epochs, seed, watch.some, callback=look,
+        callback_at=sorted({*looks, *ends}), checkpoint_seconds=300, progress=False,
     )  # fmt: skip
     return model, watch
 
 
-def score(results, code, encode, data, setting, seed, **about):
-    """Score a function from images to codes, and add a row for each draw to results, unless they are there."""
-    points, draws = setting["points"], setting["draws"]
+def score(results, code, encode, data, setting, seed, draws, **about):
+    """Score a function from images to codes, and add a row for each of so many draws to results, unless they are there."""
+    points = setting["points"]
     variational = isinstance(encode(data[:1]), tuple)
     for_factor = {"votes": setting["votes"], "test_votes": setting["votes"], "progress": False}
     for_factor |= {} if variational else {"least_variance": 0}  # codes on a scale of their own
-    if code == "raw pixels":  # 4,096 codes take their time, and a table of them 12 GB: one draw
-        draws = 1
     if len(results.where(code=code, **about)) == draws:
         return
-    if code != "raw pixels":
+    if code != "raw pixels":  # a table of 4,096 codes an image takes 12 GB
         encode, data = encode_all(encode, data, progress=False)
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
@@ -110,39 +124,38 @@ def draw_kl(watches, factor_names):
 
 
 def train_all(folder, data, seed, setting, epochs):
-    """The models of one seed and what was seen of them, by name: (model, Watch)."""
-    start, raised = None, "beta-1-then-4"
+    """The networks of one seed, what was seen of them, by name: (model, Watch), and their scores on the way: Results."""
+    scores, start, raised = Results(folder / "scores.csv", keys=("code", "images", "draw")), None, "beta-1-then-4"
     if not files.has_checkpoint(folder / raised):
-        start, _ = run("beta-1", 1, data, setting, min(RAISED_AFTER, epochs), folder, seed)
-    then = run(raised, 4, data, setting, 1, folder, seed, start)
-    runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, folder, seed) for beta in (1, 4)}
-    return {**runs, "beta = 1, then 4": then}
+        start, _ = run("beta-1", 1, data, setting, epochs, folder, seed, scores, until=min(RAISED_AFTER, epochs))
+    then = run(raised, 4, data, setting, 1, folder, seed, scores, start)
+    runs = {f"beta = {beta}": run(f"beta-{beta}", beta, data, setting, epochs, folder, seed, scores) for beta in (1, 4)}
+    return {**runs, "beta = 1, then 4": then}, scores
 
 
 def measure(folder, seed, setting, epochs, first):
     """Train and score the networks of one seed; for the first seed the codes that need no training too.  Their rows."""
-    data, rng, results = sprites(setting), np.random.default_rng(seed), Results(folder / "scores.csv", keys=("code", "draw"))
-    trained = train_all(folder, data, seed, setting, epochs)
+    data, rng, draws = sprites(setting), np.random.default_rng(seed), setting["draws"]
+    trained, scores = train_all(folder, data, seed, setting, epochs)
     if seed == first:
-        score(results, "PCA", baselines.pca(data, rng), data, setting, seed)
-        score(results, "random projection", baselines.random_projection(data.data_dim, rng), data, setting, seed)
-        score(results, "raw pixels", baselines.raw_pixels(), data, setting, seed)
-    score(results, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting, seed)
+        score(scores, "PCA", baselines.pca(data, rng), data, setting, seed, draws)
+        score(scores, "random projection", baselines.random_projection(data.data_dim, rng), data, setting, seed, draws)
+        score(scores, "raw pixels", baselines.raw_pixels(), data, setting, seed, 1)
+    score(scores, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting, seed, draws)
     for code, (model, watch) in trained.items():
-        score(results, code, model.encode, data, setting, seed, **about(watch))
-    return results.rows
+        score(scores, code, model.encode, data, setting, seed, draws, **about(watch))
+    return scores.rows
 
 
 def main(arguments=None):
     chosen = options(__file__, __doc__, arguments, epochs=4, jobs=1, seeds=SEEDS)
     setting, first = QUICK if chosen.quick else FULL, chosen.seeds[0]
-    results = Results(chosen.out / "results.csv", keys=("code", "seed", "draw"))
+    results = Results(chosen.out / "results.csv", keys=("code", "seed", "images", "draw"))
     one_seed = partial(measure, setting=setting, epochs=chosen.epochs, first=first)
     run_each(one_seed, [{"seed": seed} for seed in chosen.seeds], results, chosen.jobs)
-    summarize(results.rows, ["code"], ["beta_vae_5", "beta_vae_4", "factor_vae", "mig_histogram", "mig_chen"], digits=3)
+    summarize(results.rows, ["code", "images"], ["beta_vae_5", "beta_vae_4", "factor_vae", "mig_histogram", "mig_chen"], digits=3)
     data = sprites(setting)
-    trained = train_all(folder_of(results, {"seed": first}), data, first, setting, chosen.epochs)
-
+    trained, _ = train_all(folder_of(results, {"seed": first}), data, first, setting, chosen.epochs)
     watches = {code: watch for code, (_, watch) in trained.items()}
     save_figure(draw_kl(watches, data.factor_names), chosen.out / "beta_dsprites_kl.png")
     panels = []

@@ -172,7 +172,7 @@ def summarize(rows, by, columns, digits=2):
     """Print a line for each combination of the columns by: how many seeds, and mean +- standard deviation of the columns."""
     groups = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(row)
+        groups.setdefault(tuple(row.get(name, "-") for name in by), []).append(row)
     lines = [[*by, "seeds", *columns]]
     for key, mine in groups.items():
         lines.append([*map(str, key), str(len({row["seed"] for row in mine}))])
