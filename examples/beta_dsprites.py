@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from latents import Watch
 from matplotlib.figure import Figure
-from runner import Results, folder_of, options, run_each, save_figure, summarize, train
+from runner import Results, curves, folder_of, options, run_each, save_figure, seeds_and_mean, summarize, train
 
 from vae_from_scratch import Adam, BetaVAE, datasets, plots
 from vae_from_scratch.engine import files
@@ -123,6 +123,41 @@ def draw_kl(watches, factor_names):
     return figure
 
 
+def networks(rows):
+    """The rows of trained networks, those of several draws of the score as one, their mean: a list of dicts."""
+    groups = {}
+    for row in rows:
+        if "images" in row:
+            groups.setdefault((row["code"], row["seed"], row["images"]), []).append(row)
+    return [draws[0] | {"beta_vae_4": np.mean([row["beta_vae_4"] for row in draws])} for draws in groups.values()]
+
+
+def draw_scores(rows, per_epoch):
+    """Left: the score without shape after each epoch.  Right: at the end, against the loss of beta = 4.  A point a network."""
+    figure = Figure(figsize=(8.3, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for color, code in zip(np.array(plots.COLOURS)[[0, 1, 2]], ("beta = 1", "beta = 4", "beta = 1, then 4")):
+        mine = networks(row for row in rows if row["code"] == code)
+        images, each = curves(mine, "images", lambda row: 100 * row["beta_vae_4"])
+        if len(images) > 1:
+            seeds_and_mean(left, np.array(images) / per_epoch, each, color, code)
+        if code in PUBLISHED:
+            left.axhline(100 * PUBLISHED[code], color=color, linestyle=":", label=f"{code}, the paper")
+        ended = [row for row in mine if row["images"] == images[-1]]
+        earlier = networks(row for row in rows if row["code"] == f"{code} †")  # in the kept results: hollow
+        for points, face, label in ((ended, color, code), (earlier, "none", None)):
+            loss = [row["recon_nll"] + 4 * row["kl"] for row in points]
+            right.plot(loss, [100 * row["beta_vae_4"] for row in points], "o", color=color, markerfacecolor=face, label=label)
+    pca = np.mean([row["beta_vae_4"] for row in rows if row["code"] == "PCA"])
+    for ax in (left, right):
+        ax.axhline(100 * pca, color="grey", linestyle="--", label="PCA, here")
+    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent")
+    right.set(title="at the end", xlabel="loss at beta = 4, nats per image")
+    for ax in (left, right):
+        ax.legend(frameon=False, fontsize="small")
+    return figure
+
+
 def train_all(folder, data, seed, setting, epochs):
     """The networks of one seed, what was seen of them, by name: (model, Watch), and their scores on the way: Results."""
     scores, start, raised = Results(folder / "scores.csv", keys=("code", "images", "draw")), None, "beta-1-then-4"
@@ -155,6 +190,7 @@ def main(arguments=None):
     run_each(one_seed, [{"seed": seed} for seed in chosen.seeds], results, chosen.jobs)
     summarize(results.rows, ["code", "images"], ["beta_vae_5", "beta_vae_4", "factor_vae", "mig_histogram", "mig_chen"], digits=3)
     data = sprites(setting)
+    save_figure(draw_scores(results.rows, len(data)), chosen.out / "beta_dsprites_scores.png")
     trained, _ = train_all(folder_of(results, {"seed": first}), data, first, setting, chosen.epochs)
     watches = {code: watch for code, (_, watch) in trained.items()}
     save_figure(draw_kl(watches, data.factor_names), chosen.out / "beta_dsprites_kl.png")
