@@ -8,6 +8,7 @@ Run: python examples/beta_blobs.py                 (--quick: seconds, on 8 x 8 i
 from functools import partial
 
 import numpy as np
+from latents import explained
 from matplotlib.figure import Figure
 from runner import Results, folder_of, options, run_each, save_figure, seeds_and_mean, summarize, train
 
@@ -29,12 +30,20 @@ def learn(folder, width, beta, seed, how):
 
 
 def measure(folder, width, beta, seed, how):
-    """Train one model.  Its row: reconstruction, the KL of its latents, the largest first, and how many say something."""
-    _, images, model, seconds = learn(folder, width, beta, seed, how)
+    """Train one model.  Its row: reconstruction, the KL of its latents, the largest first, and how many say something.
+
+    Of the two largest, too: how much of the variance of their mean the row explains, and how much the column.
+    """
+    data, images, model, seconds = learn(folder, width, beta, seed, how)
     seen = evaluation.evaluate(model, images, seed=seed)
     row = {"recon_nll": seen.recon_nll, "kl": seen.kl, "loss": seen.recon_nll + beta * seen.kl, "active_units": seen.active_units}
     row |= {"above_tenth_nat": int((seen.kl_per_latent > 0.1).sum()), "cpu_seconds": seconds}
-    return [row | {f"kl_{rank}": kl for rank, kl in enumerate(np.sort(seen.kl_per_latent)[::-1])}]
+    largest = np.argsort(-seen.kl_per_latent, kind="stable")
+    row |= {f"kl_{rank}": seen.kl_per_latent[j] for rank, j in enumerate(largest)}
+    mu, places = model.encode(images)[0][:, largest[:2]], data.factors(np.arange(len(data)))
+    for name, place in zip(data.factor_names, places.T):
+        row |= {f"{name}_{rank}": share for rank, share in enumerate(explained(mu, place))}
+    return [row]
 
 
 def draw(models, data, kls):
