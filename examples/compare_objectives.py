@@ -27,6 +27,7 @@ SEEDS = tuple(range(10))
 FULL = {"size": 32, "hidden": (256, 256), "images": 737_280, "batch": 128, "watched": 5000, "points": 5000, "strengths": 3}
 QUICK = FULL | {"size": 8, "hidden": (16,), "images": 100, "batch": 50, "points": 100, "strengths": 1}
 SETTING = ("objective", "strength", "seed")
+AGAIN, DRAWS = (("VAE", 1), ("beta-VAE", 4), ("FactorVAE", 10)), 4  # scored several times, from the first seed
 SHOWN = ("FactorVAE score", "MIG, samples of q(z|x)")  # drawn against distortion
 BESIDE = ("active_units", "cpu_seconds", "threads")  # numbers of a row that are neither scores nor rate and distortion
 
@@ -40,16 +41,33 @@ def make(objective, strength, seed, data_dim, hidden):
     return model_class(data_dim, hidden, 10, "relu", seed=seed, **own)
 
 
-def measure(folder, objective, strength, seed, how):
-    """Train one model.  Its row: rate, distortion, and every score once."""
+def learn(folder, objective, strength, seed, how):
+    """The data, some of it to look at, the trained model, and the processor's seconds that it took."""
     data = datasets.dsprites(size=how["size"]) if how["size"] > 8 else datasets.blobs(size=8, positions=16, width=0.15)
     x = data.subset(np.random.default_rng(0).permutation(len(data))[: how["images"]])
     model = make(objective, strength, seed, data.data_dim, how["hidden"])
     history = train(folder, model, x, Adam(lr=1e-3), how["batch"], 1, seed, progress=False)
-    seen = evaluation.evaluate(model, x[: how["watched"]], seed=seed)
+    return data, x[: how["watched"]], model, history["cpu_seconds"][-1]
+
+
+def score(model, data, seed, how, repeats=1):
+    """Every score of one model: a dict for each draw of the points that it is computed from, if points are drawn for it."""
+    found = disentanglement.all_scores(model.encode, data, seed=seed, repeats=repeats, points=how["points"], progress=False)
+    return [{title: drawn[draw].score for title, drawn in found.items() if draw < len(drawn)} for draw in range(repeats)]
+
+
+def measure(folder, objective, strength, seed, how):
+    """Train one model.  Its row: rate, distortion, and every score once."""
+    data, some, model, seconds = learn(folder, objective, strength, seed, how)
+    seen = evaluation.evaluate(model, some, seed=seed)
     row = {"distortion": seen.recon_nll, "rate": seen.kl, "active_units": seen.active_units}
-    scores = disentanglement.all_scores(model.encode, data, seed=seed, repeats=1, points=how["points"], progress=False)
-    return [row | {title: found.score for title, (found,) in scores.items()} | {"cpu_seconds": history["cpu_seconds"][-1]}]
+    return [row | scores | {"cpu_seconds": seconds} for scores in score(model, data, seed, how)]
+
+
+def score_again(folder, objective, strength, seed, how):
+    """The scores of one model from several draws of the points, a row each: how much of the seed's share is measuring."""
+    data, _, model, _ = learn(folder, objective, strength, seed, how)
+    return [{"draw": draw} | scores for draw, scores in enumerate(score(model, data, seed, how, DRAWS))]
 
 
 def columns(rows):
@@ -145,6 +163,9 @@ def main(arguments=None):
     ]  # fmt: skip
     results = Results(chosen.out / "results.csv", keys=SETTING)
     run_each(partial(measure, how=how), settings, results, chosen.jobs)
+    again = Results(chosen.out / "again.csv", keys=(*SETTING, "draw"))
+    those = [each for each in settings if (each["objective"], each["strength"]) in AGAIN and each["seed"] == chosen.seeds[0]]
+    run_each(partial(score_again, how=how), those, again, chosen.jobs)
     rows = results.finished()
     summarize(results.rows, ["objective", "strength"], ["distortion", "rate", *columns(rows)[2:]])
     save_figure(draw(rows), chosen.out / "compare_objectives.png")
