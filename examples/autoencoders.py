@@ -1,4 +1,4 @@
-"""Filters of four autoencoders with one sigmoid layer each: plain, denoising, sparse, contractive.  About two minutes.
+"""Filters of four autoencoders with one sigmoid layer each: plain, denoising, sparse, contractive.  About three minutes.
 
 Each price is measured on all four: what is lost of a whole and of a masked image, how active a unit is on average, how
 far the layer moves with x.  Five seeds each; the figure shows the first.

@@ -1,4 +1,4 @@
-"""Objectives that ask for independent latents, side by side on one blob at 16 x 16 places.  Under half a minute.
+"""Objectives that ask for independent latents, side by side on one blob at 16 x 16 places.  About a minute.
 
 For each objective the exact parts of the KL over all 256 images (none of them an estimate from batches), what they cost
 in reconstruction, and for one seed the two latents with the most KL by the place of the blob.  Five seeds each.

@@ -1,4 +1,4 @@
-"""Exact answers: linear VAEs beside the optima that are known on paper.  About twelve minutes.
+"""Exact answers: linear VAEs beside the optima that are known on paper.  About twenty minutes.
 
 Three experiments, everything measured without sampling: the VAE against probabilistic PCA on MNIST, its latents turned,
 and the beta-VAE across beta on the bundled fours, noise fixed and learned.  Three seeds each.  Formulas and proofs:

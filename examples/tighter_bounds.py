@@ -1,4 +1,4 @@
-"""A VAE and IWAEs of 5 and 50 draws on the bundled digits, and the noise of their gradients.  Three minutes.
+"""A VAE and IWAEs of 5 and 50 draws on the bundled digits, and the noise of their gradients.  About five minutes.
 
 Burda et al. 2015 train on a bound that is tighter the more draws it has; Rainforth et al. 2018 see the encoder's
 gradient vanish in its noise as it tightens; Tucker et al. 2019 mend that.  derivations/17-tighter-bounds.md derives it.
