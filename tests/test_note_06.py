@@ -205,7 +205,12 @@ def test_the_continuous_bernoulli_is_right_to_rounding_at_every_logit(equation, 
         found, exact_value = ops.continuous_bernoulli_mean(logits), ops.continuous_bernoulli_mean(wide)
         error = np.abs(found - exact_value) / exact_value
     assert found.dtype == dtype and np.isfinite(found).all()
-    assert error.max() < 1.7 * eps  # in float32 2e-7, as the note says
+    assert error.max() < 1.7 * eps  # in float32 2e-7
+    if equation == "CB.2":  # grey pixels at large logits, where the rounding of x lambda is left: what the note says
+        x = np.random.default_rng(0).random((100, 1)).astype(dtype)
+        error = np.abs(continuous(logits, x) - continuous(wide, x.astype(np.longdouble)))
+        assert np.all(error < 1.7 * eps * np.maximum(1, np.abs(wide)))
+        assert np.any(error > 100 * eps)
 
 
 @pytest.mark.parametrize("equation", ["CB.4 CB.5"])
@@ -227,7 +232,8 @@ def test_the_two_forms_of_the_mean_meet_at_two(equation):
         mean = ops.continuous_bernoulli_mean(sign * logits)
         np.testing.assert_allclose(mean, direct if sign > 0 else 1 - direct, rtol=max(1e-17, 64 * np.finfo(np.longdouble).eps))
     tiny = np.float32(1e-6)  # what CB.4 as it stands would give
-    assert abs(1 / (1 - np.exp(-tiny)) - 1 / tiny - 0.5) > 0.06 and "wrong by 0.06 at" in FLAT
+    assert 1 / (1 - np.exp(-tiny)) - 1 / tiny == 48576 and "float32 gives 48576, and with `expm1` 0.4375" in FLAT
+    assert 1 / -np.expm1(-tiny) - 1 / tiny == 0.4375
 
 
 @pytest.mark.parametrize("equation", ["CB.3", "CB.4", "CB.6"])
@@ -573,7 +579,7 @@ def test_where_the_squares_of_optimizers_end():
     rules += [(adam(kernel), 1.8e19)] * (kernel is not None)
     for rule, limit in rules:
         assert not never_moves_again(rule, limit) and never_moves_again(rule, 1.05 * limit)
-    assert FLAT.count("1.8 \\cdot 10^{19}") == 2 and FLAT.count("5.8 \\cdot 10^{20}") == 1
+    assert FLAT.count("1.8 \\cdot 10^{19}") == 3 and FLAT.count("5.8 \\cdot 10^{20}") == 1
 
 
 def test_a_sum_of_finite_losses_can_overflow():
