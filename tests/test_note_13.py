@@ -174,7 +174,7 @@ def test_calls_of_a_step_do_not_depend_on_its_size():
     assert "2.8 million flops" in NOTE and "148 times fewer" in NOTE
     each = count(adam, *(counted(7) for _ in range(4)))["other calls"]
     assert (len(model.params), each) == (8, 16) and "8 times 16" in joined(NOTE)
-    assert count(adam, *ADAM)["new arrays"] == 13 and "13 new arrays" in NOTE and -(-4 * PARAMETERS // 4096) == 797
+    assert count(adam, *ADAM)["new arrays"] == 13 and "13 intermediate results" in joined(NOTE) and -(-4 * PARAMETERS // 4096) == 797
 
 
 def test_kernel_calls_of_a_step(monkeypatch):

@@ -246,6 +246,10 @@ def test_as_many_threads_as_pay(monkeypatch):
         monkeypatch.setattr(parts, "cores", lambda cores=cores: cores)
         assert parts.count(None, mnist, batch_size) == threads, (cores, batch_size)
     assert parts.count(None, small(VAE), 100) == 1
+    monkeypatch.setattr(parts, "cores", lambda: 2)  # the table of note 13: "one for the first two rows, two for the last two"
+    wide = VAE(4096, (1200, 1200), 10, decoder_hidden=(1200,) * 3)
+    rows = [(VAE(64, (64,), 2), 64), (VAE(784, (500,), 20), 100), (wide, 64), (wide, 512)]
+    assert [parts.count(None, *row) for row in rows] == [1, 1, 2, 2]
     assert parts.count(None, VAE(784, backend="numpy"), 4000) == 1
     assert parts.count(3, small(TwoDraws), 100) == 1
     assert parts.count(3, mnist, 100) == 3 and parts.count(None, mnist, 100, resume=True) is None
