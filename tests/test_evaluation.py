@@ -312,14 +312,18 @@ def test_silent_latents_of_a_linear_model_are_judged_by_the_optimum(noise, beta,
     for active in range(expected + 1):
         report = exact.collapse(linear_optimum(noise, beta, active, sigma), x[::-1], batch_size=7)
         assert report.active == active
-        if active == 3:
-            assert report.right and "no latent is silent" in report.verdict
-        else:
-            assert report.expected == expected and report.right == (active == expected)
-            assert f"uses {expected} of 3" in report.verdict and ("train longer" in report.verdict) != report.right
+        assert report.expected == expected and report.right == (active == expected)
+        assert f"uses {expected} of 3" in report.verdict and ("train longer" in report.verdict) != report.right
     rates = np.maximum(np.log(LAMBDA[:3] / (beta * noise)) / 2, 0)
     report = exact.collapse(linear_optimum(noise, beta, expected, sigma), x)
     np.testing.assert_allclose(report.kl_per_latent, rates, atol=1e-12)  # LIN.6
+
+
+def test_too_many_active_latents_of_a_linear_model_are_a_fault_too():
+    model = linear_optimum(0.5, 1, 3)
+    model.set(beta=3.0)  # for which the best has two
+    report = exact.collapse(model, gaussian_data())
+    assert (report.active, report.expected, report.right) == (3, 2, False) and "uses 2 of 3" in report.verdict
 
 
 def test_the_linear_optimum_without_noise_to_learn_is_not_told():

@@ -15,6 +15,8 @@ import pytest
 from helpers import ROOT, load
 
 from vae_from_scratch import base, fit, gradcheck
+from vae_from_scratch.cli import COMMANDS
+from vae_from_scratch.cli.course import ACTIONS, TEACHERS
 from vae_from_scratch.engine import gradient_table
 
 SMALL = {  # example: what makes it small
@@ -148,6 +150,13 @@ def test_readme_begins_with_two_one_line_commands():
     for block in (first, second):
         assert len(block.splitlines()) == 1 and "python3 -m venv .venv" in block and "pip install" in block
     assert first.rstrip().endswith("vae-from-scratch train") and second.rstrip().endswith("-m pytest")
+
+
+def test_every_command_that_a_page_names_is_there():
+    pages = [ROOT / "README.md", *ROOT.glob("derivations/*.md"), *ROOT.glob("examples/*.md")]
+    named = [pair for page in pages for pair in re.findall(r"vae-from-scratch ([a-z]+)(?: ([a-z]+))?", page.read_text("utf-8"))]
+    assert len(named) > 30 and {command for command, _ in named} <= set(COMMANDS)
+    assert {action for command, action in named if command == "course"} <= {*ACTIONS, *TEACHERS}
 
 
 def test_readme_counts_the_lines_of_the_book():

@@ -137,8 +137,8 @@ def test_kl_of_the_mean_activation_and_its_slope(equation):
 
 
 def test_the_kl_keeps_its_digits_where_all_units_are_active():
-    a = np.full((3, 2), 18, np.float32)
-    assert (1 - ops.sigmoid_forward(a) == 0).all() and "a_{nj} > 18" in NOTE
+    a = np.full((3, 2), 16.7, np.float32)
+    assert (1 - ops.sigmoid_forward(a) == 0).all() and "a_{nj} > 16.7" in NOTE
     for at in (a, a + 60):
         wide = at.astype(np.float64)
         np.testing.assert_allclose(ops.sparse_kl_forward(at, 0.05), ops.sparse_kl_forward(wide, 0.05), rtol=1e-5)
@@ -158,6 +158,20 @@ def test_l1_is_evaded_by_a_small_code_and_a_large_decoder(equation, code):
     after = model.loss(x)
     assert after.recon_nll == pytest.approx(before.recon_nll, rel=1e-12) and before.loss - before.recon_nll > 0.1
     assert after.loss - after.recon_nll == pytest.approx((before.loss - before.recon_nll) / 10, rel=1e-9)
+
+
+def test_the_kl_is_evaded_by_codes_close_to_rho():
+    x = np.random.default_rng(0).uniform(size=(20, 6))
+    model, logit, prices = SparseAutoencoder(6, (), 6, likelihood="squared-error", rho=0.05, dtype="float64"), np.log(0.05 / 0.95), []
+    for scale in (0.1, 0.01):
+        model.params.update(
+            encoder_W1=scale * np.eye(6), encoder_b1=np.full(6, logit), decoder_W1=np.eye(6) / (scale * 0.05 * 0.95),
+            decoder_b1=np.full(6, -1 / (scale * 0.95)),
+        )  # fmt: skip
+        terms = model.loss(x)
+        prices.append((terms.loss - terms.recon_nll, terms.recon_nll))
+    (price, nll), (less, better) = prices
+    assert less < price / 100 < 1e-5 and better < nll / 10 and better < 1e-3
 
 
 # ---- contraction -------------------------------------------------------------------------------------

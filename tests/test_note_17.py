@@ -118,14 +118,22 @@ def test_an_iwae_is_evaluated_as_a_vae():
 
 
 def test_which_q_the_bound_asks_for():
-    drawn, printed = figure(17), numbers(r"standard deviation ([\d.]+), and .*? is ([\d.]+) nats below .*? only ([\d.]+) below")
+    drawn, printed = figure(17), numbers(
+        r"at ([\d.]+) with standard deviation ([\d.]+), and .*? is ([\d.]+) nats below .*? only ([\d.]+) below"
+    )
     z = np.linspace(-4, 4, 8001)
     log_p = np.log(np.exp(drawn.log_joint(z)).sum() * (z[1] - z[0]))
     mean, std = drawn.best_q(1)
-    assert mean == 1 and agrees(printed[0], std)
+    assert agrees(printed[0], mean) and agrees(printed[1], std)
+    m, s = (grid.ravel() for grid in np.meshgrid(np.arange(0.8, 1.1, 0.002), np.arange(0.08, 0.2, 0.002)))  # L_1 in closed form:
+    squares, fourths = m**2 + s**2, m**4 + 6 * m**2 * s**2 + 3 * s**4
+    joint = -np.log(2 * np.pi) - np.log(1 / 16) / 2 - 8 * (1 - 2 * squares + fourths) - squares / 2
+    elbo = joint + np.log(2 * np.pi) / 2 + np.log(s) + 1 / 2
+    best = elbo.argmax()
+    assert agrees(printed[0], m[best], 0.002) and agrees(printed[1], s[best], 0.002) and agrees(printed[2], log_p - elbo[best])
     eps = np.random.default_rng(0).standard_normal((4000, 50))
     narrow, wide = (drawn.bound(mean, std, eps.reshape(-1, 1)), drawn.bound(0, 1.0, eps))
-    assert agrees(printed[1], log_p - narrow, 0.005) and agrees(printed[2], log_p - wide, 0.015)
+    assert narrow == pytest.approx(elbo[best], abs=0.005) and agrees(printed[3], log_p - wide, 0.015)
     assert drawn.bound(0, 1.0, eps.reshape(-1, 1)) < narrow - 5  # the ELBO of the wide one
     for K, better in ((2, False), (5, True), (50, True)):
         few = eps[:, :K]

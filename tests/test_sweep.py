@@ -323,7 +323,7 @@ def test_a_sweep_under_way_keeps_its_folder(tmp_path):
 def test_a_scheduler_without_dask(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     assert cli.main(f"sweep --scheduler tcp://127.0.0.1:1 --out {tmp_path / 's'} {LINE}".split()) == 2
-    assert not unsaid(capsys.readouterr().err, "--scheduler dask.distributed vae_from_scratch[cluster]")
+    assert not unsaid(capsys.readouterr().err, "--scheduler dask.distributed .[cluster]")
 
 
 # ---- processes, and a cluster ------------------------------------------------------------------------
@@ -396,7 +396,7 @@ def test_processes_have_one_blas_thread_and_a_dead_one_is_replaced(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Dask itself
 def test_a_cluster_loses_a_worker_and_no_run(tmp_path, whole):
-    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed: pip install 'vae_from_scratch[cluster]'")
+    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed: pip install '.[cluster]'")
     where = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**where) as cluster, distributed.Client(cluster) as client:
         workers = list(client.run(os.getpid).values())

@@ -34,9 +34,13 @@ def bound(mean, std, eps):
 
 
 def best_q(K, draws=1000, seed=0):
-    """The mean and standard deviation of the Gaussian q with the highest L_K, on a grid."""
+    """The mean and standard deviation of the Gaussian q with the highest L_K: on a grid, then on a finer one around its best."""
     eps = np.random.default_rng(seed).standard_normal((draws, K))
+    eps = np.concatenate([eps, -eps])
+    eps /= eps.std()  # mean 0 and variance 1
     grid = [(mean, std) for mean in np.arange(0, 1.21, 0.2) for std in np.arange(0.1, 1.41, 0.02)]
+    mean, std = max(grid, key=lambda q: bound(*q, eps))
+    grid = [(mean + a, std + b) for a in np.arange(-0.1, 0.11, 0.02) for b in (-0.01, 0, 0.01)]
     return max(grid, key=lambda q: bound(*q, eps))
 
 

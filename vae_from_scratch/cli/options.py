@@ -194,7 +194,7 @@ def add_sweep(commands):
         )  # fmt: skip
     sweep.add_argument("--out", metavar="DIR", default="runs/sweep", help="folder for the runs, new or of a sweep (default: %(default)s)")
     sweep.add_argument("--jobs", type=int, help="processes side by side, with one thread each (default: one for each core)")
-    words = "run on the workers of the Dask scheduler at this address (pip install 'vae_from_scratch[cluster]')"
+    words = "run on the workers of the Dask scheduler at this address (extra: cluster)"
     sweep.add_argument("--scheduler", metavar="ADDRESS", help=words)
     sweep.add_argument("--result", default="elbo", help="what the figure shows: elbo, recon_nll, kl, active_units, ... (default: elbo)")
     sweep.add_argument("--against", metavar="SETTING", help="the setting on its axis (default: the first that varies, a seed last)")

@@ -149,7 +149,7 @@ def check_file(seed, path):
 def variants(arguments):
     """--seed S prints a task; --seed S FILE checks it, in a process of its own.  Returns 1 if something is wrong."""
     if len(arguments) not in (2, 3) or arguments[0] != "--seed" or not arguments[1].isdecimal():
-        raise ValueError(f"variants takes --seed S, and the file to check if there is one; got {' '.join(arguments) or 'nothing'}")
+        raise ValueError(f"variant takes --seed S, and the file to check if there is one; got {' '.join(arguments) or 'nothing'}")
     if len(arguments) == 2:
         print(sheet(int(arguments[1])))
         return 0

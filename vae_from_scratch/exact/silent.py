@@ -57,7 +57,7 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     )
     if active == Z:
         right, verdict = True, "no latent is silent"
-    elif beta is not None and (linear or active == 0):
+    if beta is not None and (linear or active == 0):
         mean, S = _moments(model, x, binarize, seed, batch_size)
         silent = silent_variance(likelihood, mean, np.diag(S))
         if linear:
