@@ -119,10 +119,11 @@ def test_worse_is_counted_from_the_start_and_never_in_units_of_almost_nothing(st
     assert run.limit == pytest.approx(limit)  # 3496.5 = 999 * 7 / 2: half a nat for each of seven values
 
 
-def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(tmp_path):
+@pytest.mark.parametrize("x_valid", [None, X])
+def test_parameters_that_overflow_in_the_last_step_are_not_returned_as_trained(x_valid, tmp_path):
     model = Autoencoder(7, (6,), 3, likelihood="squared-error")
     with diverges("step 1 recon_nll finite"):
-        fit(model, X, SGD(1e308), batch_size=40, epochs=1, progress=False, checkpoint=tmp_path)
+        fit(model, X, SGD(1e308), batch_size=40, epochs=1, progress=False, checkpoint=tmp_path, x_valid=x_valid)
     assert files.read_checkpoint(tmp_path)[1]["position"] == 0
 
 

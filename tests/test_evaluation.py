@@ -331,6 +331,10 @@ def test_the_linear_optimum_without_noise_to_learn_is_not_told():
     x = gaussian_data() * [1, 1, 0, 0]
     report = exact.collapse(linear_optimum(0.5, 1.0, 2, "learned"), x)
     assert report.right is None and report.expected is None
+    rng = np.random.default_rng(19)
+    turned = (rng.normal(size=(500, 2)) * [2, 1]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:2]  # rank 2, but for rounding
+    model = silent(VAE(8, (), 4, likelihood=Gaussian(sigma="learned"), dtype="float64"))
+    assert exact.collapse(model, turned).expected is None
 
 
 def silent(model):

@@ -230,10 +230,12 @@ def test_any_range_of_values_is_kept():
         (np.array(["b", "a"] * 10), ["a", "b"]),
         (np.array([1.5, np.nan] * 10), ["1.5", "nan"]),
         (np.array(["x" * 300] * 20), ["x" * 39 + "…"]),
+        (np.array(["x" * 45 + end for end in "ab"] * 10), ["x" * 45 + "a", "x" * 45 + "b"]),
+        (np.array([20240101.0, 20240102.0] * 10), ["20240101.0", "20240102.0"]),
         (np.array([None, 1] * 10, object), ["1", "None"]),
         (np.arange(20.0) * 7, None),
     ],
-    ids=["numbers", "words", "NaN", "long", "objects", "scale"],
+    ids=["numbers", "words", "NaN", "long", "long and different", "large", "objects", "scale"],
 )
 def test_labels_of_every_kind(labels, classes):
     (colouring,) = images(labels)[0]["colourings"]

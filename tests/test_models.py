@@ -363,3 +363,13 @@ def test_a_likelihoods_own_parameters_have_names_and_dtype_of_the_model(given, w
 def test_an_empty_batch_is_no_error():
     model = VAE(**SMALL)
     assert model.encode(np.zeros((0, 7)))[0].shape == (0, 3)
+
+
+def test_parameters_can_be_exchanged_and_a_bad_value_changes_none():
+    params = VAE(6, (2,), 1, init="normal").params
+    first, second = params["encoder_b1"].copy(), params["decoder_b1"].copy()
+    params.update(encoder_b1=params["decoder_b1"], decoder_b1=params["encoder_b1"])
+    assert (params["encoder_b1"] == second).all() and (params["decoder_b1"] == first).all()
+    with pytest.raises((ValueError, TypeError)):
+        params.update(encoder_b1=first, decoder_b1=["a", "b"])
+    assert (params["encoder_b1"] == second).all()

@@ -37,7 +37,9 @@ class NamedVector(dict):
         self.update({name: value})
 
     def update(self, *arrays, **more):
-        for name, value in require.of_shapes(self, dict(*arrays, **more)).items():
+        given = require.of_shapes(self, dict(*arrays, **more))
+        copies = {name: np.array(value, self[name].dtype) for name, value in given.items()}  # one may be a view of another
+        for name, value in copies.items():
             self[name][...] = value
 
     def __ior__(self, arrays):  # type: ignore[misc]

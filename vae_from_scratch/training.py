@@ -112,7 +112,8 @@ def fit(
                 bar.update()
                 keeper.after_step()
             seen = look(some if x_valid is None else x_valid)
-            keeper.judge_epoch(some, seen)
+            if x_valid is None or run.epoch == keeper.epochs:  # after the last step no other judges it
+                keeper.judge_epoch(some, seen if x_valid is None else look(some))
             row = run.next_epoch(seen)
             bar.set_postfix(epoch=row["epoch"], loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}", refresh=False)
             keeper.after_epoch(last=run.epoch > keeper.epochs)

@@ -58,7 +58,7 @@ def apart(job, argument, path, seconds):
         words = printed.read_text("utf-8", "replace")
         try:
             found = json.loads(result.read_text("utf-8"))
-        except ValueError:  # it never got there
+        except (ValueError, OSError):  # it never got there, or not even to opening the file
             return None, "", _ended(path, code, words, seconds)
     return found, words[:SHOWN] + ("\n..." if len(words) > SHOWN else ""), ""
 

@@ -41,6 +41,15 @@ def read(path, targets):
     return StudentFile(path, functions, [target for target in targets if target not in written], helpers)
 
 
+def clashes(student):
+    """The names of a file's helpers that something else has in a module that they would be put into: a list."""
+    modules = [vars(home(target)[0]) for target in student.written]
+    return [
+        name for name, value in student.helpers.items()
+        if any(callable(value) and name in module and module[name] is not value for module in modules)
+    ]  # fmt: skip
+
+
 def is_from(path, target):
     """Whether what the package runs for target is code of this file."""
     _, owner, name = home(target)

@@ -395,8 +395,8 @@ class Keeper:
         self._stop(f"in step {self.run.step + 1}", batch, first, wrong)
 
     def judge_epoch(self, some, seen):
-        """Stop a run whose loss after an epoch is not finite or far too large; that on x_valid is not of the run."""
-        if not self.run.valid and not self.run.judged(seen) <= self.run.limit:
+        """Stop a run whose loss on training rows after an epoch is not finite or far too large."""
+        if not self.run.judged(seen) <= self.run.limit:
             batch = some[np.arange(min(self.run.batch_size, len(some)))]
             self._stop(f"after step {self.run.step}", batch, seen, [])
 

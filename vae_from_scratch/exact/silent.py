@@ -62,7 +62,8 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
         silent = silent_variance(likelihood, mean, np.diag(S))
         if linear:
             noise = None if likelihood.sigma == "learned" else likelihood.sigma**2
-            best = linear_optimum(np.maximum(np.linalg.eigvalsh(S)[::-1], 0), Z, beta, noise)
+            variances = np.linalg.eigvalsh(S)[::-1]
+            best = linear_optimum(np.where(variances > 1e-12 * variances[0], variances, 0), Z, beta, noise)  # less is rounding
             if best is not None:
                 used, noise = best
                 expected = int((1 - beta * noise / used > ACTIVE_VARIANCE).sum())  # Var[mu], by LIN.5

@@ -233,11 +233,11 @@ def _colouring(name, values):
     if numeric and len(np.unique(values)) > 10:
         numbers = [float(f"{value:.5g}") if np.isfinite(value) else None for value in values.astype(float)]
         return {"name": str(name), "numbers": numbers}
-    words = [f"{value:g}" if values.dtype.kind == "f" else str(value) for value in values]
-    words = [word if len(word) <= LONGEST else word[: LONGEST - 1] + "…" for word in words]
-    order = np.argsort(values if numeric else words, kind="stable")
-    names = list(dict.fromkeys(words[row] for row in order))
-    return {"name": str(name), "classes": names, "values": [names.index(word) for word in words]}
+    classes, of = np.unique(values if numeric else np.array([str(value) for value in values]), return_inverse=True)
+    exact = [str(value) for value in classes.tolist()]
+    short = [f"{value:g}" if values.dtype.kind == "f" else str(value) for value in classes]
+    short = [word if len(word) <= LONGEST else word[: LONGEST - 1] + "…" for word in short]
+    return {"name": str(name), "classes": short if len(set(short)) == len(short) else exact, "values": of.ravel().tolist()}
 
 
 def _short(values):

@@ -67,7 +67,7 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
     counts = [f"{n} {what}" for n, what in ((kl.shape[1] - named - silent, "smaller"), (silent, "silent")) if n]
     words = ["grey: " + ", ".join(counts)] if counts else []
     start = max(1, len(kl) // 20)
-    top, first = kl[start:].max(initial=0), kl[:start].max()
+    top, first = (part[np.isfinite(part)].max(initial=0) for part in (kl[start:], kl[:start]))
     if len(kl) < 3 or first <= 2 * top:  # or it would flatten the others
         top = max(top, first)
     else:
