@@ -140,7 +140,7 @@ def draw_scores(rows, per_epoch):
         mine = networks(row for row in rows if row["code"] == code)
         images, each = curves(mine, "images", lambda row: 100 * row["beta_vae_4"])
         if len(images) > 1:
-            seeds_and_mean(left, np.array(images) / per_epoch, each, color, code)
+            seeds_and_mean(left, np.array(images) / per_epoch, each[np.isfinite(each).all(axis=1)], color, code)
         if code in PUBLISHED:
             left.axhline(100 * PUBLISHED[code], color=color, linestyle=":", label=f"{code}, the paper")
         ended = [row for row in mine if row["images"] == images[-1]]
@@ -151,10 +151,10 @@ def draw_scores(rows, per_epoch):
     pca = np.mean([row["beta_vae_4"] for row in rows if row["code"] == "PCA"])
     for ax in (left, right):
         ax.axhline(100 * pca, color="grey", linestyle="--", label="PCA, here")
-    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent")
+    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(None, 101))
     right.set(title="at the end", xlabel="loss at beta = 4, nats per image")
     for ax in (left, right):
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(fontsize="small", loc="lower left" if ax is left else "best")
     return figure
 
 

@@ -288,8 +288,10 @@ def test_the_two_estimators_have_one_mean(example):
 
 def test_scores_on_dsprites(rows):
     """Percent, the two MIGs as they are: over the draws of a score from one network, over the networks if there are more."""
+    ended = {}
     for code, paper, *cells in table("## What beta does to sprites"):
         mine = rows("beta_dsprites", code=code)
+        mine = ended[code] = [row for row in mine if row.get("images") == max(row.get("images", 0) for row in mine) or "images" not in row]
         assert numbers(paper) == [pytest.approx(100 * row["published"]) for row in mine[:1] if "published" in row]
         seeds = sorted({row["seed"] for row in mine})
 
@@ -302,6 +304,59 @@ def test_scores_on_dsprites(rows):
             assert numbers(cell) == pytest.approx(over(name, 100), abs=0.0501), (code, name)
         for name, cell in zip(("mig_histogram", "mig_chen"), cells[3:], strict=True):
             assert numbers(cell)[:1] == pytest.approx(over(name)[:1], abs=0.000501), (code, name)
+
+    def each(code, value):
+        """Of every network its value, the mean over its draws."""
+        seeds = sorted({row["seed"] for row in ended[code]})
+        return np.array([np.mean([value(row) for row in ended[code] if row["seed"] == seed]) for seed in seeds])
+
+    def beta_4_loss(row):
+        return row["recon_nll"] + 4 * row["kl"]
+
+    kinds = ("beta = 4", "beta = 1", "beta = 1, then 4")
+    four, one, then = (each(code, lambda row: 100 * row["beta_vae_4"]) for code in kinds)
+    for pattern, values in (
+        (r"score ([\d.,and ]+) without shape, from", four), (r"of their seed, which scores ([\d.,and ]+)\. In the", one),
+        (r"other way round: ([\d.,and ]+) against", each("beta = 4", lambda row: 100 * row["factor_vae"])),
+        (r"round: [\d.,and ]+ against ([\d.,and ]+)\. A start", each("beta = 1", lambda row: 100 * row["factor_vae"])),
+        (r"ends with a beta = 4 loss of ([\d.,and ]+) nats per image", each(kinds[2], beta_4_loss)),
+        (r"had beta = 4 from the start, ([\d.,and ]+)\. Even", each("beta = 4", beta_4_loss)),
+        (r"never saw this loss, have less: ([\d.,and ]+)\. The", each("beta = 1", beta_4_loss)),
+        (r"or near them: ([\d.,and ]+)\. The better", then),
+        (r"start \(†\) it was ([\d.,and ]+)\. In", [each(f"{code} †", beta_4_loss)[0] for code in (kinds[2], kinds[0], kinds[1])]),
+    ):  # fmt: skip
+        (printed,) = re.search(pattern, " ".join(README.split())).groups()
+        agree([printed.replace(",", " ")], values)
+    pca = each("PCA", lambda row: 100 * row["beta_vae_4"])
+    assert len(four) == len(one) == len(then) and all(one < four) and all(four < pca)
+    for dagger in ("", " †"):  # the better score was the worse optimum; beta = 1 first is the better one
+        first, second, third = (each(code + dagger, beta_4_loss) for code in kinds)
+        assert all(third < first) and all(second < first)
+    assert max(each("beta = 4", beta_4_loss)) < each("beta = 4 †", beta_4_loss)[0]
+
+    on_the_way = {}
+    for code in ("beta = 1", "beta = 4"):
+        for row in rows("beta_dsprites", code=code, draw=0):
+            if row["seed"] and "images" in row:
+                on_the_way.setdefault((code, row["seed"]), []).append(row)
+    assert all(len(curve) == 4 for curve in on_the_way.values())
+    falls, firsts = {"beta = 1": [], "beta = 4": []}, {"beta = 1": [], "beta = 4": []}
+    for (code, _), curve in on_the_way.items():
+        loss = [row["recon_nll"] + row["beta"] * row["kl"] for row in curve]
+        falls[code].append(loss[-2] - loss[-1])
+        firsts[code].append(100 * curve[0]["beta_vae_4"])
+    for pattern, values in (
+        (r"beta = 1 still falls by ([\d.,and ]+) nats, and that", falls["beta = 1"]),
+        (r"that of beta = 4 by ([\d.,and ]+) \(seed", falls["beta = 4"]),
+        (r"beta = 4 it goes from ([\d.,and ]+) after the first", firsts["beta = 4"]),
+        (r"first to ([\d.,and ]+) after the fourth", four[1:]),
+        (r"at beta = 1 from ([\d.,and ]+) to ", firsts["beta = 1"]),
+        (r"at beta = 1 from [\d.,and ]+ to ([\d.,and ]+)\. So", one[1:]),
+    ):  # fmt: skip
+        (printed,) = re.search(pattern, " ".join(README.split())).groups()
+        agree([printed.replace(",", " ")], values)
+    moved = [*(firsts["beta = 1"] - one[1:]), *(firsts["beta = 4"] - four[1:])]
+    said(r"moved by ([\d.]+) points at most", [np.abs(moved).max()])
 
 
 def test_rate_and_distortion_of_small_sprites(rows, example):

@@ -67,7 +67,8 @@ def test_validation_has_streams_of_its_own(x, monkeypatch):
             return drawn[-1]
 
     fit(Watched(7, hidden=(6,), latent_dim=3), x, epochs=1, batch_size=23, x_valid=x, progress=False)
-    before, train_eps, valid_eps = (eps for (eps,) in drawn)  # the loss before training sets the limit of divergence
+    before, train_eps, valid_eps, after = (eps for (eps,) in drawn)  # the losses before and after tell a divergence
+    assert (before == after).all()
     assert not np.isin(train_eps, before).any() and not np.isin(train_eps, valid_eps).any()
 
 
@@ -389,7 +390,7 @@ def test_data_are_read_once_before_training_and_once_in_each_epoch():
     train, valid, epochs = Counting(np.random.default_rng(0).random((3000, 7))), Counting(np.full((2000, 7), 0.5)), 4
     fit(model(), train, epochs=epochs, x_valid=valid, progress=False)
     few = 100 * (epochs + 3)  # a look at a hundred rows: whether they can be fetched, a fingerprint
-    assert train.read <= (1 + epochs) * 3000 + training.GLIMPSE + few
+    assert train.read <= (1 + epochs) * 3000 + 2 * training.GLIMPSE + few  # before, and after the last step
     assert valid.read <= (1 + epochs) * 2000 + few
     train.read = 0
     exact.collapse(model(), train)
