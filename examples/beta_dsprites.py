@@ -151,7 +151,7 @@ def draw_scores(rows, per_epoch):
     pca = np.mean([row["beta_vae_4"] for row in rows if row["code"] == "PCA"])
     for ax in (left, right):
         ax.axhline(100 * pca, color="grey", linestyle="--", label="PCA, here")
-    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(None, 101))
+    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(40, 101))
     right.set(title="at the end", xlabel="loss at beta = 4, nats per image")
     for ax in (left, right):
         ax.legend(fontsize="small", loc="lower left" if ax is left else "best")
