@@ -14,7 +14,7 @@ from vae_from_scratch import VAE, Adam, cli, evaluation, ops
 from vae_from_scratch.course import checker, cut, mistakes, probes
 from vae_from_scratch.course.child import check_apart
 from vae_from_scratch.course.exercises import EXERCISES, exercise
-from vae_from_scratch.course.implant import implanted, mistaken, read
+from vae_from_scratch.course.implant import StudentFile, clashes, implanted, mistaken, read
 from vae_from_scratch.engine.registry import ours
 
 TARGETS = [target for each in EXERCISES for target in each.functions]
@@ -607,3 +607,16 @@ def test_random_edits_are_rejected_unless_they_change_nothing(tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{dict(kinds)}: {len(let_through)} change nothing, {rejected} rejected, {specific:.0%} specific: {dict(counts)}")
     assert len(kinds) == 4 and len(let_through) < 10 and specific > 0.8
+
+
+def test_a_helper_may_not_take_a_name_of_the_package():
+    own = {"sigmoid_forward": lambda a: a, "mine": lambda a: a, "np": np, "LIMIT": 3}
+    target = EXERCISES[4].functions[0]
+    assert clashes(StudentFile(None, {target: None}, [], own)) == ["sigmoid_forward"]
+
+
+def test_a_check_that_had_no_time_to_begin_says_so(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("import numpy as np\n")
+    (finding,) = check_apart(exercise(5), path, seconds=-9.99)[0].findings
+    assert "stopped" in str(finding)

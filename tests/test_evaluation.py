@@ -392,3 +392,20 @@ def test_the_loss_of_one_draw_is_of_that_z():
     model = IWAE(12, (9,), 2, samples=1, dtype="float64", backend="numpy")
     found = ev.evaluate(model, binary(23), batch_size=6)
     assert found.loss == pytest.approx(-found.elbo_a.mean, rel=1e-12)  # K = 1: the ELBO with its KL sampled
+
+
+def test_small_integers_of_numpy_do_not_overflow():
+    model, x = VAE(784, (5,), 2), np.random.default_rng(0).random((5, 784))
+    assert ev.evaluate(model, x, batch_size=np.int16(100)).loss == ev.evaluate(model, x, batch_size=100).loss
+    found = (ev.log_likelihood(model, x, 3, pairs=size, progress=False).bound.mean for size in (np.int16(1000), 1000))
+    assert len(set(found)) == 1
+
+
+def test_what_is_wrong_with_a_shape_is_said_of_all_rows():
+    model = VAE(64, (5,), 2)
+    with pytest.raises(ValueError, match=r"got \(500, 8, 8\); x.reshape\(500, 64\)"):
+        ev.evaluate(model, np.zeros((500, 8, 8)))
+    with pytest.raises(ValueError, match="at least one example"):
+        model.loss(np.zeros((0, 64), "f"), np.zeros((0, 2), "f"))
+    with pytest.raises(ValueError, match=r"got \(0, 3, 2\)"):
+        model.encode(np.zeros((0, 3, 2), "f"))

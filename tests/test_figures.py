@@ -518,3 +518,10 @@ def test_a_colour_of_beta_capacity_is_one_factor_and_small_latents_have_no_name(
     assert colours[:3] == [of["posX"], of["posX"], of["posY"]] and colours[3] not in of.values()
     assert [line.get_linestyle() for line in named.values()] == ["-", "--", "-", "-"]
     assert left.lines[-1].get_color() == "0.75" and left.get_legend().get_title().get_text() == "grey: 1 below 0.1 nats"
+
+
+def test_a_kl_that_is_not_finite_is_left_out_of_the_limits():
+    ax, kl = Figure().subplots(), np.ones((6, 3))
+    kl[0, 0], kl[3, 1] = np.inf, np.nan
+    plots.curves.show_kl_per_latent(ax, np.arange(6), kl)
+    assert np.isfinite(ax.get_ylim()).all()

@@ -434,8 +434,9 @@ def test_whatever_holds_an_array_trains_as_the_array(kind):
 
 def test_bytes_as_floats_under_a_gaussian_are_told_to_be_rescaled():
     x = 255 * np.random.default_rng(0).uniform(size=(12, 7))
-    with pytest.warns(UserWarning, match="values up to 25.*x / 255"):
+    with pytest.warns(UserWarning, match="values up to 25.*x / 255") as told:
         fit(model(likelihood="gaussian"), x, batch_size=4, epochs=1, progress=False)
+    assert told[0].filename == __file__
 
 
 def test_binary_images_of_bytes_do_not_depend_on_the_batches():

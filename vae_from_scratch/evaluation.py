@@ -64,6 +64,7 @@ def evaluate(
     Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """
     n = require.evaluation(model, x, binarize, batch_size=batch_size, variational=require.whole("samples", samples) > 1)
+    batch_size, samples = int(batch_size), int(samples)  # NumPy's small integers would overflow
 
     def measure(batch, q, noise, eps):  # of one draw: the loss, recon_nll, the log weight, the KL
         with rests_allowed():
@@ -119,7 +120,8 @@ def log_likelihood(
     >>> bool(result.elbo.mean < result.bound.mean)
     True
     """
-    n, K = require.evaluation(model, x, binarize, pairs=pairs, variational=True), require.whole("samples", samples)
+    n, K = require.evaluation(model, x, binarize, pairs=pairs, variational=True), int(require.whole("samples", samples))
+    pairs = int(pairs)
 
     def measure(drawn):
         indices, batch = drawn

@@ -72,13 +72,13 @@ def encode_all(encode, data, progress=True, *, threads=None):
     """Encode every image once: encode, data -> the same two for any score, in which codes are looked up.
 
     A score of dSprites draws up to 1.9 million images out of 737,280, so a table is exact and saves work when
-    several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32 unless encode gives float64.
+    several scores or seeds follow.  Memory: len(data) times the numbers in a code, in float32.
     threads : for a model's own encode, as in evaluate; any other function may not bear several, and gets one.
     """
     data = known_factors(data)
     two = len(encode_checked(encode, data[np.arange(1)])) == 2
     with asked(None if threads is None else require.whole("threads", threads)):
-        keep = lambda outputs: np.hstack(outputs).astype(np.result_type(np.float32, *outputs))  # noqa: E731
+        keep = lambda outputs: np.hstack(outputs).astype(np.float32)  # noqa: E731
         table = np.concatenate(encode_batches(encode, data.__getitem__, len(data), keep, progress=progress))
     codes = FactorDataset(
         data.name, lambda factors: table[data.indices(factors)], data.factor_names, data.sizes, (1, table.shape[1])

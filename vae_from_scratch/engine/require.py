@@ -139,12 +139,13 @@ def rng(value):
     return value
 
 
-def rows(name, x, dim, dtype):
-    """x as floats (N, dim): a batch that a model can take."""
+def rows(name, x, dim, dtype, n=None):
+    """x as floats (N, dim): a batch that a model can take.  n: how many rows there are, if x is some of them."""
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != dim:
-        way = f"{name}.reshape({len(x)}, {dim})" if x.ndim > 2 and x[0].size == dim else f"one example is {name}[None, :]"
-        raise ValueError(f"{name} must have shape (N, {dim}), got {x.shape}; {way}")
+        shape = (n or len(x), *x.shape[1:]) if x.ndim else ()
+        way = f"{name}.reshape({shape[0]}, {dim})" if x.ndim > 2 and np.prod(shape[1:]) == dim else f"one example is {name}[None, :]"
+        raise ValueError(f"{name} must have shape (N, {dim}), got {shape}; {way}")
     if x.dtype.kind not in "fb":
         raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(name, x)}")
     return x.astype(dtype, copy=False)
@@ -195,7 +196,7 @@ def examples(name, x, dim):
         ) from error
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")
-    rows(name, head, dim, np.float32)
+    rows(name, head, dim, np.float32, n)
     return n
 
 
@@ -226,6 +227,8 @@ def noise(arrays, shapes, n):
 def comparable(model, size, name="batch_size"):
     """Batches with enough rows for a loss that compares them with each other."""
     least = model.least_rows
+    if size < 1:
+        raise ValueError(f"{name} is {size}: at least one example is needed")
     if size < least:
         raise ValueError(f"{name} is {size}, but {type(model).__name__} compares the rows of a batch; use at least {least}")
 
@@ -263,7 +266,7 @@ def data(name, x, dim, unit_interval):
         warnings.warn(
             f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 suit values near 1, so "
             f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
-            stacklevel=4,
+            stacklevel=5,  # the line that calls fit
         )
 
 
