@@ -620,3 +620,8 @@ def test_a_check_that_had_no_time_to_begin_says_so(tmp_path):
     path.write_text("import numpy as np\n")
     (finding,) = check_apart(exercise(5), path, seconds=-9.99)[0].findings
     assert "stopped" in str(finding)
+
+
+def test_a_sweep_on_a_students_functions_is_refused(capsys):
+    assert cli.main(["course", "run", "sweep", "--beta", "1"]) == 2
+    assert "run train" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_bytes_that_go_no_higher_than_16_are_divided_by_255_and_a_note_says_so(t
         (ZERO_ONE.astype(int), TypeError, "int64|int32 from 0 to 1 store images.astype(bool)"),
         (ZERO_ONE.astype(np.int16) * 255, TypeError, "int16 from 0 to 255 images.astype(np.uint8)"),
         (ZERO_ONE.astype(np.uint16) * 65535, TypeError, "uint16 from 0 to 65535 images / 65535"),
-        (ZERO_ONE.astype(np.int8) - 1, TypeError, "int8 from -1 to 0 (images + 1) / 1"),
+        (ZERO_ONE.astype(np.int8) - 1, TypeError, "int8 from -1 to 0 (images.astype('float32') + 1) / 1"),
         (ZERO_ONE.astype(complex), TypeError, "complex128 floats"),
         (np.zeros((12, 3, 8, 8)), ValueError, "(12, 3, 8, 8) (n, rows, columns, 3) np.moveaxis(images, 1, 3)"),
         (np.zeros((12, 8, 8, 4)), ValueError, "(12, 8, 8, 4) (n, rows, columns, 3) images[..., :3]"),

@@ -152,6 +152,8 @@ def run_on(options):
     folder = Path(options.folder)
     if not options.line:
         raise ValueError("run needs a command, such as: vae-from-scratch course run train --epochs 10")
+    if options.line[0] == "sweep":
+        raise ValueError("a sweep trains in processes of its own, where your functions are not: take run train, once for each setting")
     with contextlib.ExitStack() as stack:
         count = 0
         for each in EXERCISES:

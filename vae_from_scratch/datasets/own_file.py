@@ -118,7 +118,7 @@ def _check(path, images, least):
         if 0 <= low and high <= 255:
             way = f"images.astype({'bool' if high <= 1 else 'np.uint8'})"
         else:
-            way = f"images / {high}" if low >= 0 else f"(images + {-low}) / {max(1, high - low)}"
+            way = f"images / {high}" if low >= 0 else f"(images.astype('float32') + {-low}) / {max(1, high - low)}"
         raise TypeError(
             f"{path}: images are {images.dtype} from {low} to {high}; floats, uint8 (0..255) or bool are needed: store {way}"
         )
