@@ -695,7 +695,7 @@ def test_grey_digits(rows, example):
 
 RENEWED = (
     "autoencoders", "beta_capacity", "beta_sprites", "compare_objectives", "disentangle", "exact_beta", "exact_optimum",
-    "exact_turned", "grey_digits", "tighter_bounds", "tighter_bounds_noise",
+    "exact_turned", "gradient_variance", "grey_digits", "tighter_bounds", "tighter_bounds_noise",
 )  # fmt: skip
 
 
