@@ -619,6 +619,15 @@ def test_what_the_family_does(rows, example):
         each = [np.mean([row["distortion"] for row in settings[key]]) for key in family if key[0] in objectives]
         return [one - np.mean([row["distortion"] for row in vae]) for one in (min(each), max(each))]
 
+    again, measuring = rows("compare_objectives_again"), {}  # the same networks, other points
+    for name in scores:
+        networks = dict.fromkeys(row["objective"] for row in again)
+        drawn = [[row[name] for row in again if row["objective"] == network and name in row] for network in networks]
+        noise = np.mean([np.var(each, ddof=1) for each in drawn if len(each) > 1] or [0])
+        measuring[name] = 100 * noise / np.mean([np.var([row[name] for row in mine], ddof=1) for mine in settings.values()])
+    said(r"at most ([\d.]+) per cent of the variance between seeds, for the FactorVAE score; ([\d.]+) for the DCI's completeness",
+         [max(measuring.values()), measuring[named["DCI completeness, lasso"]]])  # fmt: skip
+    assert max(measuring, key=measuring.get) == factor
     percent = 100 * np.array([shares[name] for name in scores])
     for pattern, values in (
         (r"seed has (\d+) per .* distortion and (\d+) of that of rate", [100 * shares[name][2] for name in ("distortion", "rate")]),
