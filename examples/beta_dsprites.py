@@ -2,8 +2,9 @@
 
 The network of the paper (ReLU 4096-1200-1200-10, tanh 10-1200-1200-1200-4096, Bernoulli), Adam 5e-4, batches of 128 (the
 paper: Adagrad 0.01 until convergence), four epochs: beta = 1; beta = 4; and a third network, beta = 1 for two epochs, then 4
-for one.  Then the scores, three draws each, of these, of the untrained network, and for the first seed of PCA, a random
-projection and raw pixels (one draw); traversals, the KL of each latent during training, and the factors it follows.
+for one.  Then the scores (one draw after every epoch, three at the end) of these, of the untrained network, and for the
+first seed of PCA, a random projection and raw pixels (one draw); traversals, the KL of each latent during training, and
+the factors it follows.
 Run: python examples/beta_dsprites.py             (--seeds 0-4 --jobs 2: five networks each, two at a time, five hours)
      python examples/beta_dsprites.py --quick     (seconds, few sprites of 16 x 16 and a small network)
 """
@@ -45,20 +46,15 @@ def sprites(setting):
     return FactorDataset(data.name, lambda factors: data.images(factors * steps), data.factor_names, sizes, data.image_shape)
 
 
-def new(beta, data, setting, seed):
-    """The network of the paper, untrained."""
-    return BetaVAE(
-        data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed, decoder_hidden=setting["decoder_hidden"],
-        decoder_activation="tanh",
-    )  # fmt: skip
-
-
 def run(name, beta, data, setting, epochs, folder, seed, scores, start=None, until=None):
     """Train one model, watching its latents every so many images and scoring it after every epoch but the last.
 
     start: its first params; until: stop there, to go on later.  Returns the model and what was seen.
     """
-    model = new(beta, data, setting, seed)
+    model = BetaVAE(
+        data.data_dim, setting["hidden"], 10, "relu", beta=beta, seed=seed, decoder_hidden=setting["decoder_hidden"],
+        decoder_activation="tanh",
+    )  # fmt: skip
     if start is not None:
         model.params.vector[...] = start.params.vector
     folder = folder / name

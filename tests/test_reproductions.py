@@ -323,7 +323,7 @@ def test_scores_on_dsprites(rows):
         (r"ends with a beta = 4 loss of ([\d.,and ]+) nats per image", each(kinds[2], beta_4_loss)),
         (r"had beta = 4 from the start, ([\d.,and ]+)\. Even", each("beta = 4", beta_4_loss)),
         (r"never saw this loss, have less: ([\d.,and ]+)\. The", each("beta = 1", beta_4_loss)),
-        (r"two others of its seed: ([\d.,and ]+)\. The better", then),
+        (r"two others of its seed: ([\d.,and ]+)\. In every", then),
         (r"start \(†\) it was ([\d.,and ]+)\. In", [each(f"{code} †", beta_4_loss)[0] for code in (kinds[2], kinds[0], kinds[1])]),
     ):  # fmt: skip
         (printed,) = re.search(pattern, " ".join(README.split())).groups()
@@ -332,7 +332,7 @@ def test_scores_on_dsprites(rows):
     assert len(four) == len(one) == len(then) and all(one < then) and all(then < four) and all(four < pca)
     factor_vae = [each(code, lambda row: row["factor_vae"]) for code in kinds[:2]]
     assert (factor_vae[1] > factor_vae[0]).tolist() == [True, True, False]
-    for dagger in ("", " †"):  # the better score was the worse optimum; beta = 1 first is the better one
+    for dagger in ("", " †"):  # the best score has the worst loss
         first, second, third = (each(code + dagger, beta_4_loss) for code in kinds)
         assert all(third < first) and all(second < first)
     assert max(each("beta = 4", beta_4_loss)) < each("beta = 4 †", beta_4_loss)[0]
