@@ -193,6 +193,16 @@ def test_a_browser_that_cannot_run_it_shows_a_line_and_no_dead_buttons():
     assert (HERE / "page.js").read_text("utf-8").rstrip().endswith('$("problem").hidden = true;\n}\n\nstart();')
 
 
+def test_a_loss_is_stated_only_for_the_models_that_have_it():
+    """Capacity, sparse and all others have a loss of their own; a draw from one model's q is none from another's."""
+    text, code = ((HERE / name).read_text("utf-8") for name in ("template.html", "page.js"))
+    losses = json.loads(re.search(r"const LOSSES = (\[.*?\]);", code)[1])
+    stated = re.findall(r'data-only="loss-of-([\w-]+)">.*?\((\w+)\.1\)', text)
+    assert dict(stated) == {"vae": "VAE", "beta-vae": "BETA", "autoencoder": "AE"} and sorted(losses) == sorted(dict(stated))
+    assert 'data-only="loss-of-another"' in text
+    assert "state.noisy = false" in re.search(r"function set_run\(.*?\n}", code, re.S)[0]
+
+
 def test_every_element_that_the_script_asks_for_is_there():
     text, code = ((HERE / name).read_text("utf-8") for name in ("template.html", "page.js"))
     there = set(re.findall(r'\bid="([\w-]+)"', text))
@@ -306,6 +316,8 @@ def test_runs_become_a_page(tmp_path, monkeypatch, capsys):
     held = json.loads(Elements(text).named("script")[0][1])
     assert [run["name"] for run in held["runs"]] == ["beta1, beta 1", "beta4, beta 4"]
     assert held["images"]["count"] == 25 and held["images"]["name"] == "digits test"
+    plain = VAE(12, **OWN)
+    assert list(map(cli.explore.names_of, [{"a/x": plain, "b/x": plain}, {"a/x": plain}])) == [["a/x", "b/x"], ["x"]]
     for line, words in {"nowhere": "nowhere", "beta1 --out page.pdf": "page.pdf", "beta1 --out no/page.html": "no"}.items():
         assert cli.main(f"explore {line}".split()) == 2
         error = capsys.readouterr().err

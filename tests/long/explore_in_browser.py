@@ -27,7 +27,7 @@ import numpy as np
 from vae_from_scratch import VAE, Adam, Autoencoder, BetaVAE, datasets, explore, fit
 from vae_from_scratch.datasets.dataset import Dataset
 from vae_from_scratch.likelihoods import Gaussian, Laplace
-from vae_from_scratch.objectives import ContractiveAutoencoder, SparseAutoencoder
+from vae_from_scratch.objectives import CapacityVAE, ContractiveAutoencoder, SparseAutoencoder
 
 BROWSERS, DRIVERS = ("chromium", "chromium-browser", "google-chrome", "chrome"), ("chromedriver",)
 FLAGS = (
@@ -158,6 +158,7 @@ def pages():
     digits, spots = datasets.digits("test"), colour_data(np.array(HOSTILE * 15))
     net = {"hidden": (24,), "latent_dim": 3}
     yield "digits, three betas", {f"beta {beta}": BetaVAE(64, beta=beta, **net) for beta in (0.5, 1.0, 4.0)}, digits
+    yield "two objectives", {"a": VAE(64, **net), "b": CapacityVAE(64, capacity=5.0, **net)}, digits
     yield "one latent, tanh", {"a": VAE(64, (24,), 1)}, digits
     yield "fifty latents, relu", {"a": VAE(64, (24,), 50, "relu")}, digits
     yield "autoencoder, squared error", {"a": Autoencoder(64, likelihood="squared-error", **net)}, digits
@@ -272,9 +273,29 @@ def what_a_user_does(page, several):
         after = state()
         check((after["z"], after["x"]) == (before["z"], before["x"]) and after["run"] != before["run"], "the switch changes z or x")
         check(shown() != image, "the switch changes nothing that is seen")
+        page.click("#draw-q")
+        page.frame()
+        check("one draw" in page.run("return $('total').textContent"), "a draw after the switch is not named")
+        page.click("#switch input")
+        page.frame()
+        check("one draw" not in page.run("return $('total').textContent"), "z of another model's q is called a draw from this one's")
     slow = page.run("const s = performance.now(); for (let k = 0; k < 20; k++) render(); return (performance.now() - s) / 20")
     check(slow < 16, f"a frame takes {slow:.1f} ms")
     return slow
+
+
+def loss_is_its_own(page, models):
+    """The page states a loss as an equation only for a model that was trained on just that."""
+    for k, model in enumerate(models):
+        page.run("set_run(arguments[0])", k)
+        page.frame()
+        stated = page.run(
+            "return [...document.querySelectorAll('[data-only^=loss-of]')].filter((e) => !e.hidden).map((e) => e.dataset.only)"
+        )
+        plain = type(model) in (Autoencoder, VAE, BetaVAE)
+        check(stated == [f"loss-of-{model.name if plain else 'another'}"], f"{model.name}: {stated} is stated")
+        check(plain or "loss" not in page.run("return $('total').textContent"), f"{model.name}: the total is called a loss")
+    page.run("set_run(0)")
 
 
 def accessible(page):
@@ -317,6 +338,7 @@ def main():
             check(page.run("return $('problem').hidden"), f"{name}: the page did not start: {page.errors()}")
             pixel, code, nll = arithmetic(page, rounded, x)
             check(max(pixel, code, nll) < 2e-4, f"{name}: pixels differ by {pixel:.1e}, codes by {code:.1e}, losses by {nll:.1e}")
+            loss_is_its_own(page, models.values())
             slow = what_a_user_does(page, len(models) > 1)
             accessible(page)
             check(page.run("return window.ran === undefined"), f"{name}: a label ran")

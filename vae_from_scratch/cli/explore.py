@@ -20,7 +20,7 @@ def explore_run(options):
     data = open_data(config, config["split"])
     images, x = explore.pack_images(data, config["binarize"], options.images, config["seed"])
     images |= {"name": f"{data.name} {config['split']}", "ends": explore.ends(next(iter(models.values())), x, images)}
-    runs = [explore.pack_model(name_of(folder, model), model, x, precision) for folder, model in models.items()]
+    runs = [explore.pack_model(name, model, x, precision) for name, model in zip(names_of(models), models.values())]
     notes = list(sentences(runs, images, config))
     text = explore.build(f"{data.name}: the latent space of {'a' if len(runs) == 1 else len(runs)} {words(models)}", runs, images, notes)
     files.write(path, lambda file: file.write(text.encode()))
@@ -37,10 +37,11 @@ def words(models):
     return (kinds.pop() if len(kinds) == 1 else "model") + ("s" if len(models) > 1 else "")
 
 
-def name_of(folder, model):
-    """What the switch calls a run: its folder, and what its objective can be set to."""
-    own = "".join(f", {name} {getattr(model, name):g}" for name in model.hyperparameters)
-    return f"{Path(folder).resolve().name}{own}"
+def names_of(models):
+    """What the switch calls each run: its folder, by its last name if these differ, and what its objective can be set to."""
+    folders, last = list(models), [Path(folder).resolve().name for folder in models]
+    own = ["".join(f", {name} {getattr(model, name):g}" for name in model.hyperparameters) for model in models.values()]
+    return [str(folder) + words for folder, words in zip(last if len(set(last)) == len(last) else folders, own)]
 
 
 def page_path(path):

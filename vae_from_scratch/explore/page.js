@@ -7,6 +7,7 @@ const LIGHT = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59",
 const DARK = ["#5ba7ea", "#ffa90e", "#ff6a4d", "#94a4a2", "#b57be0", "#c98d7b", "#ff8a3d", "#d0c389", "#f2f2f7", "#92dadd"];
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis, for numbers
 const FIRST = 10, PAGE = 16, STEPS = 9; // sliders that are open, images at a time, images of a walk
+const LOSSES = ["autoencoder", "vae", "beta-vae"]; // the models whose loss is no more than what is shown
 const SILENT = 0.01, SMALL = 420; // nats; pixels
 
 const models = runs.map(unpack_model);
@@ -62,6 +63,7 @@ function draw_from_q() {
 
 function set_run(run) {
   state.run = run; // z and x stay
+  state.noisy = false; // z is no draw from the q of this model
   state.q = encode(model(), state.x);
   if (!state.chosen) [state.across, state.up] = two_first();
   set_only();
@@ -74,8 +76,8 @@ const two_first = () => [order()[0], order()[Math.min(1, model().latent_dim - 1)
 
 function set_only() {
   // shows what belongs to this kind of model alone
-  const kinds = [model().variational ? "variational" : "autoencoder", model().likelihood.name];
-  if (model().variational) kinds.push(model().model === "beta-vae" ? "beta-vae" : "vae");
+  const loss = `loss-of-${LOSSES.includes(model().model) ? model().model : "another"}`;
+  const kinds = [model().variational ? "variational" : "autoencoder", model().likelihood.name, loss];
   for (const part of document.querySelectorAll("[data-only]")) part.hidden = !kinds.includes(part.dataset.only);
   $("unit").hidden = model().likelihood.name === "squared-error"; // no density, so no nats
   const own = Object.entries(model().hyperparameters).map(([name, value]) => `, ${name} ${value}`).join("");
@@ -541,7 +543,7 @@ function draw_loss() {
   $("recon").textContent = fixed(recon);
   $("kl").textContent = fixed(kl);
   const sum = `${fixed(recon)} + ${fixed(kl)}`, beta = model().hyperparameters.beta;
-  let words = `loss = ${fixed(recon)}`;
+  let words = `${model().model === "autoencoder" ? "loss" : "reconstruction"} = ${fixed(recon)}`;
   if (logvar) words = `${state.noisy ? "one draw of −ELBO" : "−ELBO, if this z is a draw from q"}: ${sum} = ${fixed(recon + kl)}`;
   if (logvar && model().model === "beta-vae" && beta !== 1) {
     words += `; loss with β = ${beta}: ${fixed(recon)} + ${beta} × ${fixed(kl)} = ${fixed(recon + beta * kl)}`;
