@@ -255,6 +255,46 @@ def test_quadrature_is_exact_for_the_linear_model(latent_dim, noise):
     )
 
 
+def ridge(sigma, angle, weak):
+    """A linear model whose posterior is a ridge across the axes, sigma wide: z turned by an angle, its second axis times weak."""
+    model, _, _ = linear_vae(2, sigma**2, D=3)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    W = turn.T @ [[1.0, 0, 0], [0, weak, 0]]
+    model.params["decoder_W1"], model.params["decoder_b1"] = W, np.zeros(3)
+    root = np.linalg.cholesky(W.T @ W + sigma**2 * np.eye(3))
+
+    def log_p(x):
+        return -(np.linalg.solve(root, x.T) ** 2).sum(axis=0) / 2 - np.log(np.diag(root)).sum() - 1.5 * np.log(2 * np.pi)
+
+    rng = np.random.default_rng(0)
+    return model, log_p, rng.standard_normal((3, 2)) @ W + sigma * rng.standard_normal((3, 3))
+
+
+@pytest.mark.parametrize("angle", [0, 0.5, np.pi / 4, 1.2])
+@pytest.mark.parametrize("sigma", [0.01, 1e-3, 1e-5])
+def test_quadrature_of_a_thin_ridge(sigma, angle):
+    for weak in (0, sigma, 30 * sigma):
+        model, log_p, x = ridge(sigma, angle, weak)
+        result = exact.quadrature(model, x, **QUIET)
+        assert abs(result.each - log_p(x)).max() < 1e-9 and result.change < 1e-7
+
+
+def test_a_grid_that_cuts_something_off_says_so(monkeypatch):
+    """Without the axes of the ridge, a grid is lost on it."""
+    monkeypatch.setattr(exact.integrals, "_frame", lambda *_: (np.zeros(2), np.eye(2)))
+    model, log_p, x = ridge(1e-4, 0.5, 0)
+    result = exact.quadrature(model, x, **QUIET)
+    assert abs(result.each - log_p(x)).max() > 1 and result.change == np.inf
+
+
+def test_quadrature_where_nothing_is_probable():
+    """log p(x, z) at -inf everywhere has no highest point."""
+    model, _, _ = ridge(1e-4, 0.5, 0)
+    model.params["decoder_b1"][...] = 1e200
+    with pytest.raises(FloatingPointError, match="infinite"), np.errstate(over="ignore"):
+        exact.quadrature(model, np.zeros((1, 3)), **QUIET)
+
+
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_quadrature_agrees_with_a_finer_grid(latent_dim):
     model, x = small_vae(latent_dim, scale=5.0), binary(3)

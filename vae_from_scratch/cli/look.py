@@ -88,7 +88,10 @@ def evaluate_run(options):
             print(f"     warning: {words}; take more samples{', or --quadrature' * (model.latent_dim <= 2 and integral is None)}")
     if integral is not None:
         print(f"log p(x) = {integral.mean:.4f} +- {integral.standard_error:.2f} nats per example, by quadrature")
-        print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")
+        if np.isfinite(integral.change):
+            print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")
+        else:
+            print("     warning: of some example the grid cuts p(x, z) off; its value is not to be trusted, nor is the mean")
         gap, error = integral.mean - result.elbo, result.elbo_b.sampling_error
         error = "unknown from one sample" if samples == 1 else f"+- {error:.4f}"
         print(f"     the ELBO is {gap:.4f} below it (other samples of z: {error}): KL(q(z|x) || p(z|x)), never negative")

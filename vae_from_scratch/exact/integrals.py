@@ -12,6 +12,7 @@ from ..engine.threads import one_blas_thread
 from ..ops import log_mean_exp
 
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
+REACH = 10.0  # where the prior is: a grid begins with [-REACH, REACH] along each axis
 DEPTH = 45  # nats below the highest point where a grid may end: what lies outside is beyond double precision
 TOLERANCE = 1e-7  # nats that halving the steps may still change
 
@@ -22,16 +23,16 @@ class Integral(NamedTuple):
     each: np.ndarray  # (n,)
     mean: float
     standard_error: float  # over the data
-    change: float  # the largest change of an entry of each by the last halving of its steps
+    change: float  # the largest change of an entry of each by the last halving of its steps; inf: a grid cuts something off
 
 
 @one_blas_thread()
 def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
     """log p(x) of every example by a sum over a grid of z, Eq. (QUAD.1); for one or two latents.
 
-    The grid covers what a coarse one has found of p(x, z), wherever that is; the encoder is not used.  Its
+    The grid covers what coarser ones have found of p(x, z), wherever and however it lies; the encoder is not used.  Its
     steps are halved until that changes nothing, to 1e-7 nats or float32's rounding, which a decoder with kinks (relu)
-    may not reach.  A peak of p(x, z) that the coarse grid steps over is missed.
+    may not reach.  Of several narrow peaks of p(x, z) the coarse grids may miss one.
 
     Parameters
     ----------
@@ -64,15 +65,14 @@ def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
 
 
 def _integrate(model, x, pairs):
-    """log p(x) of one example x (1, D), and what the last halving of the steps changed."""
-    low, high = np.full((2, model.latent_dim), [[-10.0], [10.0]])  # where the prior is; the loop goes on from there
+    """log p(x) of one example x (1, D), and what the last halving of the steps changed: inf if its grid cuts something off."""
+    frame = _frame(model, x, pairs)
+    low, high = np.full((2, model.latent_dim), [[-REACH], [REACH]])  # the loop goes on from there
     points = FIRST_GRID[model.latent_dim]
     for _ in range(100):
-        ticks, _, log_joint = _on_grid(model, x, low, high, points, pairs)
-        if not log_joint.max() < np.inf:
-            raise FloatingPointError("log p(x, z) is NaN or infinite on the grid; are the model's parameters finite?")
-        inside, width = np.argwhere(log_joint > log_joint.max() - DEPTH), high - low
-        first, last, each = inside.min(axis=0), inside.max(axis=0), np.arange(model.latent_dim)
+        ticks, _, log_joint = _on_grid(model, x, frame, low, high, points, pairs)
+        first, last = _ends(log_joint)
+        width, each = high - low, np.arange(model.latent_dim)
         # out where the grid has cut something off, in to one step beyond what there is
         low = np.where(first == 0, low - width, ticks[each, np.maximum(first - 1, 0)])
         high = np.where(last == points - 1, high + width, ticks[each, np.minimum(last + 1, points - 1)])
@@ -83,22 +83,68 @@ def _integrate(model, x, pairs):
     value, change = np.inf, np.inf
     rounding, finest = 2 * np.finfo(model.dtype).eps, FINEST_GRID[model.latent_dim]
     while not change < TOLERANCE + rounding * abs(value) and points < finest:
-        _, cell, log_joint = _on_grid(model, x, low, high, points, pairs)
+        _, cell, log_joint = _on_grid(model, x, frame, low, high, points, pairs)
         before, value = value, log_integral(log_joint.ravel(), cell)
-        change, points = abs(value - before), 2 * points - 1
-    return value, change
+        change, last_points, points = abs(value - before), points, 2 * points - 1
+    first, last = _ends(log_joint, DEPTH - 5)
+    return value, np.inf if (first == 0).any() or (last == last_points - 1).any() else change
 
 
-def _on_grid(model, x, low, high, points, pairs):
-    """Ticks along each latent, the volume of a cell, and log p(x, z) on the grid, (points,) * Z, in float64."""
+def _frame(model, x, pairs):
+    """Where p(x, z) is and how it lies: a centre (Z,) and axes (Z, Z), for z = centre + axes u.
+
+    A peak between the points of a grid, or beyond it, is found by its heat: p(x, z)^(1/T) is wide for a large T.  Each grid
+    lies over the mean and the covariance of the one before, and T falls to a quarter once the grid resolves that power.
+    """
+    Z = model.latent_dim
+    centre, axes, reach, points, heat = np.zeros(Z), np.eye(Z), REACH, FIRST_GRID[Z], None
+    for _ in range(200):
+        ticks, _, log_joint = _on_grid(model, x, (centre, axes), np.full(Z, -reach), np.full(Z, reach), points, pairs)
+        u, log_joint, step = _points(ticks), log_joint.ravel(), 2 * reach / (points - 1)
+        if heat is None:
+            heat = next((T for T in 4.0 ** np.arange(500) if _moments(u, log_joint, T, reach, step)[2]), 1.0)
+        mean, covariance, resolved = _moments(u, log_joint, heat, reach, step)
+        centre, axes = centre + axes @ mean, axes @ np.linalg.cholesky(covariance + step**2 * np.eye(Z))
+        if resolved and heat == 1:
+            break
+        heat /= 4 if resolved else 1
+        reach, points = 6.0, GRID[Z]
+    return centre, axes
+
+
+def _moments(u, log_joint, heat, reach, step):
+    # mean and covariance of p(x, z)^(1/T) on a grid of u (G, Z); whether it is wider than the step and inside the grid
+    w = np.exp((log_joint - log_joint.max()) / heat)
+    mean = w @ u / w.sum()
+    covariance = (w * (u - mean).T) @ (u - mean) / w.sum()
+    return mean, covariance, np.linalg.eigvalsh(covariance)[0] >= step**2 and abs(mean).max() <= reach / 2
+
+
+def _points(ticks):
+    # all points (G, Z) of the grid with these ticks along each axis
+    return np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, len(ticks))
+
+
+def _ends(log_joint, depth=DEPTH):
+    """The first and the last index (Z,) of the grid points that are no further than this below the highest."""
+    inside = np.argwhere(log_joint > log_joint.max() - depth)
+    return inside.min(axis=0), inside.max(axis=0)
+
+
+def _on_grid(model, x, frame, low, high, points, pairs):
+    """Ticks along each axis of a frame, the volume of a cell, and log p(x, z) on the grid, (points,) * Z, in float64."""
+    centre, axes = frame
     ticks = np.linspace(low, high, points, axis=1)  # (Z, points)
-    z = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, model.latent_dim).astype(model.dtype)
+    z = (centre + _points(ticks) @ axes.T).astype(model.dtype)
     log_joint = np.empty(len(z))
     for rows in in_order(len(z), pairs):
         part = z[rows]
         prior_nll = model.ops.gaussian_nll_forward(np.zeros_like(part), 0, part)
         log_joint[rows] = -prior_nll - model.recon_nll(np.repeat(x, len(part), axis=0), part)
-    return ticks, np.prod((high - low) / (points - 1)), log_joint.reshape((points,) * model.latent_dim)
+    if not np.isfinite(log_joint.max()):
+        raise FloatingPointError("log p(x, z) is NaN or infinite on the grid; are the model's parameters finite?")
+    cell = np.prod((high - low) / (points - 1)) * abs(np.linalg.det(axes))
+    return ticks, cell, log_joint.reshape((points,) * model.latent_dim)
 
 
 def log_integral(log_f, cell):
