@@ -246,6 +246,23 @@ def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
     v += (1 - beta2) * (grad ** 2 - v)
     param -= lr * (m / (1 - beta1 ** t)) / (np.sqrt(v / (1 - beta2 ** t)) + adam_eps)
 """),
+        (10, """
+def capacity_forward(kl, gamma, capacity):
+    return gamma * np.abs(kl - capacity)
+def capacity_backward(dout, kl, gamma, capacity):
+    return dout * gamma * np.sign(kl - capacity)
+class BetaVAE:
+    def penalty_forward(self, kl, mu, logvar, z):
+        return self.beta * np.mean(kl)
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        return PenaltyGrads(np.full_like(kl, self.beta * dpenalty / len(kl)), np.zeros_like(mu), np.zeros_like(logvar), np.zeros_like(z))
+class CapacityVAE:
+    def penalty_forward(self, kl, mu, logvar, z):
+        return self.ops.capacity_forward(np.mean(kl), self.gamma, self.capacity)
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        slope = self.ops.capacity_backward(dpenalty, np.mean(kl), self.gamma, self.capacity)
+        return PenaltyGrads(dkl=np.full_like(kl, slope / len(kl)), dz=np.zeros_like(z))
+"""),
         (12, """
 def softmax_cross_entropy_forward(logits, targets):
     top = logits.max(1)
@@ -314,6 +331,7 @@ def test_two_mistakes_at_once_are_named_or_others_that_give_the_same_numbers(tar
 
 KL = "ops.gaussian_kl_backward"
 DMU = "dmu = dkl[:, None] * mu\n"
+CAPACITY = "objectives.capacity_vae.CapacityVAE.penalty_backward"
 
 
 @pytest.mark.parametrize(
@@ -327,6 +345,12 @@ DMU = "dmu = dkl[:, None] * mu\n"
         (3, KL, DMU, "dmu = dkl[:, None] * mu\n    mu *= 2\n", "mutated", "gaussian_kl_backward changes mu"),
         (3, KL, "return dmu, dlogvar", "return dmu", "shape", "returns 1 expected 2 dmu dlogvar"),
         (3, KL, "return dmu, dlogvar", "pass", "shape", "nothing return"),
+        (3, KL, "return dmu, dlogvar", "return {}, dlogvar", "shape", "dmu no array of numbers"),
+        (3, KL, "return dmu, dlogvar", "return (row for row in dmu), dlogvar", "shape", "dmu no array of numbers"),
+        (3, KL, "return dmu, dlogvar", "return dmu.astype('f').astype(float), dlogvar", "value", "dmu nearly KL.3 float32 between"),
+        (2, "vae.VAE.forward", "Saved(enc, dec", "Saved(enc[-1:], dec", "exception", "TypeError Saved.enc encoder.forward every layer"),
+        (2, "vae.VAE.forward", "Saved(enc, dec", "Saved(enc, dec[-1:]", "exception", "TypeError Saved.dec decoder.forward every layer"),
+        (10, CAPACITY, "self.ops.capacity_backward", "capacity_backward", "exception", "NameError ops self.ops.capacity_backward"),
         (3, KL, "return dmu, dlogvar", "return [dmu, dlogvar]", "shape", "returns a list expected 2 dmu dlogvar"),
         (2, "vae.VAE.forward", "return Terms(", "Terms(", "shape", "nothing return Terms(...) Saved(...)"),
         (4, "ops.reparameterize_forward", "np.exp(logvar / 2)", "np.log(logvar)", "value", "REP.1 8 are NaN logarithm"),
@@ -491,6 +515,19 @@ def test_run_trains_on_the_students_functions(course, tmp_path, monkeypatch):
     path.write_text(cut.solved_file(exercise(1)), "utf-8")
     code, said = course("run gradcheck")
     assert code == 0 and seen == [str(path.resolve())] and "2 functions replaced" in said
+    assert "not called by this command: ops.dense_backward, ops.dense_backward_params\n" in said
+
+
+def test_run_says_what_the_command_never_called(course, tmp_path, monkeypatch):
+    """The default model has a forward pass of its own, so an exercise on the VAE's would seem to train."""
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    (tmp_path / "exercises").mkdir()
+    (tmp_path / "exercises" / exercise(2).filename).write_text(cut.solved_file(exercise(2)), "utf-8")
+    line = "run train --quiet --epochs 1 --latent-dim 2 --hidden 5 --backend numpy --out "
+    code, said = course(line + "a")
+    assert code == 0 and "not called by this command: vae.VAE.forward; what is called depends" in said and "--model vae" in said
+    code, said = course(line + "b --model vae")
+    assert code == 0 and "replaced" in said and "not called" not in said
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def hint(options):
 def run_on(options):
     from .. import cli
     from ..course.exercises import EXERCISES
-    from ..course.implant import clashes, implanted, read
+    from ..course.implant import calls, clashes, implanted, read
 
     folder = Path(options.folder)
     if not options.line:
@@ -155,7 +155,7 @@ def run_on(options):
     if options.line[0] == "sweep":
         raise ValueError("a sweep trains in processes of its own, where your functions are not: take run train, once for each setting")
     with contextlib.ExitStack() as stack:
-        count = 0
+        written = {}
         for each in EXERCISES:
             path = folder / each.filename
             if not path.exists() or not _written(each, path):
@@ -168,11 +168,16 @@ def run_on(options):
                     f"would then call yours; give it another name, such as {taken[0]}_{each.number}"
                 )
             stack.enter_context(implanted(student.written, student.helpers))
-            count += len(student.written)
+            written |= student.written
             print(f"your file: {path}, {len(student.written)} function{'s' * (len(student.written) != 1)} replaced", flush=True)
-        if not count:
+        if not written:
             raise ValueError(f"no function is written in {folder}; vae-from-scratch course start writes a file to begin with")
-        return cli.run(options.line)
+        with calls(written) as left:
+            code = cli.run(options.line)
+        if left:
+            advice = "; what is called depends on the options, such as --model vae" * (options.line[0] == "train")
+            print(f"not called by this command: {', '.join(sorted(left.values()))}{advice}")
+        return code
 
 
 def solution(options):

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import ops
 from . import evidence
 from .cut import PACKAGE, home, in_file, parse, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
@@ -366,6 +367,9 @@ def _by_numbers(target, group, got, wanted, which):
             return Finding(target, "shape", None, words)
     enough = sum(wanted[i].outputs[which].size for i in group) > 2  # one number is always some multiple of another
     ratios = [_ratio(got[i].outputs[which], wanted[i].outputs[which]) for i in group]
+    if enough and None not in ratios and np.allclose(ratios, 1, rtol=1e-6):
+        words = f"{where}: {name} is nearly what {equation} says, but not to {WITHIN:g}: is a float32 in between, or a small constant?"
+        return Finding(target, "value", None, f"{words}{about}")
     if enough and None not in ratios:
         words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
         if words:
@@ -529,6 +533,8 @@ def told(error, path=None, target=None, sizes=None):
     frame, place = theirs[-1], places[frames.index(theirs[-1])]
     line = _line(place)
     said = f"{kind}: {words}"
+    if isinstance(error, NameError) and hasattr(ops, error.name or ""):
+        said += f"; it is in ops, so in a method write self.ops.{error.name}"
     arrays = _arrays_in(frame, place, _letters(target, sizes))
     if arrays and isinstance(error, (ValueError, IndexError, TypeError)):
         of_shapes = isinstance(error, ValueError) and not isinstance(error, IndexError)

@@ -3,6 +3,7 @@
 import contextlib
 import linecache
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +93,25 @@ def implanted(functions, helpers=()):
                 setattr(owner, name, old[0])
             else:
                 delattr(owner, name)
+
+
+@contextlib.contextmanager
+def calls(functions):
+    """Inside, functions (by target) that were not called yet: a dict, code object -> target."""
+    left = {function.__code__: target for target, function in functions.items()}
+
+    def see(frame, event, _):
+        if event == "call" and left.pop(frame.f_code, None) and not left:
+            sys.setprofile(None)  # nothing more to see
+
+    before = sys.getprofile(), threading.getprofile()
+    sys.setprofile(see)
+    threading.setprofile(see)
+    try:
+        yield left
+    finally:
+        sys.setprofile(before[0])
+        threading.setprofile(before[1])
 
 
 def _refresh(table, old, new, undo):

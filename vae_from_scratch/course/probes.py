@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..base import Saved, Terms
+from ..base import PenaltyGrads, Saved, Terms
 from ..beta_vae import BetaVAE
 from ..likelihoods import Bernoulli, Gaussian
 from ..objectives import CapacityVAE
@@ -78,10 +78,12 @@ def positional(function, arguments):
 
 
 def _array(value):
+    # None if it is no array of numbers: a dict, a function, rows of different lengths
     try:
-        return value if value is None else np.array(value)
-    except ValueError:  # ragged
+        array = np.array(value)
+    except ValueError:
         return None
+    return array if array.dtype.kind in "fiub" else None
 
 
 def _same(a, b):
@@ -241,7 +243,7 @@ EXTREMES = {
     "gradcheck.relative_error": [
         extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]])
     ],
-    "ops.capacity_backward": [extreme("digits", "the slope at kl = C", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)],
+    "ops.capacity_backward": [extreme("digits", "one kl at the capacity, their mean below it", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)],
 }  # fmt: skip
 
 
@@ -272,6 +274,10 @@ def _vae_forward(sizes, seed):
         if not isinstance(result, tuple) or [type(each) for each in result] != [Terms, Saved]:
             raise TypeError("forward returns Terms(...) and Saved(...), in this order; yours returned something else")
         terms, saved = result
+        for name, network in (("enc", model.encoder), ("dec", model.decoder)):
+            layers = getattr(saved, name)
+            if not isinstance(layers, (list, tuple)) or len(layers) != len(network.names) + 1:
+                raise TypeError(f"Saved.{name} is all that self.{name}oder.forward returns, inputs first: backward reads every layer")
         saved_names = ("mu", "logvar", "z", "kl")
         values = [*terms, *(getattr(saved, name) for name in saved_names), saved.dec[-1]]
         return Named(tuple(values), (*terms._fields, *(f"Saved.{name}" for name in saved_names), "Saved.dec[-1]"))
@@ -307,7 +313,11 @@ def _penalty(cls, backward, sizes, seed):
 
     def call(function, given):
         result = function(model, *given.values())
-        return Named(tuple(result), result._fields) if hasattr(result, "_fields") else result
+        if not isinstance(result, PenaltyGrads):
+            return Named(tuple(result), result._fields) if hasattr(result, "_fields") else result
+        zeros = given["z"].shape  # an array of zeros says what 0 says
+        rest = [0.0 if np.shape(part) == zeros and not np.any(part) else part for part in result[1:]]
+        return Named((result.dkl, *rest), result._fields)
 
     return Probe(given, call, sizes=sizes)
 
