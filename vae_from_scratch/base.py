@@ -160,5 +160,6 @@ class EncoderDecoder(Plumbing):
 
     def recon_nll(self, x, z) -> np.ndarray:
         """-log p(x|z) of each row, in nats: x (N, D), z (N, Z); returns (N,)."""
+        x, z = require.pairs(self, x, z)
         out = self.decoder.forward(self.ops, self.params, z)[-1]
         return self.likelihood.forward(self.ops, self.params, out, x)

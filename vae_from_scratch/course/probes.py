@@ -243,7 +243,9 @@ EXTREMES = {
     "gradcheck.relative_error": [
         extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]])
     ],
-    "ops.capacity_backward": [extreme("digits", "one kl at the capacity, their mean below it", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)],
+    "ops.capacity_backward": [
+        extreme("digits", "one kl at the capacity, their mean below it", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)
+    ],
 }  # fmt: skip
 
 

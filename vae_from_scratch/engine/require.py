@@ -158,6 +158,14 @@ def codes(name, z, dim, dtype):
     return z
 
 
+def pairs(model, x, z):
+    """x (N, D) and z (N, Z) in the model's dtype, a code for each example."""
+    x, z = rows("x", x, model.data_dim, model.dtype), rows("z", z, model.latent_dim, model.dtype)
+    if len(x) != len(z):
+        raise ValueError(f"x and z must have as many rows, got {len(x)} and {len(z)}; x.repeat({len(z)}, axis=0) is one x for all z")
+    return x, z
+
+
 def as_floats(name, x):
     """The expression that turns these integers into floats in [0, 1], by their range."""
     if x.dtype.kind not in "iu" or x.size == 0:
