@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from helpers import python, run, same
 
-from vae_from_scratch import Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops
+from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops
+from vae_from_scratch.cli import compare
 from vae_from_scratch.engine import files, gradient_table
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.evaluation import evaluate
@@ -489,6 +490,34 @@ def test_compare_sets_runs_side_by_side(undrawn, capsys):
     assert Path("side.png").read_bytes()[:4] == b"\x89PNG"
     assert cli.main(["compare", "a"]) == 2
     assert "two runs or more, got a alone" in capsys.readouterr().err
+    assert cli.main(["compare", "a", "b", "a"]) == 2
+    assert "each run once, got a b a" in capsys.readouterr().err
+
+
+def test_compare_tells_the_seeds_of_the_runs_and_names_every_curve(undrawn, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("vae_from_scratch.cli.compare._write_figure", lambda figure, _: drawn.append(figure))
+    for name, line in {"a": "--seed 3", "b": "--model autoencoder --seed 4"}.items():
+        run(f"{TRAIN} --out {name} {line}")
+    capsys.readouterr()
+    run("compare a b --seed 7")
+    assert re.search(r"^seed +3 +4$", capsys.readouterr().out, re.M)  # --seed is that of the comparison
+    assert [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()] == ["a", "b"]
+    for damaged in ("epoch,loss,recon_nll,kl\n1,2,3\n", "a,b\n1,2\n", "epoch,loss,recon_nll,kl\n1,x,3,4\n"):
+        Path("b/history.csv").write_text(damaged)
+        assert cli.main(["compare", "a", "b"]) == 2
+        assert "b/history.csv is not the history" in capsys.readouterr().err.replace("\\", "/")
+        run("evaluate b --quiet")  # which does not need it
+
+
+def test_compare_takes_photos_of_other_sizes_for_other_data():
+    shapes = ((8, 8), (4, 16))
+    configs = [{"data": data, "split": "test", "binarize": "none", "image_shape": shape} for data in (".", "digits") for shape in shapes]
+    model = VAE(64, (5,), 2, backend="numpy")
+    for pair, words in ((configs[:2], "other data"), (configs[2:], "+0.00")):
+        result = evaluate(model, datasets.digits("test"))
+        found = {row[0]: row[1:] for row in compare.result_rows(dict(enumerate((model, c) for c in pair)), [result, result])}
+        assert found["ELBO - that of the first"][1].startswith(words)
 
 
 def test_widths_with_spaces_are_those_with_commas(undrawn):

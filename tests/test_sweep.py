@@ -132,6 +132,16 @@ def test_two_runs_beside_each_other_their_table_and_never_again(tmp_path, monkey
     assert "runs" in printed and " +- " in printed and (tmp_path / "s/sweep.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_run_that_train_goes_on_with_is_no_longer_what_the_table_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.train, "draw_figures", lambda *_: None)
+    quiet(grid(seed=range(2), **TINY), "s", Now())
+    assert cli.main("train --quiet --resume s/seed-1 --epochs 2".split()) == 0
+    (again,) = quiet(grid(seed=0, **TINY), "s", Now())
+    (row,) = [row for row in rows_of(tmp_path / "s") if row["run"] == "seed-1"]
+    assert again["status"] == "done" and row["status"] == "changed" and row["elbo"] == "" and "after epoch 1" in row["words"]
+
+
 def test_a_run_that_diverges_is_a_row_and_what_fails_is_tried_again(tmp_path, monkeypatch, capsys):
     configs = [{**TINY, "seed": 0}, {**TINY, "optimizer": "sgd", "lr": 1e9, "epochs": 9}]
     executor = Now(OSError(28, "No space left on device"))

@@ -9,18 +9,21 @@ from ..engine.estimates import spread
 from ..evaluation import evaluate
 from .look import _write_figure, open_run
 from .options import OPTIONS
-from .train import open_data
+from .train import open_data, read_config
 
-SAME_IMAGES = ("data", "split", "binarize")  # runs that agree in these are judged on the same images
+SAME_IMAGES = ("data", "split", "binarize")  # runs that agree in these are judged on the same images, but for photos' sizes
+PANELS = {"loss": "loss", "recon_nll": "reconstruction: -log p(x|z)", "kl": "KL(q(z|x) || p(z))"}
 
 
 def compare_runs(options):
     """Settings that differ, then what each run is worth, then the curves of all in one figure."""
     if len(options.runs) < 2:
         raise ValueError(f"compare takes two runs or more, got {options.runs[0]} alone; evaluate looks at one")
+    if len(set(options.runs)) < len(options.runs):
+        raise ValueError(f"compare takes each run once, got {' '.join(options.runs)}")
     runs = {folder: open_run(folder, options)[:2] for folder in options.runs}
     names = [option.name for option in OPTIONS if option.name not in ("checkpoint_seconds", "image_shape")]
-    configs = [config for _, config in runs.values()]
+    configs = [config | {"seed": read_config(Path(folder))["seed"]} for folder, (_, config) in runs.items()]  # --seed is of the comparison
     differ = [name for name in names if any(config[name] != configs[0][name] for config in configs)]
     rows = [[name, *(_shown(config[name]) for config in configs)] for name in differ]
     print_table([["settings that differ", *runs], *(rows or [["none", *([""] * len(runs))]])])
@@ -40,7 +43,8 @@ def compare_runs(options):
 def result_rows(runs, results):
     """What the table says of each run."""
     configs, first = [config for _, config in runs.values()], results[0]
-    same = [all(config[name] == configs[0][name] for name in SAME_IMAGES) for config in configs]
+    names = [*SAME_IMAGES, *["image_shape"] * Path(configs[0]["data"]).is_dir()]
+    same = [all(config[name] == configs[0][name] for name in names) for config in configs]
     yield ["data", *(f"{config['data']} {config['split']}" for config in configs)]
     yield ["examples", *(str(result.n) for result in results)]
     sizes = [sum(each.params.vector.size for each in model.players.values()) for model, _ in runs.values()]
@@ -79,9 +83,15 @@ def read_history(folder):
     path = Path(folder) / "history.csv"
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        curves = {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+        if rows and not {"epoch", *PANELS} <= set(curves):
+            raise ValueError(f"it has the columns {', '.join(map(str, curves))}")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not the history that train left: {error}; remove it, and compare goes without the figure") from error
+    return curves
 
 
 def draw(curves):
@@ -91,8 +101,7 @@ def draw(curves):
     from .. import plots
 
     figure = Figure(figsize=(10.2, 3.2), layout="constrained")
-    panels = [("loss", "loss"), ("recon_nll", "reconstruction: -log p(x|z)"), ("kl", "KL(q(z|x) || p(z))")]
-    for ax, (name, title) in zip(figure.subplots(1, 3), panels):
+    for ax, (name, title) in zip(figure.subplots(1, 3), PANELS.items()):
         for number, (folder, curve) in enumerate(curves.items()):
             if not np.any(curve[name]):  # an autoencoder has no KL
                 continue
@@ -100,5 +109,5 @@ def draw(curves):
             marker = "." if len(curve["epoch"]) == 1 else None
             ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=str(folder), **style)
         ax.set(title=title, xlabel="epoch", ylabel="nats per example")
-    ax.legend(frameon=False)
+    figure.axes[0].legend(frameon=False)  # all have a loss, an autoencoder no KL
     return figure

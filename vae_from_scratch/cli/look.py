@@ -58,12 +58,13 @@ def open_run(folder, options):
 
 
 def last_kl(path):
-    """The KL of each latent in the last row of a history, or None."""
-    if not path.is_file():
+    """The KL of each latent in the last row of a history; None where that cannot be read."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            *_, row = csv.DictReader(file)
+        return np.array([float(value) for name, value in row.items() if name.startswith("kl_")])
+    except (OSError, TypeError, ValueError, AttributeError):
         return None
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return np.array([float(value) for name, value in rows[-1].items() if name.startswith("kl_")]) if rows else None
 
 
 def evaluate_run(options):

@@ -243,7 +243,8 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
     Returns
     -------
     list of dicts, one for each config that is not a repetition: run, status, the settings, the results, words.
-        A run that diverged has the status "diverged" and says how in words; one that could not run is "failed".
+        A run that diverged has the status "diverged" and says how in words; one that could not run is "failed"; one
+        that train --resume has trained on is "changed".
 
     Raises ValueError, TypeError or OSError before anything is written if a config cannot be trained.
     """
@@ -362,7 +363,7 @@ def _run(folder, config):
         result |= {"examples": found.n, **{name: history[name][-1] for name in ("steps", "seconds", "cpu_seconds")}}
     except FloatingPointError as error:
         result = {"status": "diverged", "words": str(error)}
-    files.write_json(folder / RESULT, {**result, "version": __version__, "machine": platform.machine()})
+    files.write_json(folder / RESULT, {**result, "epochs": config["epochs"], "version": __version__, "machine": platform.machine()})
 
 
 def collect(folder, config, result, error):
@@ -382,6 +383,8 @@ def row_of(folder, config, result=None):
     """run, status, settings, results, words: from the folder's result, if it has one; otherwise it is waiting."""
     if result is None:
         result = files.read_json(folder / RESULT) if (folder / RESULT).is_file() else {"status": "waiting"}
+        if result.get("epochs", config["epochs"]) != config["epochs"]:  # train --resume went on with it
+            result = {"status": "changed", "words": f"trained on after epoch {result['epochs']}; evaluate tells what it is worth"}
     found = {name: result.get(name) for name in (*RESULTS, "version", "machine", "words")}
     return {"run": folder.name, "status": result.get("status", "failed"), **config, **found}
 
