@@ -67,7 +67,7 @@ def run(name, beta, data, setting, epochs, folder, seed, scores, start=None, unt
         if images in looks:
             watch(model, images)
         if images in ends:
-            score(scores, f"beta = {beta}", model.encode, data, setting, seed, 1, **about(watch))
+            score(scores, f"beta = {beta}", model.encode, data, setting, seed, 1, **about(watch, data))
 
     train(
         folder, model, data, Adam(lr=5e-4), setting["batch"], until or epochs, seed, watch.some, callback=look,
@@ -100,10 +100,10 @@ def score(results, code, encode, data, setting, seed, draws, **about):
         print(f"{code}, draw {draw}:", ", ".join(f"{name} {value:.4f}" for name, value in row.items()), flush=True)
 
 
-def about(watch):
+def about(watch, data):
     """What a row says of a trained model beside its scores: on the images watched, after the last look."""
     last = watch.results.rows[-1]
-    return {name: last[name] for name in ("beta", "images", "recon_nll", "kl", "active_units")}
+    return {name: last[name] for name in ("beta", "images", "recon_nll", "kl", "active_units")} | watch.best(data.factor_names)
 
 
 def draw_kl(watches, factor_names):
@@ -174,7 +174,7 @@ def measure(folder, seed, setting, epochs, first):
         score(scores, "raw pixels", baselines.raw_pixels(), data, setting, seed, 1)
     score(scores, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting, seed, draws)
     for code, (model, watch) in trained.items():
-        score(scores, code, model.encode, data, setting, seed, draws, **about(watch))
+        score(scores, code, model.encode, data, setting, seed, draws, **about(watch, data))
     return scores.rows
 
 

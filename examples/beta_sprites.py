@@ -38,9 +38,8 @@ def measure(folder, beta, seed, how):
     """Train one model.  Its row: rate, distortion, and for each factor how well a latent that says something follows it."""
     _, watch, seconds = learn(folder, beta, seed, how)
     seen, kl = watch.results.rows[-1], watch.kl_per_latent()[-1]
-    best = watch.shares()[-1][kl > 0.01].max(axis=0, initial=0)
     row = {name: seen[name] for name in ("recon_nll", "kl", "active_units")} | {"cpu_seconds": seconds}
-    row |= {f"best_{name}": share for name, share in zip(FACTORS, best)}
+    row |= watch.best(FACTORS)
     return [row | {f"kl_{rank}": value for rank, value in enumerate(np.sort(kl)[::-1])}]
 
 

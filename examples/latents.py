@@ -66,6 +66,11 @@ class Watch:
         names = [name for name in self.results.rows[0] if name.startswith("share_")]
         return np.stack([self.column(name) for name in names], axis=1).reshape(len(self.results.rows), -1, len(self.sizes))
 
+    def best(self, factor_names):
+        """For each factor the largest share that it explains of the mean of a latent with more than 0.01 nats, at the end."""
+        shares = self.shares()[-1][self.kl_per_latent()[-1] > 0.01]
+        return {f"best_{name}": share for name, share in zip(factor_names, shares.max(axis=0, initial=0))}
+
     def names(self, factor_names):
         """For each latent, such as "z3: posX 62 %, posY 31 %": the factors that explain a quarter or more at the end."""
         texts = []
