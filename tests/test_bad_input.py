@@ -146,6 +146,11 @@ CALLS = {
     "fit: masked": (lambda: fit(model(), np.ma.masked_less(X, 0.5)), "x masked x.filled(0.0)"),
     "fit: ragged": (lambda: fit(model(), [[0.5] * 7, [0.5] * 6]), "x list"),
     "encode: bytes as floats": (lambda: model().encode(200 * X), "x Bernoulli [0, 1] / 255"),
+    "encode: masked": (lambda: model().encode(np.ma.masked_less(X, 0.5)), "x masked x.filled(0.0)"),
+    "fit: binarize beyond [0, 1]": (
+        lambda: fit(model(likelihood="gaussian"), 3 * X, batch_size=3, binarize="dynamic"), "x binarize='dynamic' [0, 1] / 255 leave"),
+    "evaluate: binarize beyond [0, 1]": (
+        lambda: evaluation.evaluate(model(likelihood="gaussian"), 3 * X, binarize="threshold"), "x binarize='threshold' [0, 1] leave"),
     "encode: NaN": (lambda: model().encode(with_value(np.nan)), "x NaN row 3"),
     "loss: NaN": (lambda: model().loss(with_value(np.nan), np.zeros((9, 2))), "x NaN"),
     "loss_and_grads: bytes as floats": (lambda: model().loss_and_grads(200 * X, np.zeros((9, 2))), "x [0, 1] / 255"),

@@ -36,7 +36,7 @@ def fetch(x, indices, how, rng, by_bytes=True):
         return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
     rows = take(x, indices)
     if how != "none":
-        require.values("x", np.asarray(rows), True)
+        require.values("x", np.asarray(rows), require.unit_interval(None, how))
     if how == "threshold":
         return (rows >= 0.5).astype(rows.dtype)
     if how == "dynamic":
@@ -82,10 +82,10 @@ def batches(model, x, binarize, seed, batch_size):
     Drawn as floats, of which each pixel takes one, so that the images do not depend on the batches.
     """
     x = require.array("x", x)
-    rng, unit_interval = stream("evaluation images", seed), model.likelihood.unit_interval or binarize != "none"
+    rng, within = stream("evaluation images", seed), require.unit_interval(model.likelihood, binarize)
     for indices in in_order(len(x), batch_size):
         rows = require.rows("x", fetch(x, indices, binarize, rng, by_bytes=False), model.data_dim, model.dtype)
-        require.values("x", rows, unit_interval, int(indices[0]), f" (within rows {indices[0]} to {indices[-1]})")
+        require.values("x", rows, within, int(indices[0]), f" (within rows {indices[0]} to {indices[-1]})")
         yield indices, rows
 
 

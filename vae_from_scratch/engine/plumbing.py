@@ -84,7 +84,7 @@ class Plumbing:
     def checked(self, x):
         """x (N, D) in the model's dtype, finite and in the range of its likelihood.  ValueError or TypeError otherwise."""
         x = require.rows("x", x, self.data_dim, self.dtype)
-        require.values("x", x, self.likelihood.unit_interval, 0)
+        require.values("x", x, require.unit_interval(self.likelihood), 0)
         return x
 
     def batch(self, x, noise, looked_at=False):

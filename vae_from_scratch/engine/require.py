@@ -141,7 +141,7 @@ def rng(value):
 
 def rows(name, x, dim, dtype, n=None):
     """x as floats (N, dim): a batch that a model can take.  n: how many rows there are, if x is some of them."""
-    x = np.asarray(x)
+    x = np.asarray(unmasked(name, x))
     if x.ndim != 2 or x.shape[1] != dim:
         shape = (n or len(x), *x.shape[1:]) if x.ndim else ()
         way = f"{name}.reshape({shape[0]}, {dim})" if x.ndim > 2 and np.prod(shape[1:]) == dim else f"one example is {name}[None, :]"
@@ -154,7 +154,7 @@ def rows(name, x, dim, dtype, n=None):
 def codes(name, z, dim, dtype):
     """z as floats (N, dim), finite."""
     z = rows(name, z, dim, dtype)
-    values(name, z, False, 0)
+    values(name, z, first=0)
     return z
 
 
@@ -176,14 +176,19 @@ def as_floats(name, x):
     return f"for values up to {top} {name} / {255 if 16 < top <= 255 else top}"
 
 
+def unmasked(name, x):
+    """x, of which no value is masked."""
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} is an array with {np.ma.count_masked(x)} masked values; fill them: {name}.filled(0.0)")
+    return x
+
+
 def array(name, x):
     """x as what fit can take rows of: lists, DataFrames and tensors become arrays, where that is exact and cheap."""
     if hasattr(x, "toarray"):
         raise TypeError(f"{name} is a sparse {type(x).__name__}; {name}.toarray() makes it an array")
     if isinstance(x, np.ma.MaskedArray):
-        if np.ma.is_masked(x):
-            raise ValueError(f"{name} is an array with {np.ma.count_masked(x)} masked values; fill them: {name}.filled(0.0)")
-        return np.asarray(x)
+        return np.asarray(unmasked(name, x))
     rows_on_disk = hasattr(x, "chunks")  # of h5py and zarr, which have __array__ as well
     if isinstance(x, (list, tuple)) or (hasattr(x, "__array__") and not rows_on_disk):
         try:
@@ -251,26 +256,30 @@ def n_train(model):
     return model.n_train
 
 
-def values(name, part, unit_interval, first=None, where=""):
-    """Finite rows, in [0, 1] if the likelihood needs it; first: the number of the first row, where the caller knows it."""
+def unit_interval(likelihood, binarize="none"):
+    """Why values must lie in [0, 1] and how to mend it, in words; none if they need not."""
+    if likelihood is not None and likelihood.unit_interval:
+        return "a Bernoulli likelihood, continuous or not, needs [0, 1]; rescale it (pixels 0..255: x / 255) or choose a Gaussian one"
+    return f"binarize={binarize!r} needs [0, 1]; rescale it (pixels 0..255: x / 255) or leave binarize out" if binarize != "none" else ""
+
+
+def values(name, part, within="", first=None, where=""):
+    """Finite rows, in [0, 1] if unit_interval says so; first: the number of the first row, where the caller knows it."""
     if not finite([part]):
         row = "" if first is None else f", first in row {first + int((~np.isfinite(part)).any(axis=1).argmax())}"
         raise ValueError(f"{name} holds NaN or infinity{row}; remove such rows")
-    if unit_interval and part.size and (part.min() < 0 or part.max() > 1):
-        raise ValueError(
-            f"{name} has values from {part.min():g} to {part.max():g}{where}, but a Bernoulli likelihood, continuous or not, needs [0, 1]; "
-            "rescale it (pixels 0..255: x / 255) or choose a Gaussian likelihood"
-        )
+    if within and part.size and (part.min() < 0 or part.max() > 1):
+        raise ValueError(f"{name} has values from {part.min():g} to {part.max():g}{where}, but {within}")
 
 
-def data(name, x, dim, unit_interval):
+def data(name, x, dim, within):
     """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are valid."""
     n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
-        values(name, part, unit_interval, start, f" (within rows {start} to {start + len(part) - 1})")
+        values(name, part, within, start, f" (within rows {start} to {start + len(part) - 1})")
         largest = max(largest, float(np.abs(part).max()))
-    if largest > 30 and not unit_interval:
+    if largest > 30 and not within:
         warnings.warn(
             f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 suit values near 1, so "
             f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
@@ -383,7 +392,7 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
     flag("weight_decay", weight_decay)
     for name, rows_ in {"x": x, "x_valid": x_valid}.items():
         if rows_ is not None:
-            data(name, rows_, model_.data_dim, model_.likelihood.unit_interval or binarize != "none")
+            data(name, rows_, model_.data_dim, unit_interval(model_.likelihood, binarize))
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
     comparable(model_, batch_size)
