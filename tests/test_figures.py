@@ -179,6 +179,19 @@ def test_labels_of_many_values_are_one_scatter_on_a_scale():
     assert [label.get_text() for label in bar.get_yticklabels()][::4] == ["name 00", "name 41"]
 
 
+def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+    """Two of them would begin and end a formula, here a broken one, which is an error when the figure is saved."""
+    name = r"$\nix$"
+    codes = np.random.default_rng(0).normal(size=(42, 2))
+    names = np.array([f"{name}{k:02}" for k in range(42)])
+    rows = [{"elbo": k, "data": name + str(k % 2), "lr": k // 2, "seed": 0} for k in range(4)]
+    figures = [plots.latent_scatter(codes, names), plots.latent_scatter(codes, names[np.arange(42) % 3])]
+    figures += [plots.factor_matrices([("a", np.eye(2), [name, name], "b")])]
+    figures += [plots.sweep(rows, "elbo", "data"), plots.sweep(rows, "elbo", "lr", ["data"])]
+    for number, figure in enumerate(figures):
+        plots.save(figure, tmp_path / f"{number}.svg")
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_examples_without_a_label_are_grey(many):
     codes, labels = np.arange(120.0).reshape(60, 2), np.arange(60.0) if many else np.arange(60.0) % 3

@@ -142,6 +142,13 @@ def test_a_run_that_train_goes_on_with_is_no_longer_what_the_table_said(tmp_path
     assert again["status"] == "done" and row["status"] == "changed" and row["elbo"] == "" and "after epoch 1" in row["words"]
 
 
+def test_two_files_of_one_name_are_two_lines(capsys):
+    row = {**complete({}), "status": "done", "run": "r", **dict.fromkeys(sweeping.RESULTS, 1.0)}
+    for paths, words in ((("a/x.npy", "b/x.npy"), ["a/x.npy", "b/x.npy"]), (("a/x.npy", "b/y.npy"), ["x", "y"])):
+        sweeping.print_summary([{**row, "data": path} for path in paths], ["data"])
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == words
+
+
 def test_a_run_that_diverges_is_a_row_and_what_fails_is_tried_again(tmp_path, monkeypatch, capsys):
     configs = [{**TINY, "seed": 0}, {**TINY, "optimizer": "sgd", "lr": 1e9, "epochs": 9}]
     executor = Now(OSError(28, "No space left on device"))

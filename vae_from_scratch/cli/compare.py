@@ -107,7 +107,7 @@ def draw(curves):
                 continue
             style = {"color": plots.COLOURS[number % len(plots.COLOURS)], "ls": "-" if number < len(plots.COLOURS) else "--"}
             marker = "." if len(curve["epoch"]) == 1 else None
-            ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=str(folder), **style)
+            ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=plots.plain(folder), **style)
         ax.set(title=title, xlabel="epoch", ylabel="nats per example")
     figure.axes[0].legend(frameon=False)  # all have a loss, an autoencoder no KL
     return figure

@@ -424,8 +424,10 @@ def cluster(address):
 def print_summary(rows, varied):
     """A line for each combination of settings: means over the seeds, with their standard deviation."""
     names, groups = [name for name in varied if name != "seed"], {}
+    stems = len({row["data"] for row in rows}) == len({shown(row["data"]) for row in rows})  # or two files of one name are one line
     for row in rows:
-        groups.setdefault(tuple(shown(row[name]) if applies(name, row) else "-" for name in names), []).append(row)
+        words = {name: row[name] if name == "data" and not stems else shown(row[name]) for name in names}
+        groups.setdefault(tuple(words[name] if applies(name, row) else "-" for name in names), []).append(row)
     columns = [name for name in ("elbo", "recon_nll", "kl", "active_units", "seconds") if any(row[name] is not None for row in rows)]
     table = [[*names, "runs", *columns]]
     for key, group in groups.items():

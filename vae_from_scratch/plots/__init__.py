@@ -16,7 +16,7 @@ from .images import (
     traversal_rows,
     traversals,
 )
-from .style import COLOURS, TRAIN, VALID, check_path, save
+from .style import COLOURS, TRAIN, VALID, check_path, plain, save
 from .sweeps import sweep
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "learning_curves",
     "manifold",
     "manifold_rows",
+    "plain",
     "read_frames",
     "readable",
     "reconstructions",

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from .style import COLOURS, GREY, Figure, style
+from .style import COLOURS, GREY, Figure, plain, style
 
 MOST = 20  # labels with more values are a scale, not names
 
@@ -45,7 +45,7 @@ def latent_scatter(codes, labels=None, axes=(0, 1), ax=None, title=""):
         ax.scatter(horizontal[mine], vertical[mine], color=colour, marker="ox"[k // 10], **dots | {"linewidths": k // 10})
         place = np.median(horizontal[mine]), np.median(vertical[mine])
         ax.annotate(
-            str(label), place, ha="center", va="center", weight="bold",
+            plain(label), place, ha="center", va="center", weight="bold",
             bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 2},
         )  # fmt: skip
     return None
@@ -58,7 +58,7 @@ def _on_a_scale(ax, horizontal, vertical, values, number, dots):
     bar.solids.set_alpha(1)
     if not numeric:
         at = np.linspace(0, len(values) - 1, 5).round().astype(int)
-        bar.set_ticks(at, labels=[str(value)[:12] for value in values[at]])
+        bar.set_ticks(at, labels=[plain(str(value)[:12]) for value in values[at]])
 
 
 @style()
@@ -77,7 +77,7 @@ def factor_matrices(panels, silent=None):
         top = max(1, np.nanmax(matrix)) if np.isfinite(matrix).any() else 1
         shown = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=top, aspect="auto")
         ax.set_title(title, fontsize="medium")
-        ax.set(xlabel="latent", yticks=range(len(names)), yticklabels=names)
+        ax.set(xlabel="latent", yticks=range(len(names)), yticklabels=list(map(plain, names)))
         ax.xaxis.get_major_locator().set_params(integer=True)
         mute = np.flatnonzero(np.isnan(matrix).all(axis=0) if silent is None else silent)
         hatched = hatched or len(mute) > 0

@@ -39,6 +39,11 @@ class Figure(matplotlib.figure.Figure):
         return content.getvalue()
 
 
+def plain(text):
+    """A name or a label as Matplotlib shows it letter by letter: $ does not begin a formula."""
+    return str(text).replace("$", r"\$")
+
+
 def check_path(path):
     """The format that a path's ending asks for; png where a pipe or a device has none.  ValueError for another."""
     ending = (Path(path).suffix or Path(os.path.realpath(path)).suffix)[1:].lower()

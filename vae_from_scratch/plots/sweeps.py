@@ -3,7 +3,7 @@
 import numpy as np
 
 from .curves import NAMED
-from .style import GREY, Figure, style
+from .style import GREY, Figure, plain, style
 
 
 @style()
@@ -34,11 +34,11 @@ def sweep(rows, result, against, others=(), label=None):
         each = [[of_seed[x] for of_seed in found.values() if not np.isnan(of_seed.get(x, np.nan))] for x in at]
         means = [np.mean(values) if values else np.nan for values in each]
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in zip(others, key) if value != "None")
-        ax.plot(at, means, "o" if against == "seed" else "o-", color=colour, linewidth=2.6, label=words or None)
+        ax.plot(at, means, "o" if against == "seed" else "o-", color=colour, linewidth=2.6, label=plain(words) or None)
     if numeric and seen[0] > 0 and seen[-1] >= 8 * seen[0]:
         ax.set_xscale("log", base=2 if seen[-1] / seen[0] < 1000 else 10)
     if len(seen) <= 12:
-        ax.set_xticks([place[key] for key in seen], [f"{key:g}" if numeric else key for key in seen])
+        ax.set_xticks([place[key] for key in seen], [f"{key:g}" if numeric else plain(key) for key in seen])
         ax.minorticks_off()
     ax.set(xlabel=against.replace("_", " "), ylabel=label or result)
     seeds = len({row["seed"] for row in rows})
