@@ -510,6 +510,10 @@ def test_compare_tells_the_seeds_of_the_runs_and_names_every_curve(undrawn, caps
         run("evaluate b --quiet")  # which does not need it
 
 
+def test_an_advice_with_a_space_in_a_path_can_be_typed():
+    assert (cli.options.typed("my runs/a"), cli.options.typed(Path("runs"))) == ('"my runs/a"', "runs")
+
+
 def test_compare_takes_photos_of_other_sizes_for_other_data():
     shapes = ((8, 8), (4, 16))
     configs = [{"data": data, "split": "test", "binarize": "none", "image_shape": shape} for data in (".", "digits") for shape in shapes]

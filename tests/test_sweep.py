@@ -274,7 +274,7 @@ LINES = {  # of a sweep: words of its one line
     "--seed 9-0": "--seed 9-0 up 0-9",
     "--seed 1.5": "--seed whole numbers 0-9 '1.5'",
     "--seed 1,": "--seed whole '1,'",
-    "--seed 0-999999": "--seed 100000",
+    "--seed 0-999999": "--seed 1000000 values 100000",
     "--beta 1;2": "--beta numbers commas '1;2'",
     "--hidden a": "--hidden widths 500,500 'a'",
     "--weight-decay maybe": "--weight-decay yes no 'maybe'",

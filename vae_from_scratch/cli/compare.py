@@ -8,7 +8,7 @@ import numpy as np
 from ..engine.estimates import spread
 from ..evaluation import evaluate
 from .look import _write_figure, open_run
-from .options import OPTIONS
+from .options import OPTIONS, typed
 from .train import open_data, read_config
 
 SAME_IMAGES = ("data", "split", "binarize")  # runs that agree in these are judged on the same images, but for photos' sizes
@@ -37,7 +37,7 @@ def compare_runs(options):
         _write_figure(draw(curves), options.out)
     else:
         missing = next(folder for folder, curve in curves.items() if not curve)
-        print(f"note: no figure, for {missing} has no history.csv yet; train --resume {missing} leaves one at its end")
+        print(f"note: no figure, for {missing} has no history.csv yet; train --resume {typed(missing)} leaves one at its end")
 
 
 def result_rows(runs, results):

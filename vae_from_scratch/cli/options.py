@@ -64,6 +64,11 @@ def as_text(value):
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def typed(path):
+    """A path as it would be typed: in quotes where it has a space."""
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
 LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not given
     "gaussian": {"sigma": "learned", "mean": "linear"},
     "laplace": {"scale": "learned", "mean": "linear"},

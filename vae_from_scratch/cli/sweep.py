@@ -95,8 +95,10 @@ def values(option, texts):
             ends = re.fullmatch(r"(\d+)-(\d+)", part) if option.kind is int else None
             if ends:
                 first, last = map(int, ends.groups())
-                if first > last or last - first >= 100_000:
-                    raise ValueError(f"{flag} {part} must go up, by fewer than 100000 values; write {last}-{first}, or a list")
+                if first > last:
+                    raise ValueError(f"{flag} {part} must go up; write {last}-{first}, or a list")
+                if last - first >= 100_000:
+                    raise ValueError(f"{flag} {part} are {last - first + 1} values; a range takes up to 100000")
                 found += range(first, last + 1)
                 continue
             try:

@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, typed
 
 FRAMES, IN_FRAMES = "frames.npz", 300  # what an animation needs of training, and of how many test images
 
@@ -52,7 +52,7 @@ def train_run(options):
             if files.has_checkpoint(out):
                 _, done, _ = checkpoints.progress(out / files.CHECKPOINT)
                 here = "end it here" if done else "end it after one epoch"
-                way = f"; go on with: vae-from-scratch train --resume {out}, or {here} with the same and --epochs {max(1, done)}"
+                way = f"; go on with: vae-from-scratch train --resume {typed(out)}, or {here} with the same and --epochs {max(1, done)}"
             raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
     print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
     report(model, result, f"{data.name} {config['split']}")
