@@ -33,7 +33,7 @@ def named_factors(data, names):
         raise ValueError(f"factors must be two or more of {', '.join(data.factor_names)}, each once; got {names}")
     fixed = [name for name in names if data.sizes[data.factor_names.index(name)] < 2]
     if fixed:
-        raise ValueError(f"{', '.join(fixed)} has only one value, so that nothing can follow it; leave it out of factors, or of the data set")
+        raise ValueError(f"{', '.join(fixed)} has only one value, so nothing can follow it; leave it out of factors, or of the data set")
     return [data.factor_names.index(name) for name in names]
 
 
