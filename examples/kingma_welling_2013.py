@@ -54,6 +54,7 @@ def runs(data, seeds=SEEDS):
     first = [Run(data, latents, step(data, latents), seed=seeds[0]) for latents in (20, 10, 2)]
     arms = [(split, start) for start in (0.0, 0.1) for split in ("frey", "frey-end")]
     more = [Run(split, 20, step(data, 20), start, seed) for seed in seeds[:3] for split, start in arms]
+    more += [run._replace(seed=seed) for seed in seeds[1:3] for run in first[1:]]
     return first + [run for run in more if run not in first] + [Run(data, 20, 0.02, seed=seeds[0], samples=OTHERS)]
 
 
