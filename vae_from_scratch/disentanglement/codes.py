@@ -95,7 +95,7 @@ def codes_of(encode, data, draws, progress):
     """A function from combinations (N, F) to codes (N, Z); mu is taken where encode gives mu and logvar.
 
     draws: how many images will be asked for; where there are fewer, each is encoded once, which changes nothing
-    but the time.
+    but the time, and of codes in float64 the digits beyond float32.
     """
     if draws > len(data) and table_fits(encode, data):
         encode, data = encode_all(encode, data, progress)
