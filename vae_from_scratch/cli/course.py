@@ -14,7 +14,7 @@ package's own.
     vae-from-scratch course start 4       writes the file of exercise 4 here
     vae-from-scratch course check 4       says what is wrong, and why it matters
     vae-from-scratch course hint 4        three hints: hint 4, hint 4 2, hint 4 3
-    vae-from-scratch course run train     trains a model on your functions; any command and its options
+    vae-from-scratch course run train     trains on your functions and says which it did not call; any command
     vae-from-scratch course solution 4    how the package wrote it, after a try
 
 A file of yours is never overwritten.  check is practice and gives no grade: the solutions are public.
