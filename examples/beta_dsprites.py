@@ -106,6 +106,12 @@ def about(watch, data):
     return {name: last[name] for name in ("beta", "images", "recon_nll", "kl", "active_units")} | watch.best(data.factor_names)
 
 
+def active_alone(model, watch):
+    """encode, with the latents of less than 0.01 nats at zero: a classifier that scales its columns reads these as well."""
+    active = watch.kl_per_latent()[-1] > 0.01
+    return lambda x: tuple(active * part for part in model.encode(x))
+
+
 def draw_kl(watches, factor_names):
     """The KL of each latent against the images seen, one panel for each model."""
     figure = Figure(figsize=(8.3, 3.8), layout="constrained")
@@ -175,6 +181,8 @@ def measure(folder, seed, setting, epochs, first):
     score(scores, "untrained", baselines.untrained(trained["beta = 1"][0]), data, setting, seed, draws)
     for code, (model, watch) in trained.items():
         score(scores, code, model.encode, data, setting, seed, draws, **about(watch, data))
+    model, watch = trained["beta = 4"]
+    score(scores, "beta = 4, active latents", active_alone(model, watch), data, setting, seed, draws, **about(watch, data))
     return scores.rows
 
 
