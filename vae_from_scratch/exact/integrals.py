@@ -85,9 +85,9 @@ def _integrate(model, x, pairs):
     while not change < TOLERANCE + rounding * abs(value) and points < finest:
         _, cell, log_joint = _on_grid(model, x, frame, low, high, points, pairs)
         before, value = value, log_integral(log_joint.ravel(), cell)
-        change, last_points, points = abs(value - before), points, 2 * points - 1
+        change, points = abs(value - before), 2 * points - 1
     first, last = _ends(log_joint, DEPTH - 5)
-    return value, np.inf if (first == 0).any() or (last == last_points - 1).any() else change
+    return value, np.inf if (first == 0).any() or (last == len(log_joint) - 1).any() else change
 
 
 def _frame(model, x, pairs):
