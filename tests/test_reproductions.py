@@ -434,6 +434,8 @@ def test_a_longer_run_on_dsprites(rows):
     agree([printed.replace(",", " ")], scores)
     pca = 100 * np.mean([row["beta_vae_4"] for row in rows("beta_dsprites", code="PCA")])
     assert [score > pca for score in scores] == [False] * 5 + [True, True, False]  # "in the tenth", "below it again"
+    highest = max(way, key=lambda row: row["beta_vae_4"])
+    said(r"longer run below reaches ([\d.]+) with a share of (\d+) %", [100 * highest[name] for name in ("beta_vae_4", "best_scale")])
     said(r"the share of scale rises slowly, from (\d+) to (\d+) %\.", [100 * row["best_scale"] for row in (start, way[-1])])
     alone = {seed: [row for row in rows("beta_dsprites", code="beta = 4, active latents") if row["seed"] == seed] for seed in (1, 3, 4)}
     ended = max(row["images"] for row in rows("beta_dsprites", code="beta = 4"))
