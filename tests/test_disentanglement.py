@@ -69,7 +69,7 @@ def test_a_split_is_scored_as_the_whole():
 def test_sets_of_factors_share_one_drawing_and_each_has_its_points(monkeypatch):
     seen = []
     judge = beta_vae.judge
-    monkeypatch.setattr(beta_vae, "judge", lambda *args: seen.append(args) or judge(*args))
+    monkeypatch.setattr(beta_vae, "judge", lambda *args: seen.append(args[:4]) or judge(*args))
     sets = [NAMES, ("place", "size")]
     results = d.beta_vae_scores(itself, dataset(), rng(), sets, points=60, test_points=40, L=8, **QUIET)
     assert [result.factor_names for result in results] == [NAMES, ("size", "place")]
@@ -89,8 +89,8 @@ def test_the_result_says_which_latent_is_which_factor():
 
 
 def test_the_classifier_has_converged():
-    x = rng(1).normal(size=(150, 4)) * [1, 1, 0.2, 0.05]  # conditioned worse than standardised columns
-    labels = (x @ rng(2).normal(size=(4, 3)) + rng(3).gumbel(size=(150, 3))).argmax(axis=1)  # noisy: one minimum
+    x = 3 + rng(1).normal(size=(150, 4)) * [1, 1, 0.2, 1e-3]
+    labels = ((x - 3) @ rng(2).normal(size=(4, 3)) + rng(3).gumbel(size=(150, 3))).argmax(axis=1)  # noisy: one minimum
     W, b = beta_vae.linear_classifier(x, labels, 3)
     dlogits = ops.softmax_cross_entropy_backward(np.full(150, 1 / 150), x @ W + b, np.eye(3)[labels])
     assert np.abs(x.T @ dlogits).max() < 1e-6 and np.abs(dlogits.sum(axis=0)).max() < 1e-6
@@ -554,6 +554,14 @@ BAD = {  # what is done: (call, telling words)
     "rng a seed": (lambda: d.beta_vae_score(itself, dataset(), 0), "rng numpy.random.Generator 0"),
     "few points": (lambda: d.beta_vae_score(itself, dataset(), rng(), points=3), "points 10 3"),
     "few test points": (lambda: d.beta_vae_score(itself, dataset(), rng(), test_points=0), "test_points 10 0"),
+    "a classifier of one array": (
+        lambda: d.beta_vae_score(itself, dataset(), rng(), classifier=lambda x, *_: x, **QUIET),
+        "classifier W (3, 3) b (3,) ndarray",
+    ),
+    "a classifier the other way round": (
+        lambda: d.beta_vae_score(itself, dataset(), rng(), classifier=lambda x, *_: (x[0], x[:3]), **QUIET),
+        "classifier W (3, 3) b (3,) [(3,), (3, 3)]",
+    ),
     "no pairs": (lambda: d.beta_vae_score(itself, dataset(), rng(), L=0), "L 1 0"),
     "a batch of one": (lambda: d.factor_vae_score(itself, dataset(), rng(), L=1), "L 2 1"),
     "few votes": (lambda: d.factor_vae_score(itself, dataset(), rng(), votes=1), "votes 10 1"),
