@@ -147,7 +147,7 @@ def networks(rows):
     """The rows of trained networks, those of several draws of the score as one, their mean: a list of dicts."""
     groups = {}
     for row in rows:
-        if "images" in row:
+        if "images" in row and "factor_vae" in row:
             groups.setdefault((row["code"], row["seed"], row["images"]), []).append(row)
     return [draws[0] | {"beta_vae_4": np.mean([row["beta_vae_4"] for row in draws])} for draws in groups.values()]
 
@@ -158,12 +158,17 @@ def draw_scores(rows, per_epoch):
     left, right = figure.subplots(1, 2, sharey=True)
     for color, code in zip(np.array(plots.COLOURS)[[0, 1, 2]], ("beta = 1", "beta = 4", "beta = 1, then 4")):
         mine = networks(row for row in rows if row["code"] == code)
-        images, each = curves(mine, "images", lambda row: 100 * row["beta_vae_4"])
+        longer = networks(row for row in rows if row["code"] == f"{code}, longer")  # in the kept results
+        images, each = curves(mine + longer, "images", lambda row: 100 * row["beta_vae_4"])
         if len(images) > 1:
-            seeds_and_mean(left, np.array(images) / per_epoch, each[np.isfinite(each).all(axis=1)], color, code)
+            epochs, each = np.array(images) / per_epoch, each[np.isfinite(each[:, 0])]  # of those scored on the way
+            all_there = np.isfinite(each).all(axis=0)
+            seeds_and_mean(left, epochs[all_there], each[:, all_there], color, code)
+            for curve in each[:, all_there.sum() - 1 :]:
+                left.plot(epochs[all_there.sum() - 1 :], curve, ".-", color=color, linewidth=0.7, markersize=4, alpha=0.6)
         if code in PUBLISHED:
             left.axhline(100 * PUBLISHED[code], color=color, linestyle=":", label=f"{code}, the paper")
-        ended = [row for row in mine if row["images"] == images[-1]]
+        ended = [row for row in mine if row["images"] == max(row["images"] for row in mine)]
         earlier = networks(row for row in rows if row["code"] == f"{code} †")  # in the kept results: hollow
         for points, face, label in ((ended, color, code), (earlier, "none", None)):
             loss = [row["recon_nll"] + 4 * row["kl"] for row in points]
