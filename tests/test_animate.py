@@ -283,6 +283,7 @@ def test_the_command_draws_what_the_run_has_kept(here, monkeypatch, capsys):
         ("animate r --out no/a.gif", "no folder no"),
         ("animate r --out r", "r folder new"),
         ("animate other", "frames another model remove"),
+        ("animate other --data blobs", "--data blobs no effect frames"),
         ("train --frames -1 --quiet --out s", "frames 0 -1"),
         ("train --resume r --frames 3 --quiet", "--resume leave out --frames"),
     ],

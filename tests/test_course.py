@@ -493,6 +493,23 @@ def test_start_hint_solution(course, tmp_path):
         assert code == 2 and said.count("\n") == 1 and said.startswith("vae-from-scratch course: error: "), said
 
 
+def test_commands_that_are_printed_name_the_folder_that_is_in_use(course, tmp_path):
+    code, said = course("start 3 --folder other")
+    assert code == 0 and said.splitlines()[-1] == "vae-from-scratch course check --folder other 3"
+    assert "course check --folder other 4" in (tmp_path / "other" / "README.md").read_text()
+    assert "course start --folder other" in course("list --folder other")[1]
+    assert course("check --folder other 3")[1].count("not written yet")
+
+
+@pytest.mark.parametrize(
+    "action, words", [("zoo", "next [--seed S"), ("variant", "--seed S [FILE]"), ("export", "SERVICE"), ("report", "FOLDER")]
+)
+def test_help_of_what_is_for_teachers(action, words, course):
+    for flag in ("--help", "-h"):
+        code, said = course(f"{action} {flag}")
+        assert code == 0 and said.startswith(f"usage: vae-from-scratch course {action} ") and words in said
+
+
 def test_check_of_all_goes_on_after_a_file_that_does_not_parse(course, tmp_path, monkeypatch):
     monkeypatch.setattr("vae_from_scratch.course.child.check_apart", lambda each, path: (checker.check_file(each, path), "a word"))
     assert course("check")[1].count("\n") == 1  # nothing is started

@@ -264,6 +264,16 @@ def test_sap_is_the_gap_to_the_second():
     assert found.score == pytest.approx(found.gaps.mean()) and found.latents.tolist() == [2, 3, 0]
 
 
+def test_a_constant_latent_changes_no_sap_and_has_none_itself():
+    codes = {1: lambda f: f[:, :1] * 1.0, 0: lambda f: 0.0 * f[:, :1]}
+    for said, code in codes.items():
+        alone, beside = (dataset(lambda f, more=more: np.hstack([code(f), 0 * code(f)])[:, :more]) for more in (1, 2))
+        for score, options in ((d.sap_score, {"classes": NAMES[:1]}), (d.sap_svm, {"points": 200, "test_points": 100})):
+            found = [score(itself, data, rng(), **options, **QUIET) for data in (alone, beside)]
+            assert found[0].score == found[1].score and (found[0].score > 0.1) == bool(said), score
+            assert found[0].predicts.shape == (3, 1) and found[1].predicts.shape == (3, 2)
+
+
 def brute(z, labels, classes):
     """balanced_accuracy by trying every pair of thresholds, three classes."""
     cuts = np.append(np.unique(z) - 0.5, z.max() + 0.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_from_scratch import IWAE, VAE, BetaVAE, CapacityVAE, Gaussian, base, ops
+from vae_from_scratch import IWAE, VAE, BetaVAE, CapacityVAE, Gaussian, Laplace, base, ops
 from vae_from_scratch import evaluation as ev, exact
 from vae_from_scratch.engine import batches
 
@@ -287,6 +287,28 @@ def test_a_grid_that_cuts_something_off_says_so(monkeypatch):
     assert abs(result.each - log_p(x)).max() > 1 and result.change == np.inf
 
 
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_quadrature_of_a_wide_peak_far_below_the_first(dimensions):
+    """The highest peak is narrow; a wide one, eight nats below it and behind a deep valley, holds a part of the mass."""
+    model = VAE(6, (8,), 1, likelihood=Laplace(0.05), dtype="float64", seed=2, init="uniform")
+    model.params.vector *= 3
+    x = np.random.default_rng(0).uniform(size=(11, 6))[10:]
+    z = np.linspace(-10, 10, 200_001)[:, None]
+    log_joint = -model.recon_nll(np.repeat(x, len(z), axis=0), z) - (z[:, 0] ** 2 + np.log(2 * np.pi)) / 2
+    expected = ops.log_mean_exp(log_joint) + np.log(20)
+    assert np.log(np.exp(log_joint[z[:, 0] > 2] - expected).sum() * 1e-4) > np.log(1e-3)  # of it, beyond the valley
+    if dimensions == 2:  # a second latent that the decoder does not use
+        wide = VAE(6, (8,), 2, likelihood=Laplace(0.05), dtype="float64", seed=2, init="uniform")
+        for name in wide.params:
+            if name.startswith("decoder"):
+                wide.params[name][...] = 0
+                wide.params[name][tuple(map(slice, model.params[name].shape))] = model.params[name]
+        model = wide
+    result = exact.quadrature(model, x, **QUIET)
+    tolerance = [2e-5, 5e-3][dimensions - 1]  # kinks
+    assert result.mean == pytest.approx(expected, abs=tolerance) and result.change < tolerance
+
+
 def test_quadrature_where_nothing_is_probable():
     """log p(x, z) at -inf everywhere has no highest point."""
     model, _, _ = ridge(1e-4, 0.5, 0)
@@ -375,6 +397,21 @@ def test_the_linear_optimum_without_noise_to_learn_is_not_told():
     turned = (rng.normal(size=(500, 2)) * [2, 1]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0][:2]  # rank 2, but for rounding
     model = silent(VAE(8, (), 4, likelihood=Gaussian(sigma="learned"), dtype="float64"))
     assert exact.collapse(model, turned).expected is None
+
+
+def test_another_penalty_than_beta_times_the_kl_is_not_judged_by_its_optimum():
+    class FarMeans(BetaVAE):
+        name = None
+
+        def penalty_forward(self, kl, mu, logvar, z):
+            return super().penalty_forward(kl, mu, logvar, z) + 100 * (mu * mu).sum() / len(mu)
+
+    class Same(BetaVAE):
+        name = None
+
+    x, settings = gaussian_data(), {"likelihood": Gaussian(0.5), "dtype": "float64", "beta": 1.0}
+    reports = [exact.collapse(silent(cls(x.shape[1], (), 3, **settings)), x) for cls in (FarMeans, Same)]
+    assert [report.right for report in reports] == [None, False] and "cannot be told" in reports[0].verdict
 
 
 def silent(model):

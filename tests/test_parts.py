@@ -41,6 +41,7 @@ class FarMeans(PenaltyVAE):
     """The square of the batch's mean of mu and z: no mean over rows, and each row's gradient depends on all."""
 
     name = None
+    rows_apart = True  # its pair keeps nothing, so that each part may call it
 
     def penalty_forward(self, kl, mu, logvar, z):
         return kl.mean() + ((mu + z).mean(axis=0) ** 2).sum()
@@ -160,6 +161,31 @@ def test_what_is_not_known_to_be_a_mean_over_rows_stays_whole():
         rows_apart = True  # said of its own loss, not of an inherited one
 
     assert not parts.can_be_cut(small(LoggedRows))
+
+
+def test_a_penalty_of_the_user_may_write_to_its_model():
+    """It sees the model itself, one call at a time, whatever number of threads was asked for."""
+
+    class Controlled(PenaltyVAE):
+        name = None
+
+        def penalty_forward(self, kl, mu, logvar, z):
+            callers.add(threading.current_thread())
+            return self.weight * kl.mean()
+
+        def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+            self.weight *= 0.9
+            return PenaltyGrads(dkl=np.full_like(kl, dpenalty * self.weight / 0.9 / len(kl)))
+
+    weights, callers = [], set()
+    for threads in (1, 2):
+        model = small(Controlled)
+        model.weight = 1.0
+        fit(model, data(), batch_size=10, epochs=1, threads=threads, progress=False)
+        evaluation.evaluate(model, data(), batch_size=10, threads=threads)
+        weights.append(model.weight)
+    assert weights == pytest.approx([0.9**4] * 2) and not parts.can_be_cut(model)
+    assert callers == {threading.current_thread()}
 
 
 def test_an_update_rule_may_ask_for_any_pair_and_update_single_numbers():

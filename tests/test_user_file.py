@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import user_file
+from helpers import unsaid
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, Gaussian, cli, datasets, fit, gradcheck, load, save
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, Gaussian, base, cli, datasets, fit, gradcheck, load, ops, save
+from vae_from_scratch.base import PenaltyGrads
+from vae_from_scratch.beta_vae import PenaltyVAE
 from vae_from_scratch.datasets.dataset import every_tenth
 from vae_from_scratch.evaluation import evaluate, log_likelihood
+from vae_from_scratch.likelihoods import Likelihood
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(24, 7))
@@ -33,6 +37,90 @@ def vectors(model):
 
 def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(vectors(one), vectors(other), strict=True))
+
+
+def nll(out, x):
+    return (out - x) ** 2
+
+
+def likelihood_of(**wrong):
+    methods = {
+        "name": None, "forward": lambda self, ops, params, out, x: nll(out, x).sum(axis=1),
+        "backward": lambda self, ops, params, dnll, out, x: (dnll[:, None] * 2 * (out - x), {}), "mean": lambda self, ops, params, out: out,
+    }  # fmt: skip
+    return lambda **more: VAE(7, (6,), 3, likelihood=type("Mine", (Likelihood,), methods | wrong)(), **more)
+
+
+def penalty_of(**wrong):
+    methods = {
+        "name": None, "penalty_forward": lambda self, kl, *_: kl.mean(),
+        "penalty_backward": lambda self, dpenalty, kl, *_: PenaltyGrads(dkl=dpenalty * np.ones_like(kl) / len(kl)),
+    }  # fmt: skip
+    methods = {name: method for name, method in (methods | wrong).items() if method is not ...}
+    return lambda **more: type("Mine", (PenaltyVAE,), methods)(7, (6,), 3, **more)
+
+
+def not_a_pair(**more):
+    return VAE(7, (6,), 3, activation="square", **more)
+
+
+MISTAKES = {  # what a class of the user's own does wrong, and words of the error
+    "no sum over pixels": (likelihood_of(forward=lambda self, ops, params, out, x: nll(out, x)), "Mine.forward each example (3, 7)"),
+    "a batch mean": (likelihood_of(forward=lambda self, ops, params, out, x: nll(out, x).sum(axis=1).mean()), "Mine.forward each shape ()"),
+    "no dict": (likelihood_of(backward=lambda self, ops, params, dnll, out, x: 2 * (out - x)), "Mine.backward two dict ndarray"),
+    "dout of rows": (likelihood_of(backward=lambda self, ops, params, dnll, out, x: (dnll, {})), "Mine.backward dout (N, 7) (3,)"),
+    "a penalty per example": (penalty_of(penalty_forward=lambda self, kl, *_: kl), "Mine.penalty_forward one number mean (3,)"),
+    "an array for PenaltyGrads": (penalty_of(penalty_backward=lambda self, d, kl, *_: kl), "Mine.penalty_backward PenaltyGrads ndarray"),
+    "dmu of latents": (
+        penalty_of(penalty_backward=lambda self, d, kl, *_: PenaltyGrads(dmu=np.ones(5))), "Mine.penalty_backward dmu (N, 3) (5,)",
+    ),
+    "no penalty_backward": (penalty_of(penalty_backward=...), "Mine penalty_backward PenaltyGrads"),
+    "an activation alone": (not_a_pair, "ACTIVATIONS 'square' pair forward backward"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make, words", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_it_is_named_with_what_is_needed(make, words, monkeypatch):
+    monkeypatch.setitem(ops.ACTIVATIONS, "square", np.square)
+    with pytest.raises(TypeError) as caught:
+        fit(make(), X.astype("float32"), **SETTINGS)
+    assert not unsaid(str(caught.value), words), caught.value
+    model = make(dtype="float64")
+    with pytest.raises(TypeError) as caught:
+        gradcheck.check_model(model, X[:4], *model.draw_noise(4, RNG))
+    assert not unsaid(str(caught.value), words), caught.value
+
+
+def test_an_error_of_its_own_is_left_as_it_is():
+    def forward(self, ops, params, out, x):
+        raise ValueError("the flux capacitor is empty")
+
+    with pytest.raises(ValueError, match="^the flux capacitor"):
+        fit(likelihood_of(forward=forward)(), X.astype("float32"), **SETTINGS)
+
+
+def test_a_likelihood_without_its_mean_is_refused_at_once():
+    with pytest.raises(TypeError, match="Half needs a method mean"):
+        type("Half", (Likelihood,), {"name": None, "forward": nll, "backward": nll})
+
+
+def test_a_penalty_may_leave_out_the_kl():
+    norm = {
+        "penalty_forward": lambda self, kl, mu, logvar, z: (z * z).sum() / len(z),
+        "penalty_backward": lambda self, dpenalty, kl, mu, logvar, z: PenaltyGrads(dz=2 * dpenalty * z / len(z)),
+    }
+    model = penalty_of(**norm)(dtype="float64")
+    assert all(check.ok for check in gradcheck.check_model(model, X[:4], *model.draw_noise(4, RNG)))
+
+
+def test_a_class_of_a_script_is_asked_for_where_it_was_saved(tmp_path, monkeypatch):
+    mine = type("Mine", (VAE,), {"__module__": "__main__"})
+    save(mine(7, (6,), 3), tmp_path / "mine.npz")
+    assert isinstance(load(tmp_path / "mine.npz"), mine)
+    monkeypatch.delitem(base.MODELS, mine.name)
+    with pytest.raises(ValueError) as caught:
+        load(tmp_path / "mine.npz")
+    assert not unsaid(str(caught.value), "mine.npz __main__.Mine define name") and "import __main__" not in str(caught.value)
 
 
 @each

@@ -36,9 +36,9 @@ class Saved(NamedTuple):
 
 
 class PenaltyGrads(NamedTuple):
-    """The gradients of a penalty in everything that it may depend on: dkl (N,), the others (N, Z) or 0."""
+    """The gradients of a penalty in everything that it may depend on: dkl (N,), the others (N, Z), each may be 0."""
 
-    dkl: np.ndarray
+    dkl: np.ndarray | float = 0.0
     dmu: np.ndarray | float = 0.0
     dlogvar: np.ndarray | float = 0.0
     dz: np.ndarray | float = 0.0

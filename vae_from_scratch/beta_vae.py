@@ -40,7 +40,8 @@ class PenaltyVAE(VAE):  # encode and the noise are inherited
         drecon_nll = np.ones(len(x), self.dtype) / len(x)
         penalty = self.penalty_backward(1.0, saved.kl, saved.mu, saved.logvar, saved.z)
         # kl = gaussian_kl_forward(mu, logvar)
-        dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(penalty.dkl, saved.mu, saved.logvar)
+        dkl = penalty.dkl + np.zeros_like(saved.kl)  # it may be 0
+        dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(dkl, saved.mu, saved.logvar)
         # recon_nll = likelihood.forward(dec[-1], x)
         dout = self.likelihood_backward(drecon_nll, saved.dec[-1], x, grads)
         # dec = decoder.forward(z)

@@ -43,6 +43,7 @@ class LogLikelihood(NamedTuple):
     bound: Estimate  # L_K
     elbo: Estimate  # the mean of the same log weights: estimator A
     effective_samples: np.ndarray  # (n,), between 1 and K; a few only: the bound may be far below log p(x)
+    samples: int  # K
 
 
 @one_blas_thread()
@@ -139,7 +140,7 @@ def log_likelihood(
     parts = in_threads(measure, batches(model, x, binarize, seed, max(1, pairs // K)), evaluation_threads(model, pairs, threads))
     found = list(counting(parts, n, not require.flag("progress", progress)))
     columns = np.concatenate(found, axis=1)
-    return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4])
+    return LogLikelihood(estimate(*columns[:2]), estimate(*columns[2:4]), columns[4], K)
 
 
 def effective_samples(log_w):

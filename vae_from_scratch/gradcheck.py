@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .engine import require
+from .engine.explained import refuse_faults
 
 TWO_POINTS = {1: (1, 2)}  # (f(h) - f(-h)) / 2h, Eq. (FD.1), error h^2: reaches less far across a kink
 FIVE_POINTS = {1: (8, 12), 2: (-1, 12)}  # Eq. (FD.2), error h^4; the fifth point, f(0), has weight zero
@@ -115,6 +116,7 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
     dtype = next(iter(model.params.values())).dtype
     h, limit = step_and_limit(dtype, smooth, model=True)
     others = [player for player in getattr(model, "players", {}).values() if player is not model and grads is None]
+    refuse_faults(model)
     grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
     require.same_names("grads must have the names", model.params, grads)
 

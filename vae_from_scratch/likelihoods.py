@@ -20,6 +20,8 @@ class Likelihood:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
+        if missing := [name for name in ("forward", "backward", "mean") if not hasattr(cls, name)]:
+            raise TypeError(f"{cls.__name__} needs a method {missing[0]}; Bernoulli, in likelihoods.py, has one to go by")
         register(LIKELIHOODS, cls)
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 from .engine import require
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
+from .engine.explained import explained
 from .engine.parts import Crew, count
 from .engine.threads import asked, one_blas_thread
 from .evaluation import evaluate
@@ -87,7 +88,10 @@ def fit(
     some = FirstRows(x, min(GLIMPSE, n))
     look = functools.partial(evaluate, model, binarize=binarize, seed=seed, batch_size=batch_size)
     keeper = Keeper(run, checkpoint, checkpoint_seconds, settings, resume)
-    with asked(threads), keeper, np.errstate(all="ignore"), Crew(keeper.threads, players, optimizers) as crew, keeper.bar(progress) as bar:
+    with (
+        explained(model), asked(threads), keeper, np.errstate(all="ignore"),
+        Crew(keeper.threads, players, optimizers) as crew, keeper.bar(progress) as bar,
+    ):  # fmt: skip
         upcoming = [at for at in upcoming if at > run.examples]
         while run.epoch <= keeper.epochs:
             crew.look_again()  # a student may have changed what runs

@@ -20,6 +20,8 @@ def animate_run(options):
     out, _ = plots.animation_path(out)
     training = (run / FRAMES).is_file()
     if training:
+        if options.data is not None:
+            raise ValueError(f"--data {options.data} has no effect on a run with snapshots: {run / FRAMES} has its images; leave it out")
         kept = plots.read_frames(run / FRAMES)
         if kept["codes"].shape[2] != model.latent_dim or kept["x"].shape[1] != model.data_dim:
             raise ValueError(f"{run / FRAMES} holds frames of another model than that of {run}; remove it")

@@ -19,6 +19,12 @@ package's own.
 
 A file of yours is never overwritten.  check is practice and gives no grade: the solutions are public.
 """
+FOLDER = "exercises"
+ELSEWHERE = """
+The commands look for your files in a folder named exercises.  These are in another, so name it, as in
+
+    {}
+"""
 
 
 def add_course(commands):
@@ -29,7 +35,7 @@ def add_course(commands):
 
     def add(name, words, number=None):
         action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-        action.add_argument("--folder", default="exercises", help="where your files are (default: %(default)s)")
+        action.add_argument("--folder", default=FOLDER, help="where your files are (default: %(default)s)")
         if number is not None:
             action.add_argument("number", metavar="N", nargs=None if number else "?", help="the exercise, from 1")
         return action
@@ -42,7 +48,7 @@ def add_course(commands):
     run = add("run", "run a command, such as train, on your functions")
     run.add_argument("line", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="a command of vae-from-scratch and its options")
     add("solution", "show how the package wrote exercise N, once you have tried", True)
-    for name, (_, _, words) in TEACHERS.items():  # each reads its own words, those that begin with -- as well
+    for name, (_, _, words, _) in TEACHERS.items():  # each reads its own words, those that begin with -- as well
         action = actions.add_parser(name, help=words, prefix_chars="\0", add_help=False)
         action.add_argument("words", nargs=argparse.REMAINDER)
 
@@ -50,8 +56,12 @@ def add_course(commands):
 def run_course(options):
     """One action of course."""
     if options.action in TEACHERS:
-        module, function, _ = TEACHERS[options.action]
-        return getattr(importlib.import_module(f"{__package__.partition('.')[0]}.course.{module}"), function)(options.words)
+        module, function, words, usage = TEACHERS[options.action]
+        module = importlib.import_module(f"{__package__.partition('.')[0]}.course.{module}")
+        if {"-h", "--help"} & set(options.words):
+            print(f"usage: vae-from-scratch course {options.action} {usage or module.USAGE}\n\n{words[0].upper() + words[1:]}.")
+            return 0
+        return getattr(module, function)(options.words)
     return ACTIONS[options.action](options)
 
 
@@ -61,7 +71,15 @@ def list_exercises(options):
     for each in EXERCISES:
         path = Path(options.folder) / each.filename
         print(f"{each.number:3}  {each.title:46} {each.minutes:3} min  {_state(each, path)}")
-    print("\nvae-from-scratch course start writes the next one; the README beside it says the rest.")
+    print(f"\n{_command(options, 'start')} writes the next one; the README beside it says the rest.")
+
+
+def _command(options, action, *words):
+    """A command of the course as it would be typed, for the folder that is in use."""
+    from .options import typed  # which imports this module
+
+    elsewhere = [] if options.folder == FOLDER else ["--folder", typed(options.folder)]
+    return " ".join(["vae-from-scratch course", action, *elsewhere, *words])
 
 
 def _state(exercise, path):
@@ -88,7 +106,7 @@ def start(options):
     folder = Path(options.folder)
     fresh = [each for each in EXERCISES if not (folder / each.filename).exists()]
     if options.number is None and not fresh:
-        raise ValueError(f"all {len(EXERCISES)} exercises are in {folder} already; vae-from-scratch course check looks at them")
+        raise ValueError(f"all {len(EXERCISES)} exercises are in {folder} already; {_command(options, 'check')} looks at them")
     chosen = fresh[0] if options.number is None else exercise(options.number)
     path = folder / chosen.filename
     try:
@@ -101,9 +119,9 @@ def start(options):
     except FileExistsError:
         raise ValueError(f"{path} is there already, and is yours: move it away to start again") from None
     with contextlib.suppress(FileExistsError), (folder / "README.md").open("x", encoding="utf-8") as file:
-        file.write(README)
+        file.write(README if options.folder == FOLDER else README + ELSEWHERE.format(_command(options, "check", "4")))
     print(f"{path}: {chosen.title}, about {chosen.minutes} minutes.  Read {chosen.note}, write the functions, then:")
-    print(f"vae-from-scratch course check {chosen.number}")
+    print(_command(options, "check", str(chosen.number)))
 
 
 def check(options):
@@ -115,7 +133,7 @@ def check(options):
     folder = Path(options.folder)
     chosen = [each for each in EXERCISES if (folder / each.filename).exists()] if options.number is None else [exercise(options.number)]
     if not chosen:
-        raise ValueError(f"no exercise is started in {folder}; vae-from-scratch course start writes the first")
+        raise ValueError(f"no exercise is started in {folder}; {_command(options, 'start')} writes the first")
     passed = []
     for each in chosen:
         try:
@@ -194,9 +212,9 @@ def solution(options):
 
 
 ACTIONS = {"list": list_exercises, "start": start, "check": check, "hint": hint, "run": run_on, "solution": solution}
-TEACHERS = {  # name: module of course/ and its function of a list of words, which returns the exit code; what it does
-    "zoo": ("zoo", "zoo", "find a real bug in a program by what it shows: next, check, name, patch, score, exam"),
-    "variant": ("variants", "variants", "a task whose solution is nowhere, drawn by --seed S; with a file, check it"),
-    "export": ("export", "export", "write the files of a grading service: gradescope, classroom50, otter or nbgrader"),
-    "report": ("report", "report", "what a class stumbled over, from a folder of results"),
+TEACHERS = {  # name: module of course/, its function of a list of words, which returns the exit code; what it does; usage or None
+    "zoo": ("zoo", "zoo", "find a real bug in a program by what it shows: next, check, name, patch, score, exam", None),
+    "variant": ("variants", "variants", "a task whose solution is nowhere, drawn by --seed S; with a file, check it", "--seed S [FILE]"),
+    "export": ("export", "export", "write the files of a grading service: gradescope, classroom50, otter or nbgrader", "SERVICE [FOLDER]"),
+    "report": ("report", "report", "what a class stumbled over, from a folder of results", "FOLDER"),
 }

@@ -12,6 +12,7 @@ from ..engine.estimates import few
 from ..engine.streams import stream
 from ..engine.threads import asked
 from ..evaluation import evaluate
+from .options import typed
 from .train import absolute, check_shape, fits, open_data, read_config, report
 
 SOME = 200  # images, of which the most readable is traversed and the range is taken
@@ -25,7 +26,9 @@ def open_run(folder, options):
     folder = Path(folder)
     final = folder / "model.npz"
     if folder.is_file():
-        raise ValueError(f"{folder} is a file; name the folder that train has left, such as {folder.parent}")
+        inside = sorted(path.parent for path in folder.parent.glob("*/config.json"))  # of a sweep
+        such = next(iter(inside), folder.parent)
+        raise ValueError(f"{folder} is a file; name the folder that train has left, such as {typed(such)}")
     if not final.is_file() and not files.has_checkpoint(folder):
         raise FileNotFoundError(f"{folder} holds no model.npz and no checkpoint; name a folder that vae-from-scratch train has left")
     config = read_config(folder)
@@ -85,7 +88,7 @@ def evaluate_run(options):
             f"     from {K} importance samples of z per example (other samples: +- {bound.sampling_error:.3f}), "
             f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
         )
-        if words := few(effective):
+        if words := few(effective, K):
             print(f"     warning: {words}; take more samples{', or --quadrature' * (model.latent_dim <= 2 and integral is None)}")
     if integral is not None:
         print(f"log p(x) = {integral.mean:.4f} +- {integral.standard_error:.2f} nats per example, by quadrature")

@@ -40,6 +40,21 @@ def sigma(text):
     return text if text in ("learned", "per-pixel") else float(text)
 
 
+EXPECTED = {widths: "whole numbers with commas, such as 500,500", sigma: "a number, learned or per-pixel"}
+
+
+def reading(kind):
+    """kind as argparse takes it: a text that it cannot read is an error that says what was expected."""
+
+    def read(text):
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"takes {EXPECTED[kind]}, got {text!r}") from None
+
+    return read if kind in EXPECTED else kind
+
+
 def defaults(model):
     """What a model takes that not all do, its arguments by keyword alone: what the first run needs, or else its defaults."""
     cls = base.MODELS[model]
@@ -237,7 +252,7 @@ def build_parser():
         shown = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
         train.add_argument(
             flag,
-            type=option.kind,
+            type=reading(option.kind),
             default=argparse.SUPPRESS,
             choices=option.choices,
             metavar=None if option.choices else option.name.upper(),
@@ -261,7 +276,7 @@ def build_parser():
         command.add_argument("--data", help="instead of the run's own data")
         if name != "evaluate":
             words = "rows,columns or rows,columns,3 (default: the run's)"
-            command.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
+            command.add_argument("--image-shape", type=reading(widths), nargs="+", action=Joined, help=words)
         if name == "evaluate":
             command.add_argument(
                 "--samples", type=int, metavar="L", help="draws of z per example for the ELBO (default: 1; 20 with --quadrature)"
@@ -293,7 +308,7 @@ def build_parser():
     explore.add_argument("--data", help="instead of the run's own data")
     explore.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
     words = "rows,columns or rows,columns,3 (default: the run's)"
-    explore.add_argument("--image-shape", type=widths, nargs="+", action=Joined, help=words)
+    explore.add_argument("--image-shape", type=reading(widths), nargs="+", action=Joined, help=words)
     words = "make a moving picture of a run: its codes and reconstructions while it learned (train --frames N), and a traversal"
     animate = commands.add_parser("animate", help=words, description=words[0].upper() + words[1:] + ".")
     animate.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")
@@ -308,7 +323,7 @@ def build_parser():
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--data", help="instead of the run's own data")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
-    words = "examples that the classifiers and regressions of the scores learn from (default: 10000)"
+    words = "examples that the classifiers of beta-vae, dci, explicitness and sap (SVM) learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)
     words = "score the pixels, PCA, a random projection and the network before training as well"
     score.add_argument("--baselines", action="store_true", help=words)

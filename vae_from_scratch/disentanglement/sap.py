@@ -47,12 +47,13 @@ def sap_score(encode, data, rng, *, factors=None, classes=(), points=10_000, pro
     """
     points = require.whole("points", points, 100)
     names, sizes, values, codes = sample(encode, data, rng, points, factors, progress)
+    codes, Z = _with_a_rival(codes)
     for name in classes:
         require.choice("each of classes", name, names)
     predicts = (standardise(values, points).T @ standardise(codes, points) / points) ** 2
     for k in (names.index(name) for name in classes):
         predicts[k] = [balanced_accuracy(z, values[:, k], sizes[k]) for z in codes.T]
-    return _gaps(names, predicts)
+    return _gaps(names, predicts, Z)
 
 
 def sap_svm(encode, data, rng, *, factors=None, points=10_000, test_points=5_000, progress=True):
@@ -64,12 +65,13 @@ def sap_svm(encode, data, rng, *, factors=None, points=10_000, test_points=5_000
     """
     points, test_points = require.whole("points", points, 100), require.whole("test_points", test_points, 10)
     names, sizes, values, codes = sample(encode, data, rng, points + test_points, factors, progress)
+    codes, Z = _with_a_rival(codes)
     predicts = np.zeros((len(names), codes.shape[1]))
     for k, j in np.ndindex(predicts.shape):
         w, b = svm(codes[:points, j], values[:points, k], sizes[k])
         said = (codes[points:, j, None] * w + b).argmax(axis=1)
         predicts[k, j] = (said == values[points:, k]).mean()
-    return _gaps(names, predicts)
+    return _gaps(names, predicts, Z)
 
 
 def balanced_accuracy(z, labels, classes):
@@ -138,10 +140,16 @@ def svm(z, labels, classes):
     return wb
 
 
-def _gaps(names, predicts):
-    ranked = np.sort(np.pad(predicts, ((0, 0), (1, 0))), axis=1)  # one latent alone has 0 as its rival
+def _with_a_rival(codes):
+    """codes (N, Z) and Z; one latent alone gets a constant beside it, which knows nothing."""
+    Z = codes.shape[1]
+    return (np.pad(codes, ((0, 0), (0, 1))) if Z == 1 else codes), Z
+
+
+def _gaps(names, predicts, Z):
+    ranked = np.sort(predicts, axis=1)
     gaps = ranked[:, -1] - ranked[:, -2]
-    return SAPScore(float(gaps.mean()), 0.0, names, gaps, predicts)
+    return SAPScore(float(gaps.mean()), 0.0, names, gaps, predicts[:, :Z])
 
 
 class SAP(Score):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-FEW = 100  # effective samples: with fewer, the bound may miss log p(x) by many of its own standard errors (derivations/12)
+FEW = 100  # effective samples, or half of those drawn: with fewer, the bound may miss log p(x) by many of its own standard errors
 
 
 class Estimate(NamedTuple):
@@ -31,12 +31,16 @@ def mean_error(draws):
     return np.sqrt(draws.var(axis=0, ddof=1) / len(draws)) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
 
 
-def few(effective):
-    """Words on the data whose bound rests on fewer than FEW effective samples, (n,); empty if there are none."""
-    n = int((effective < FEW).sum())
+def few(effective, samples):
+    """Words on the data whose bound rests on few effective samples (n,) of so many drawn; empty if there are none.
+
+    Few are under FEW, or under half of the samples if that is less (derivations/12-log-likelihood.md, after IS.8).
+    """
+    limit = min(FEW, samples / 2)
+    n = int((effective < limit).sum())
     if not n:
         return ""
-    return f"{n} of {len(effective)} have under {FEW} effective samples: their bound may be nats too low"
+    return f"{n} of {len(effective)} have under {limit:g} effective samples: their bound may be nats too low"
 
 
 def estimate(each, error):

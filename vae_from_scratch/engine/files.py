@@ -216,7 +216,10 @@ def read_model(source, path):
         raise ValueError(f"{path} has format {version}, this version reads models of format {FORMAT}")
     if isinstance(home, str) and isinstance(name, str) and name not in base.MODELS:
         module = home.rpartition(".")[0]
-        raise ValueError(f"{path} holds a {home}, which is not known here: import {module} first, then load")
+        way = f"import {module} first, then load"
+        if module == "__main__":  # of a script or a notebook: no import brings it back
+            way = "define that class here, as the program did that saved it; with a name of its own, name = '...', it can be imported"
+        raise ValueError(f"{path} holds a {home}, which is not known here: {way}")
     try:
         if {"data_dim", "hidden", "latent_dim", "decoder_hidden"} <= set(config):  # a user's own may fix some
             widths = [config["data_dim"], *config["hidden"], config["latent_dim"], *config["decoder_hidden"]]

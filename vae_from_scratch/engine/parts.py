@@ -23,6 +23,7 @@ LARGE = 2e9  # flops of a step for each thread from which a busy neighbour on a 
 LOOKS = 400_000  # at a number before sleeping until it changes: 0.1 ms
 ROWS = 16  # and examples: the products of fewer are no faster
 DRAWS = 16  # per example that are made at once
+OF_A_LOSS = ("encode", "forward", "loss", "recon_nll", "penalty_forward", "penalty_backward")  # a user's may write to self
 CHUNK = 1e8  # flops of a network for the rows that a thread evaluates at once: of less, most is Python, which is not shared
 
 
@@ -69,7 +70,7 @@ def by_several(player):
         getattr(getattr(player, "ops", None), "nogil", False)  # the kernels let other threads run beside them, NumPy's small calls do not
         and not player.ops.twins.changed
         and all(_ours(type(part)) for part in parts)
-        and all(_ours(_owner(player, name)) for name in ("encode", "forward", "loss", "recon_nll"))
+        and all(_ours(_owner(player, name)) for name in OF_A_LOSS if hasattr(player, name))
         and not any(callable(getattr(type(each), name, None)) for each in (player, *parts) for name in vars(each))  # no patches
     )
 

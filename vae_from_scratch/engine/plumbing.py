@@ -17,7 +17,7 @@ class Plumbing:
     """For a model with the attributes of EncoderDecoder."""
 
     name: str | None = None  # in files and on the command line
-    rows_apart = False  # whether this class's own loss is a mean over rows, each apart from the others: engine/parts.py
+    rows_apart = False  # whether threads may share this class's own loss, each its rows: engine/parts.py
     least_rows = 1  # that a batch must have: 2 for a loss that compares its rows with each other
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
     choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line

@@ -64,7 +64,7 @@ def log_likelihood(result):
     rows["other samples"] = other_samples(bound.sampling_error)
     rows["ELBO"] = plus_minus(result.elbo.mean, result.elbo.standard_error)
     rows["effective samples"] = f"{np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
-    if words := few(effective):
+    if words := few(effective, result.samples):
         rows["warning"] = words
     return f"LogLikelihood of {count(len(effective))}, in nats per example", rows
 

@@ -144,7 +144,11 @@ def rows(name, x, dim, dtype, n=None):
     x = np.asarray(unmasked(name, x))
     if x.ndim != 2 or x.shape[1] != dim:
         shape = (n or len(x), *x.shape[1:]) if x.ndim else ()
-        way = f"{name}.reshape({shape[0]}, {dim})" if x.ndim > 2 and np.prod(shape[1:]) == dim else f"one example is {name}[None, :]"
+        way = f"one example is {name}[None, :]"
+        if x.ndim > 2 and np.prod(shape[1:]) == dim:
+            way = f"{name}.reshape({shape[0]}, {dim})"
+        elif x.ndim == 2:
+            way = f"each row holds {shape[1]} values, and this model takes {dim}: give it others, or make one for these"
         raise ValueError(f"{name} must have shape (N, {dim}), got {shape}; {way}")
     if x.dtype.kind not in "fb":
         raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(name, x)}")

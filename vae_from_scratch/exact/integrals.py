@@ -32,7 +32,8 @@ def quadrature(model, x, *, binarize="none", seed=0, pairs=1000, progress=True):
 
     The grid covers what coarser ones have found of p(x, z), wherever and however it lies; the encoder is not used.  Its
     steps are halved until that changes nothing, to 1e-7 nats or float32's rounding, which a decoder with kinks (relu)
-    may not reach.  Of several narrow peaks of p(x, z) the coarse grids may miss one.
+    may not reach.  What is left beside it is integrated on a grid over the prior, so of several narrow peaks of p(x, z)
+    one may be missed.
 
     Parameters
     ----------
@@ -87,7 +88,27 @@ def _integrate(model, x, pairs):
         before, value = value, log_integral(log_joint.ravel(), cell)
         change, points = abs(value - before), 2 * points - 1
     first, last = _ends(log_joint, DEPTH - 5)
-    return value, np.inf if (first == 0).any() or (last == len(log_joint) - 1).any() else change
+    rest, rest_change = _elsewhere(model, x, frame, low, high, value, pairs)
+    cut_off = (first == 0).any() or (last == len(log_joint) - 1).any()
+    return np.logaddexp(value, rest), np.inf if cut_off else change + rest_change
+
+
+def _elsewhere(model, x, frame, low, high, value, pairs):
+    """log of what is beyond a box of the frame, and what the last halving of the steps changed: a lower peak may be there.
+
+    It is wide, if it has a share worth naming: the grid is the first one of all, and is made finer only then.
+    """
+    (centre, axes), Z, points = frame, model.latent_dim, FIRST_GRID[model.latent_dim]
+    whole, rest, change = (np.zeros(Z), np.eye(Z)), -np.inf, np.inf
+    while not change < TOLERANCE and points < FINEST_GRID[Z]:
+        ticks, cell, log_joint = _on_grid(model, x, whole, np.full(Z, -REACH), np.full(Z, REACH), points, pairs)
+        u = np.linalg.solve(axes, (_points(ticks) - centre).T).T
+        outside = ((u < low) | (u > high)).any(axis=1)
+        found = log_integral(log_joint.ravel()[outside], cell) if outside.any() else -np.inf
+        if found < value + np.log(TOLERANCE):
+            return found, 0.0
+        change, rest, points = abs(np.exp(found - value) - np.exp(rest - value)), found, 2 * points - 1
+    return rest, change
 
 
 def _frame(model, x, pairs):

@@ -8,6 +8,7 @@ from .. import ops
 from ..beta_vae import BetaVAE
 from ..engine import require
 from ..engine.batches import batches
+from ..engine.parts import has_penalty_of_the_batch
 from ..evaluation import ACTIVE_VARIANCE, evaluate
 from ..likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 from ..vae import VAE
@@ -48,7 +49,8 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     require.evaluation(model, x, binarize, batch_size=batch_size, variational=True)
     result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
     active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
-    beta = model.beta if isinstance(model, BetaVAE) else 1.0 if type(model) is VAE else None  # None: no price for a nat
+    as_it_was = type(model).forward is BetaVAE.forward and not has_penalty_of_the_batch(model)  # a subclass may have another
+    beta = model.beta if isinstance(model, BetaVAE) and as_it_was else 1.0 if type(model) is VAE else None  # None: no price
     gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
     linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
     right, verdict = None, (
