@@ -305,8 +305,8 @@ def test_quadrature_of_a_wide_peak_far_below_the_first(dimensions):
                 wide.params[name][tuple(map(slice, model.params[name].shape))] = model.params[name]
         model = wide
     result = exact.quadrature(model, x, **QUIET)
-    tolerance = [2e-5, 5e-3][dimensions - 1]  # kinks
-    assert result.mean == pytest.approx(expected, abs=tolerance) and result.change < tolerance
+    tolerance = [2e-5, 1e-3][dimensions - 1]  # kinks, and a coarser grid of two
+    assert result.mean == pytest.approx(expected, abs=tolerance) and result.change < 5 * tolerance
 
 
 def test_quadrature_where_nothing_is_probable():

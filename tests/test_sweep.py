@@ -98,6 +98,9 @@ def test_what_a_model_does_not_take_is_left_out_and_nothing_is_trained_twice():
     configs = grid(model=["vae", "beta-vae", "iwae"], beta=[1.0, 4.0], samples=[2, 5], seed=range(2))
     assert len(configs) == 2 * (1 + 2 + 2) and {"model": "vae", "seed": 1} in configs
     assert all("samples" not in config for config in configs if config["model"] != "iwae")
+    both = grid(model="sparse-autoencoder", penalty=["kl", "l1"], rho=[0.1, 0.3])
+    assert [config.get("rho") for config in both] == [0.1, 0.3, None] and [complete(each)["penalty"] for each in both] == ["kl", "kl", "l1"]
+    assert complete(complete(both[-1])) == complete(both[-1])
     assert [config["hidden"] for config in grid(hidden=[(3, 3), ()])] == [(3, 3), ()] and len(grid(hidden=(3, 3))) == 1
     assert complete({"beta": 4}) == complete({"beta": np.float64(4)}) and complete({})["threads"] == 1
 

@@ -132,10 +132,10 @@ def grid(**settings):
 
 
 def applies(name, config):
-    """Whether the model and the likelihood of a config take this option."""
+    """Whether the model, the likelihood and the penalty of a config take this option."""
     model, likelihood = (config.get(kind, BY_NAME[kind].default) for kind in ("model", "likelihood"))
     if name in OWNERS:
-        return model in BY_NAME["model"].choices and name in defaults(model)
+        return model in BY_NAME["model"].choices and name in defaults(model) and not (name == "rho" and config.get("penalty") == "l1")
     if any(name in own for own in LIKELIHOOD_OPTIONS.values()):
         return name in LIKELIHOOD_OPTIONS.get(likelihood, {})
     return True

@@ -148,7 +148,7 @@ def resolve(config):
         owners = [likelihood for likelihood, values in LIKELIHOOD_OPTIONS.items() if name in values]
         config[name] = _dependent(config, name, ours.get(name), name in ours, f"--likelihood {' or '.join(owners)}")
     own = defaults(model)
-    if config.get("penalty") == "l1" and config["rho"] is not None:
+    if config["penalty"] == "l1" and config["rho"] not in (None, own.get("rho")):
         raise ValueError(f"--rho {config['rho']:g} has no effect with --penalty l1; leave it out, or take --penalty kl")
     for name, owners in OWNERS.items():
         config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
