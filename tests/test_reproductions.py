@@ -365,8 +365,15 @@ def test_scores_on_dsprites(rows):
             agree([cell], mean_and_spread([{name: 100 * value} for value in over_draws(mine, name)], name))
     by = [over_draws([row for row in ended["beta = 4"] if row["seed"]], f"beta_vae_4{name}") for name in ("", "_penalised", "_adagrad")]
     said(r"seed 3 has ([\d.]+), ([\d.]+) and ([\d.]+) by the three", [100 * scores[2] for scores in by])
-    said(r"the others ([\d.]+) to ([\d.]+) by ours and ([\d.]+) to ([\d.]+) by Adagrad's",
+    said(r"the others have ([\d.]+) to ([\d.]+) by ours and ([\d.]+) to ([\d.]+) by Adagrad's",
          [100 * f(np.delete(scores, 2)) for scores in (by[0], by[2]) for f in (min, max)])  # fmt: skip
+    of = {code: [100 * np.mean(over_draws([row for row in ended[code] if "beta_vae_4_adagrad" in row], f"beta_vae_4{name}"))
+                 for name in ("", "_adagrad")] for code in ("PCA", "untrained")}  # fmt: skip
+    less, more = zip(*((mine[0] - mine[1], mine[1] - 100 * ended[code][0]["published"]) for code, mine in of.items()))
+    said(r"paper's PCA has ([\d.]+) and an untrained network ([\d.]+), by ([\d.]+) and ([\d.]+) points less than by ours and by "
+         r"([\d.]+) and ([\d.]+) more", [*(mine[1] for mine in of.values()), *less, *more])  # fmt: skip
+    for scores, name in zip(by, ("", "_penalised", "_adagrad")):
+        assert np.delete(scores, 2).max() < np.mean([row[f"beta_vae_4{name}"] for row in ended["PCA"]]) < scores[2]
     of_start = {}
     for start, *cells in starts:
         dagger, seed = " †" * ("†" in start), int(start.split()[0])
