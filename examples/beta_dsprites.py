@@ -147,7 +147,7 @@ def networks(rows):
     """The rows of trained networks, those of several draws of the score as one, their mean: a list of dicts."""
     groups = {}
     for row in rows:
-        if "images" in row and "factor_vae" in row:
+        if "images" in row:
             groups.setdefault((row["code"], row["seed"], row["images"]), []).append(row)
     return [draws[0] | {"beta_vae_4": np.mean([row["beta_vae_4"] for row in draws])} for draws in groups.values()]
 
