@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 
 from .. import ops
-from .parts import _ours
+from .parts import _ours, _owner
 
 
 @contextlib.contextmanager
@@ -35,12 +35,8 @@ def faults(player):
     likelihood = getattr(player, "likelihood", None)
     if likelihood is not None and not _ours(type(likelihood)):
         yield from of_likelihood(type(likelihood).__name__, likelihood, player)
-    if hasattr(player, "penalty_forward") and not (_ours(type(player)) or _ours(_owner(player))):
+    if hasattr(player, "penalty_forward") and not _ours(_owner(player, "penalty_forward")):
         yield from of_penalty(type(player).__name__, player)
-
-
-def _owner(player):
-    return next((cls for cls in type(player).__mro__ if "penalty_forward" in vars(cls)), None)
 
 
 def of_likelihood(name, likelihood, player):
