@@ -154,27 +154,6 @@ def bernoulli_nll_backward(dnll, logits, x):
     return dnll[:, None] * (sigmoid_forward(logits) - x)
 
 
-def softmax_cross_entropy_forward(logits, targets):
-    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
-
-    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
-    Returns (N,).
-    """
-    top = logits.argmax(axis=1)[:, None]
-    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
-    others = np.exp(below)
-    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
-    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
-
-
-def softmax_cross_entropy_backward(dnll, logits, targets):
-    """Eq. (SOFTMAX.2).  dnll (N,), logits, targets (N, C).  Returns dlogits."""
-    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probs = probs / probs.sum(axis=1, keepdims=True)
-    # valid because the loss takes logits, and because each row of targets sums to one
-    return dnll[:, None] * (probs - targets)
-
-
 def gaussian_nll_forward(x_mean, x_logvar, x):
     """-log N(x; x_mean, exp(x_logvar)), constants included, summed over D, Eq. (GAUSS.1).
 
@@ -227,7 +206,9 @@ def log_mean_exp(log_w):
     return np.log(np.exp(log_w - top).mean(axis=-1)) + top[..., 0]
 
 
-# ---- the capacity objective of Burgess et al. 2018 ---------------------------------------------------
+# ==== the family, for a second reading: pairs of objectives/, scores and further likelihoods ===============
+
+# ---- a growing capacity: derivations/10 ----------------------------------------------------------------
 def capacity_forward(kl, gamma, capacity):
     """gamma * |kl - C|, Eq. (CAP.1) (Burgess et al. 2018, Eq. 8).  kl: the batch-mean KL in nats."""
     return gamma * np.abs(kl - capacity)
@@ -237,8 +218,6 @@ def capacity_backward(dout, kl, gamma, capacity):
     """Eq. (CAP.2), with sign(0) = 0 at kl = C.  Returns dkl."""
     return dout * gamma * np.sign(kl - capacity)
 
-
-# ==== the family, for a second reading: pairs of objectives/ and of further likelihoods ====================
 
 # ---- autoencoders with a price: derivations/16 ---------------------------------------------------------
 def gaussian_noise(x, eps, sigma):
@@ -529,6 +508,28 @@ def dip_backward(dout, C, lambda_od, lambda_d):
     variances = np.diag(C)
     off_diagonal = C - np.diag(variances)
     return 2 * dout * (lambda_od * off_diagonal + lambda_d * np.diag(variances - 1))
+
+
+# ---- a classifier, for scores: derivations/11 ----------------------------------------------------------
+def softmax_cross_entropy_forward(logits, targets):
+    """-sum_c targets_c log softmax(logits)_c in nats, Eq. (SOFTMAX.1).
+
+    logits, targets (N, C); each row of targets sums to one: a label as a row of the identity, or probabilities.
+    Returns (N,).
+    """
+    top = logits.argmax(axis=1)[:, None]
+    below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
+    others = np.exp(below)
+    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
+    return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
+
+
+def softmax_cross_entropy_backward(dnll, logits, targets):
+    """Eq. (SOFTMAX.2).  dnll (N,), logits, targets (N, C).  Returns dlogits."""
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = probs / probs.sum(axis=1, keepdims=True)
+    # valid because the loss takes logits, and because each row of targets sums to one
+    return dnll[:, None] * (probs - targets)
 
 
 # ---- further likelihoods: derivations/06 ---------------------------------------------------------------
