@@ -144,7 +144,7 @@ def test_a_mean_that_is_off():
         each, error = mean_and_error(ops.log_mean_exp(log_w))
         assert agrees(printed, -each, 4 * error)
         if gap == 4:
-            printed_median, flat = numbers(r"more than (\d+), and \$`K / \(1 \+ v\)`\$ is (\d+\.\d+)")
+            printed_median, flat = numbers(r"draws is (\d+), and \$`K / \(1 \+ v\)`\$ is (\d+\.\d+)")
             assert agrees(printed_median, np.median(evaluation.effective_samples(log_w)), 2)  # the median of 1000: +- 1
             assert agrees(flat, 5000 / np.exp(8))
 

@@ -213,8 +213,7 @@ class Case(NamedTuple):
 
 
 class _NearestKink:
-    """A namespace of pairs that notes how near to zero any pre-activation of a relu comes, and x - x_mean of a Laplace."""
-    """A namespace of pairs that notes how near to zero any pre-activation of a relu, leaky or not, comes."""
+    """A namespace of pairs that notes how near to zero any pre-activation of a relu (leaky or not) or x - x_mean of a Laplace comes."""
 
     def __init__(self):
         self.distance = np.inf
