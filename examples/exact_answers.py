@@ -144,8 +144,7 @@ def learn(folder, model, x, lr, batch_size, epochs, seed=0):
     steps = epochs * -(-len(x) // batch_size)
     history = train(folder, model, x, falling(lr, steps), batch_size, epochs, seed, progress=False)
     trained = type(model)(**model.config | {"dtype": "float64"})
-    for name, value in model.params.items():
-        trained.params[name] = value
+    trained.params = model.params
     return trained, history["cpu_seconds"][-1]
 
 

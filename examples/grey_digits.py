@@ -55,8 +55,7 @@ def measure(folder, likelihood, seed, how):
     models = {likelihood: model}
     if likelihood == "Bernoulli":
         models[READ_AS] = make(ContinuousBernoulli(), seed)
-        for name, value in model.params.items():
-            models[READ_AS].params[name][...] = value
+        models[READ_AS].params = model.params
     rows = []
     for name, model in models.items():
         seen = evaluation.evaluate(model, x_test)

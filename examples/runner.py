@@ -7,7 +7,6 @@ the figures.  Call the script again and it goes on; remove the folder to start a
 import argparse
 import contextlib
 import csv
-import io
 import platform
 from pathlib import Path
 
@@ -132,11 +131,8 @@ class Results:
                 self.rows[self.rows.index(same[0])] = row
             else:
                 self.rows.append(row)
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(dict.fromkeys(name for r in self.rows for name in r)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        files.write(self.path, lambda file: file.write(text.getvalue().encode()))
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        files.write_csv(self.path, [names, *([row.get(name, "") for name in names] for row in self.rows)])
 
     def where(self, **values):
         """The rows with these values: a list of dicts, empty if there are none, so a finished stage can be told."""

@@ -87,6 +87,17 @@ def joined(text):
     return " ".join(text.split())
 
 
+def numbers_of(text):
+    """A function that takes the groups of a pattern from the text, on one line; they must be there."""
+
+    def numbers(pattern):
+        found = re.search(pattern, joined(text))
+        assert found, pattern
+        return found.groups()
+
+    return numbers
+
+
 def tables(text):
     """(head, rows) of every table: the row of headers as it stands, the others as lists of cells."""
     found = re.findall(r"^(\|.*)\n\|[-:| ]+\n((?:\|.*(?:\n|\Z))+)", text, re.M)

@@ -9,11 +9,12 @@ from vae_from_scratch.likelihoods import Gaussian
 D, Z, LAMBDA, NOISE = 4, 3, np.array([4.0, 2.0, 1.0, 0.5]), 0.5  # the example of notes 10 and 20
 
 
-def linear_data(n=9, seed=0):
-    """n data of covariance diag(LAMBDA) in a turned basis, with a mean; and the basis (eigenvectors as columns)."""
+def linear_data(n=9, seed=0, values=LAMBDA):
+    """n data whose covariance has these eigenvalues, in a turned basis, with a mean; and the basis (eigenvectors as columns)."""
+    D = len(values)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, D))
-    x = np.linalg.qr(x - x.mean(axis=0))[0] * np.sqrt(n * LAMBDA)
+    x = np.linalg.qr(x - x.mean(axis=0))[0] * np.sqrt(n * values)
     U = np.linalg.qr(rng.normal(size=(D, D)))[0]
     return x @ U.T + rng.normal(size=D), U
 

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import same, timeless
 
 from vae_from_scratch import (
     IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE,
@@ -20,10 +21,6 @@ from vae_from_scratch import (
 from vae_from_scratch.engine import checkpoints, files
 
 X = np.random.default_rng(0).uniform(size=(23, 7))
-
-
-def timeless(history):
-    return {name: np.array(values).tolist() for name, values in history.items() if not name.endswith("seconds")}
 
 
 class Killed(BaseException):
@@ -95,10 +92,6 @@ def plain(folder=None, epochs=3, model=None, **options):
         model, X, **{"optimizer": Adam(0.01), "batch_size": 5, "epochs": epochs, "progress": False, "checkpoint": folder, **options}
     )  # fmt: skip
     return model, history
-
-
-def same(one, other):
-    return all(np.array_equal(one.params[name], value) for name, value in other.params.items())
 
 
 def test_checkpoints_and_looking_at_the_run_change_nothing(tmp_path):

@@ -136,7 +136,7 @@ def test_histogram_information_against_its_definition():
         outer = np.outer(joint.sum(axis=1), joint.sum(axis=0))
         there = joint > 0
         assert result.information[k] == pytest.approx((joint[there] * np.log(joint[there] / outer[there])).sum())
-    assert result.entropies == pytest.approx(np.log(SIZES)) and result.gaps == pytest.approx(0)  # two latents alike
+    assert result.entropies == pytest.approx(np.log(SIZES)) and result.per_factor == pytest.approx(0)  # two latents alike
 
 
 def test_chens_information_is_the_limit_of_many_samples():
@@ -164,7 +164,7 @@ def test_chens_information_is_the_limit_of_many_samples():
 def test_a_single_latent_has_nobody_to_rival_it():
     data = dataset(lambda factors: factors[:, [2]])
     result = d.mig_histogram(itself, data, rng(), points=None, **QUIET)
-    assert result.gaps == pytest.approx([0, 0, 1])
+    assert result.per_factor == pytest.approx([0, 0, 1])
 
 
 # ---- DCI: the lasso and what is read from its weights --------------------------------------------------
@@ -260,8 +260,8 @@ def test_sap_is_the_gap_to_the_second():
     variance = (np.array(SIZES) ** 2 - 1) / 12  # of size and place: 15/12, 24/12
     by_hand = np.array([1, variance[2] / variance[1:].sum(), 0, variance[2] / (variance[2] + 16 * variance[1])])
     assert found.predicts[2] == pytest.approx(by_hand, abs=0.03)
-    assert found.gaps[2] == pytest.approx(1 - by_hand[1], abs=0.03) and found.gaps[0] == pytest.approx(1, abs=0.01)
-    assert found.score == pytest.approx(found.gaps.mean()) and found.latents.tolist() == [2, 3, 0]
+    assert found.per_factor[2] == pytest.approx(1 - by_hand[1], abs=0.03) and found.per_factor[0] == pytest.approx(1, abs=0.01)
+    assert found.score == pytest.approx(found.per_factor.mean()) and found.latents.tolist() == [2, 3, 0]
 
 
 def test_a_constant_latent_changes_no_sap_and_has_none_itself():

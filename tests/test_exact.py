@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pytest
 from helpers import ROOT
+from linear_case import linear_data
 
 from vae_from_scratch import evaluation
 
@@ -19,12 +20,8 @@ def ea(monkeypatch):
     return importlib.import_module("exact_answers")
 
 
-def data(n=40, seed=0):
-    """n data with exactly the covariance eigenvalues LAMBDA, in a turned basis, with a mean."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, D))
-    x = np.linalg.qr(x - x.mean(axis=0))[0] * np.sqrt(n * LAMBDA)
-    return x @ np.linalg.qr(rng.normal(size=(D, D)))[0].T + rng.normal(size=D)
+def data():
+    return linear_data(40, values=LAMBDA)[0]
 
 
 def put_optimum(ea, model, moments, noise):

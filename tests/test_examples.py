@@ -80,11 +80,16 @@ def one_run(folder, seed):
     return [{"mark": mark, "elbo": seed + mark / 3} for mark in (1, 2)]
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_runs_of_many_seeds_end_once_each_whatever_happens_to_one(jobs, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def runner(monkeypatch):
+    """examples/runner.py."""
     monkeypatch.syspath_prepend(ROOT / "examples")
+    return importlib.import_module("runner")
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_runs_of_many_seeds_end_once_each_whatever_happens_to_one(jobs, runner, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAY_DIE", "yes" * (jobs > 1))
-    runner = importlib.import_module("runner")
     settings = [{"seed": seed} for seed in range(4)]
     for _ in range(2):
         results = runner.Results(tmp_path / "results.csv", keys=("seed", "mark"))
@@ -100,18 +105,14 @@ def test_runs_of_many_seeds_end_once_each_whatever_happens_to_one(jobs, tmp_path
     assert tried[:2] == [1, 1] and tried[3] <= 2 and tried[2] == (2 if jobs > 1 else 1)
 
 
-def test_a_fault_of_one_run_is_no_row_and_the_rows_before_it_stay(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    runner = importlib.import_module("runner")
+def test_a_fault_of_one_run_is_no_row_and_the_rows_before_it_stay(runner, tmp_path):
     results = runner.Results(tmp_path / "results.csv", keys=("seed", "mark"))
     with pytest.raises(TypeError, match="other"):
         runner.run_each(one_run, [{"seed": 0}, {"seed": 3, "other": 1}], results)
     assert [row["seed"] for row in runner.read(tmp_path / "results.csv")] == [0, 0]
 
 
-def test_seeds_are_typed_as_a_range_or_a_list_and_quick_takes_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    runner = importlib.import_module("runner")
+def test_seeds_are_typed_as_a_range_or_a_list_and_quick_takes_one(runner, tmp_path, capsys):
     for typed, seeds in ([], (0, 1, 2)), (["--seeds", "0-1,5"], (0, 1, 5)), (["--quick"], (0,)), (["--quick", "--seeds", "2"], (2,)):
         assert runner.options("x.py", "x", ["--out", str(tmp_path), *typed], seeds=(0, 1, 2)).seeds == seeds
     with pytest.raises(SystemExit):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import agrees, figure, joined, kl_normal, log_normal, note, printed_by, table
+from helpers import agrees, figure, kl_normal, log_normal, note, numbers_of, printed_by, table
 from linear_case import (
     LAMBDA, NOISE, D, Z, distortion, flat, is_a_minimum, linear, linear_data, perturbed, put, put_optimum, rates, tau_of, with_all_noise,
 )  # fmt: skip
@@ -14,13 +14,8 @@ from vae_from_scratch import VAE, Autoencoder, BetaVAE, CapacityVAE, ops
 from vae_from_scratch.likelihoods import Gaussian
 
 NOTE = note(10)
+numbers = numbers_of(NOTE)
 EXACT = 1e-12  # relative: a few hundred operations in double precision (2e-16 each)
-
-
-def numbers(pattern):
-    found = re.search(pattern, joined(NOTE))
-    assert found, pattern
-    return found.groups()
 
 
 # ---- rate, distortion, the multiplier ----------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_twenty_bins_cannot_tell_forty_values(equation):
     assert np.mean(expected) == pytest.approx(0.902, abs=5e-4)
     data = FactorDataset("codes", lambda f: even(f, SIZES[2:4]), ("a", "b"), (40, 32), (1, 2))
     result = d.mig_histogram(lambda x: x, data, rng(), points=None, progress=False)
-    assert result.gaps == pytest.approx(expected[2:4], rel=1e-9)
+    assert result.per_factor == pytest.approx(expected[2:4], rel=1e-9)
     printed = re.search(r"I / H = \\log 20 / \\log 40 = ([\d.]+)", FLAT)[1]
     assert float(printed) == pytest.approx(expected[2], abs=5e-4)
     # all values but one in one bin

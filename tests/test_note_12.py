@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
-from helpers import agrees, figure, joined, log_normal, note, printed_by, table, tables
+from helpers import agrees, figure, log_normal, note, numbers_of, printed_by, table, tables
 
 from vae_from_scratch import VAE, Adam, Gaussian, datasets, evaluation, exact, fit, ops
 from vae_from_scratch.engine import estimates
 from vae_from_scratch.engine.estimates import few
 
 NOTE = note(12)
+numbers = numbers_of(NOTE)
 LOG_P, POSTERIOR, WIDE, NARROW = log_normal(1, 0, 1.25), (0.8, 0.2), (0.3, 0.3), (0.8, 0.05)
 
 
@@ -31,12 +32,6 @@ def relative_variance(q, posterior=POSTERIOR):
 
 def mean_and_error(each):
     return each.mean(), each.std() / np.sqrt(len(each))
-
-
-def numbers(pattern):
-    found = re.search(pattern, joined(NOTE))
-    assert found, pattern
-    return found.groups()
 
 
 # ---- the two errors ----------------------------------------------------------------------------------

@@ -1,23 +1,17 @@
 """Promise: note 17's claims on the bound of several draws, the noise of its gradients and free bits hold, and so does the code."""
 
-import re
 
 import numpy as np
 import pytest
-from helpers import agrees, figure, joined, linear_model, log_normal, note, printed_by, same, table
+from helpers import agrees, figure, linear_model, log_normal, note, numbers_of, printed_by, same, table
 
 from vae_from_scratch import IWAE, VAE, BetaVAE, FreeBitsVAE, Gaussian, evaluation, gradcheck, ops
 from vae_from_scratch.engine.gradient_table import small_case
 
 NOTE = note(17)
+numbers = numbers_of(NOTE)
 LOG_P, (M, S2) = log_normal(1, 0, 1.25), (0.3, 0.3)  # note 12's example with the wide q
 EPS = np.random.default_rng(0).standard_normal(2**19)
-
-
-def numbers(pattern):
-    found = re.search(pattern, joined(NOTE))
-    assert found, pattern
-    return found.groups()
 
 
 def log_weights(K, eps=EPS):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import agrees, descend, figure, joined, log_normal_joint, note, printed_by, table
+from helpers import agrees, descend, figure, joined, log_normal_joint, note, numbers_of, printed_by, table
 from linear_case import (
     LAMBDA, NOISE, D, Z, distortion, flat, is_a_minimum, learned_noise, linear, linear_data, put, put_optimum, rates, squared_distance,
     tau_of, with_all_noise,
@@ -18,6 +18,7 @@ from vae_from_scratch.likelihoods import Gaussian
 from vae_from_scratch.optimizers import Adam
 
 NOTE = note(20)
+numbers = numbers_of(NOTE)
 EXACT = 1e-12  # relative: a few hundred operations in double precision (2e-16 each)
 
 
@@ -271,12 +272,6 @@ def test_the_figure_draws_the_note():
     assert (drawn.EIGENVALUES == LAMBDA).all() and (drawn.Z, drawn.NOISE) == (Z, NOISE)
     for beta in (0.5, 3, 9):
         assert drawn.rates(beta) == pytest.approx(rates(beta * NOISE))
-
-
-def numbers(pattern):
-    found = re.search(pattern, joined(NOTE))
-    assert found, pattern
-    return found.groups()
 
 
 def test_pencil_fixed_noise():

@@ -39,10 +39,6 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares():
     np.testing.assert_allclose(run(Adagrad(lr=0.1, adagrad_eps=1e-6, initial=0.5)), START - np.cumsum(steps, axis=0))
 
 
-def test_adams_first_step_is_lr_times_the_sign():
-    np.testing.assert_allclose(run(Adam(lr=0.1))[0], START - 0.1 * np.sign(GRADS[0]), rtol=1e-5)
-
-
 def test_adam_is_bias_corrected_at_every_step():
     # the moments as weighted means written out, a form that never mentions a correction
     w, path = START, []

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import same, timeless
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, optimizers, training
 from vae_from_scratch.engine.batches import fetch
@@ -22,14 +23,6 @@ def x():
 
 def model(**options):
     return VAE(**{"data_dim": 7, "hidden": (6,), "latent_dim": 3, "dtype": "float64", **options})
-
-
-def same(first, second):
-    return all(np.array_equal(first.params[name], second.params[name]) for name in first.params)
-
-
-def timeless(history):
-    return {name: np.array(values).tolist() for name, values in history.items() if not name.endswith("seconds")}
 
 
 def test_same_seed_same_bits(x):

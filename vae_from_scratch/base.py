@@ -72,8 +72,7 @@ class EncoderDecoder(Plumbing):
     forward: Callable  # (x, *noise) -> Terms, Saved; these three are defined by subclasses
     backward: Callable  # (x, *noise, saved, grads): fills grads
     encode: Callable  # x -> z, or mu and logvar
-    outputs_per_latent = 1  # what the encoder outputs for each latent: z, or mu and logvar
-    variational = False  # whether there is a q(z|x), and so a KL and an ELBO
+    variational = False  # whether the encoder outputs mu and logvar of a q(z|x), and so there is a KL and an ELBO; else z
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",
@@ -94,7 +93,7 @@ class EncoderDecoder(Plumbing):
         self.backend = require.choice("backend", backend, BACKENDS)
         self.ops = BACKENDS[self.backend]()
 
-        encoder_widths = (self.data_dim, *self.hidden, self.outputs_per_latent * self.latent_dim)
+        encoder_widths = (self.data_dim, *self.hidden, (2 if self.variational else 1) * self.latent_dim)
         decoder_widths = (self.latent_dim, *self.decoder_hidden, self.likelihood.outputs(self.data_dim))
         self.encoder = MLP("encoder", encoder_widths, self.activation)
         self.decoder = MLP("decoder", decoder_widths, self.decoder_activation)

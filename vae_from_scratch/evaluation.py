@@ -25,11 +25,11 @@ class Evaluation(NamedTuple):
     recon_nll: float
     kl: float
     standard_error: float  # of the mean of recon_nll + kl over the data
-    elbo: float | None  # elbo_b.mean
-    kl_per_latent: np.ndarray | None  # (Z,)
-    mu_variance: np.ndarray | None  # (Z,), over the data
-    elbo_a: Estimate | None  # the KL sampled as well
-    elbo_b: Estimate | None  # the KL in closed form: the quieter one, unless q is close to the posterior
+    elbo: float | None = None  # elbo_b.mean
+    kl_per_latent: np.ndarray | None = None  # (Z,)
+    mu_variance: np.ndarray | None = None  # (Z,), over the data
+    elbo_a: Estimate | None = None  # the KL sampled as well
+    elbo_b: Estimate | None = None  # the KL in closed form: the quieter one, unless q is close to the posterior
 
     @property
     def active_units(self):
@@ -86,18 +86,11 @@ def evaluate(
         found.append([recon.mean(axis=0), kl[-1], log_w.mean(axis=0), mean_error(log_w), mean_error(recon)])
     recon, kl, a_each, a_error, b_error = np.concatenate(found, axis=1, dtype=np.float64)
     elbo_a, elbo_b = estimate(a_each, a_error), estimate(-(recon + kl), b_error)
-    return Evaluation(
-        n=n,
-        loss=total / n,
-        recon_nll=float(recon.mean()),
-        kl=float(kl.mean()),
-        standard_error=elbo_b.standard_error,
-        elbo=elbo_b.mean if mus else None,
-        kl_per_latent=kl_per_latent if mus else None,
-        mu_variance=np.concatenate(mus).var(axis=0, dtype=np.float64) if mus else None,
-        elbo_a=elbo_a if mus else None,
-        elbo_b=elbo_b if mus else None,
-    )
+    means = n, total / n, float(recon.mean()), float(kl.mean()), elbo_b.standard_error
+    if not model.variational:
+        return Evaluation(*means)
+    mu_variance = np.concatenate(mus).var(axis=0, dtype=np.float64)
+    return Evaluation(*means, elbo_b.mean, kl_per_latent, mu_variance, elbo_a, elbo_b)
 
 
 @one_blas_thread()

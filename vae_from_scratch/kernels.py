@@ -748,7 +748,7 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
     return ops.batch_parts_forward(mu, logvar, z, n_train, stratified)
 
 
-@twins.of(ops, batch_parts_backward=0xfe6e0946, _softmax=0x9221aebf, **BATCH_PARTS)
+@twins.of(ops, batch_parts_backward=0x612e16d5, normalised_weights=0xcb4c6c51, **BATCH_PARTS)
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     found = _latents_first(mu, logvar, z, n_train, stratified)
     if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.ndim == 2:

@@ -91,17 +91,12 @@ def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
     return dense_backward_params(act_backward(dh, h), x, out)
 
 
-def _softplus_backward_from_output(dh, h):
-    # h = log(1 + e^a) gives sigmoid(a) = 1 - e^-h: the output is enough, as for the other activations
-    return -dh * np.expm1(-h)
-
-
 ACTIVATIONS = {  # name: (forward from a, backward from the output h)
     "linear": (lambda a: a, lambda dh, h: dh),
     "tanh": (tanh_forward, tanh_backward),
     "relu": (relu_forward, relu_backward),
     "sigmoid": (sigmoid_forward, sigmoid_backward),
-    "softplus": (softplus_forward, _softplus_backward_from_output),
+    "softplus": (softplus_forward, lambda dh, h: -dh * np.expm1(-h)),  # sigmoid(a) = 1 - e^-h: the output is enough
 }
 
 
@@ -405,11 +400,11 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     """Eqs. (TC.14), (TC.15), (TC.16), (TC.17).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
     log_c, own = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
-    r = _softmax(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
+    r = normalised_weights(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
     dinformation, dcorrelation, ddimensions = dparts[:, :1], dparts[:, 1:2], dparts[:, 2:]
     dmu, dlogvar, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     for j in range(z.shape[1]):
-        t = _softmax(log_c + _log_density(mu, logvar, z, j))
+        t = normalised_weights(log_c + _log_density(mu, logvar, z, j))
         dlog_q = dinformation * (own - r) + dcorrelation * (r - t) + ddimensions * t
         distance = z[:, j, None] - mu[:, j]
         u = distance * np.exp(-logvar[:, j])
@@ -434,11 +429,6 @@ def _log_density(mu, logvar, z, j):
 def _log_sum_exp(a):
     top = a.max(axis=1, keepdims=True)
     return np.log(np.exp(a - top).sum(axis=1)) + top[:, 0]
-
-
-def _softmax(a):
-    e = np.exp(a - a.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 # ---- an adversary, covariances: derivations/19 ---------------------------------------------------------

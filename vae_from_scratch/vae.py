@@ -21,8 +21,7 @@ class VAE(EncoderDecoder):
     """
 
     name = "vae"
-    outputs_per_latent = 2  # mu and logvar, side by side
-    variational = True
+    variational = True  # there is a q(z|x): the encoder outputs mu and logvar, side by side
 
     def noise_shapes(self, n):
         """eps ~ N(0, I), (n, Z)."""

@@ -5,8 +5,6 @@
 """
 
 import contextlib
-import csv
-import io
 import itertools
 import json
 import math
@@ -395,11 +393,8 @@ def write_table(path, rows):
     """The rows as CSV: settings that any of them has, results, words; what is missing or unknown is empty."""
     rows = list(rows)
     settings = [name for name in BY_NAME if any(row[name] is not None for row in rows)]
-    columns, text = ["run", "status", *settings, *RESULTS, "version", "machine", "words"], io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([cell(row[name]) for name in columns] for row in rows)
-    files.write(path, lambda file: file.write(text.getvalue().encode()))
+    columns = ["run", "status", *settings, *RESULTS, "version", "machine", "words"]
+    files.write_csv(path, [columns, *([cell(row[name]) for name in columns] for row in rows)])
 
 
 def cell(value):

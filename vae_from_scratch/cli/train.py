@@ -189,7 +189,8 @@ def open_data(config, split, strict=False):
         if make is not None and "backend" in inspect.signature(make).parameters:  # it is drawn
             data = make(split, backend=config["backend"])
         elif make is None and config["image_shape"] is not None and Path(config["data"]).is_dir():
-            rows, columns, *colours = photo_shape(config["image_shape"])
+            check_shape(config["image_shape"])
+            rows, columns, *colours = config["image_shape"]
             data = datasets.images(config["data"], (rows, columns), gray=colours != [3], split=split)
         else:
             data = datasets.load(config["data"], split)
@@ -215,26 +216,19 @@ def is_shape(shape):
     return whole and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)))
 
 
-def photo_shape(shape):
-    """The shape that photos are to have.  ValueError if it is none."""
-    if not is_shape(shape):
+def check_shape(shape, data_dim=None):
+    """ValueError unless it fits; without data_dim, unless photos can be resized to it."""
+    if not (is_shape(shape) if data_dim is None else fits(shape, data_dim)):
         shown = ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else shape
-        raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 to resize photos to, got {shown}")
-    return shape
-
-
-def check_shape(shape, data_dim):
-    """ValueError unless it fits."""
-    if not fits(shape, data_dim):
-        shown = ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else shape
-        raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 whose product is {data_dim}, got {shown}")
+        wanted = "to resize photos to" if data_dim is None else f"whose product is {data_dim}"
+        raise ValueError(f"--image-shape must be rows,columns or rows,columns,3 {wanted}, got {shown}")
 
 
 def is_flat(data, image_shape):
     """Whether a data file has its examples as rows of numbers, so that nobody knows the rectangle they came from."""
     if not Path(data).is_file() or Path(data).suffix.lower() not in (".npy", ".npz"):
         return False
-    return any(shape[1:] == (math.prod(image_shape),) for shape in files.shapes(data))
+    return any(shape[1:] == (math.prod(image_shape),) for shape, _ in files.headers(data).values())
 
 
 def build(config, data_dim):

@@ -76,7 +76,7 @@ def _look_at_a_score(get):
     codes = get("datasets.factors").FactorDataset("codes", lambda f: f.astype(np.float32), names, sizes, (1, 2))
     score = get("disentanglement.mig").mig_histogram(lambda x: x, codes, np.random.default_rng(0), points=None, progress=False)
     numbers = {"MIG of a code that is the factors": score.score}
-    numbers |= {f"gap of {name}": gap for name, gap in zip(score.factor_names, score.gaps)}
+    numbers |= {f"gap of {name}": gap for name, gap in zip(score.factor_names, score.per_factor)}
 
     def draw(figure):
         panel = figure.subplots()

@@ -38,7 +38,7 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
     """
     require.choice("split", split, SPLITS)
     if Path(require.path("path", path)).suffix.lower() == ".npz":
-        names = _choose(path, files.npz_dtypes(path))
+        names = _choose(path, {name: dtype for name, (_, dtype) in files.headers(path).items()})
         arrays = files.read_npz(path, only={name for pair in names.values() for name in pair})
     else:
         names, arrays = {"": ("images", None)}, {"images": files.read_npy(path)}

@@ -16,18 +16,13 @@ from .score import Score
 class MIGScore(NamedTuple):
     """K factors, Z latents; information and entropies in nats."""
 
-    score: float  # the mean of gaps
+    score: float  # the mean of per_factor
     chance: float  # 0
     factor_names: tuple
-    gaps: np.ndarray  # (K,): the largest information less the second largest, over the factor's entropy
+    per_factor: np.ndarray  # (K,): the largest information less the second largest, over the factor's entropy
     information: np.ndarray  # (K, Z): I(z_j; factor k)
     entropies: np.ndarray  # (K,): H(factor k)
     error: float  # of information: its mean over noise (histogram), or by a grid twice as coarse (Chen)
-
-    @property
-    def per_factor(self):
-        """(K,): gaps."""
-        return self.gaps
 
     @property
     def latents(self):

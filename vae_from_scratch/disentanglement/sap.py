@@ -14,16 +14,11 @@ C = 0.01  # of the support vector machine in disentanglement_lib
 class SAPScore(NamedTuple):
     """K factors, Z latents."""
 
-    score: float  # the mean of gaps
+    score: float  # the mean of per_factor
     chance: float  # 0
     factor_names: tuple
-    gaps: np.ndarray  # (K,): the largest entry of the factor's row less the second largest
+    per_factor: np.ndarray  # (K,): the largest entry of the factor's row less the second largest
     predicts: np.ndarray  # (K, Z): R^2, or the accuracy, of factor k from z_j alone
-
-    @property
-    def per_factor(self):
-        """(K,): gaps."""
-        return self.gaps
 
     @property
     def latents(self):

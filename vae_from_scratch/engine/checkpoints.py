@@ -163,12 +163,8 @@ class Run:
             history = {name: arrays.pop(name) for name in list(arrays) if name.startswith("history/")}
             if epoch > 1 and "cpu_seconds" not in about:
                 history["history/cpu_seconds"] = np.full(epoch - 1, np.nan)
-            wrong = [
-                name
-                for name in history
-                if history[name].shape[:1] != (epoch - 1,) or history[name].dtype.kind not in "if"
-            ]
-            if wrong or (epoch > 1 and not {f"history/{name}" for name in (*COLUMNS, *self.columns)} <= set(history)):
+            kept = all(values.shape[:1] == (epoch - 1,) and values.dtype.kind in "if" for values in history.values())
+            if not kept or (epoch > 1 and not {f"history/{name}" for name in (*COLUMNS, *self.columns)} <= set(history)):
                 raise ValueError(f"the history is not one of {epoch - 1} epochs")
             norms = history.get("history/gradient_norms")
             if norms is not None and norms.shape[1:] != (len(self.layers),) and then.get("gradient_norms") == bool(self.layers):

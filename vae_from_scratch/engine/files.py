@@ -377,6 +377,11 @@ def write_history(path, history):
     rows = [list(columns)]
     for row in zip(*columns.values()):
         rows.append([f"{value:.7g}" if isinstance(value, float) else str(value) for value in row])
+    write_csv(path, rows)
+
+
+def write_csv(path, rows):
+    """Rows of values as CSV."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     write(path, lambda file: file.write(text.getvalue().encode()))
@@ -470,28 +475,17 @@ def read_npz(path, only=None, unpacked=UNPACKED):
         return arrays
 
 
-def shapes(path):
-    """The shapes that the headers of an .npy or .npz file promise; none of a file that cannot be read."""
-    with contextlib.suppress(ValueError), open(path, "rb") as file, _refusing(path, ".npy or .npz"):
-        if Path(path).suffix.lower() == ".npy":
-            return [_header(file)[0]]
-        with zipfile.ZipFile(file) as archive:
-            found = []
-            for member in archive.infolist():
-                with archive.open(member) as stream:
-                    found.append(_header(stream)[0])
-            return found
-    return []
-
-
-def npz_dtypes(path, unpacked=UNPACKED):
-    """The dtype of each array in an .npz file, by name, from their headers alone; those of pickled objects are among them."""
-    with _archive(path, unpacked) as (archive, members):
-        dtypes = {}
+def headers(path):
+    """The shape and the dtype of each array in an .npy or .npz file, by name, from its header alone; of pickled objects, too."""
+    if Path(path).suffix.lower() == ".npy":
+        with open(path, "rb") as file, _refusing(path, ".npy"):
+            return {"": _header(file)[:2]}
+    found = {}
+    with _archive(path, UNPACKED) as (archive, members):
         for name, member in members.items():
             with archive.open(member) as stream:
-                _, dtypes[name], _ = _header(stream)
-        return dtypes
+                found[name] = _header(stream)[:2]
+    return found
 
 
 def read_npy(path):

@@ -60,8 +60,6 @@ class Plumbing:
 
     def set(self, **values):
         """Change hyperparameters such as beta, during training too (what fit's schedule does)."""
-        for name in values:
-            require.hyperparameter(self, name)
         vars(self).update({name: require.setting(self, name, value) for name, value in values.items()})
 
     @property

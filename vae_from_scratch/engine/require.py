@@ -333,18 +333,14 @@ def own_params(likelihood, dtype, *networks):
 
 
 def setting(model, name, value):
-    """The value of a hyperparameter: within its bound, and an int where the constructor says so."""
+    """The value of a hyperparameter that the model has: within its bound, and an int where the constructor says so."""
+    if name not in model.hyperparameters:
+        known = ", ".join(model.hyperparameters) or "none"
+        raise ValueError(f"{type(model).__name__} has no hyperparameter {name!r}; it has: {known}")
     least = model.hyperparameters[name]
     if name in wholes(type(model)):
         return whole(name, value, least=-(2**63) if least is None else least)
     return number(name, value, least=least)
-
-
-def hyperparameter(model, name):
-    """The name of one that the model has."""
-    if name not in model.hyperparameters:
-        known = ", ".join(model.hyperparameters) or "none"
-        raise ValueError(f"{type(model).__name__} has no hyperparameter {name!r}; it has: {known}")
 
 
 def same_names(words, wanted, got):
