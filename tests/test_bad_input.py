@@ -357,6 +357,7 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --model vae --level 0.5": "--level 0.5 --model denoising-autoencoder",
     "train --model autoencoder --corruption gaussian": "--corruption gaussian --model denoising-autoencoder",
     "train --model sparse-autoencoder --penalty l2": "--penalty 'l2' kl l1",
+    "train --hidden none --decoder-activation relu": "--decoder-activation relu no effect hidden layers",
     "train --model sparse-autoencoder --penalty l1 --code relu --rho 0.3": "--rho 0.3 --penalty l1 kl",
     "train --sigma 0.5": "--sigma 0.5 --likelihood gaussian",
     "train --likelihood gaussian --sigma wide": "--sigma 'wide' number learned per-pixel",

@@ -152,6 +152,8 @@ def resolve(config):
         raise ValueError(f"--rho {config['rho']:g} has no effect with --penalty l1; leave it out, or take --penalty kl")
     for name, owners in OWNERS.items():
         config[name] = _dependent(config, name, own.get(name), name in own, f"--model {' or '.join(owners)}")
+    layers = config["hidden"] if config["decoder_hidden"] is None else config["decoder_hidden"]
+    _dependent(config, "decoder_activation", None, len(layers) > 0, "hidden layers in the decoder")
     cls, likelihood = base.MODELS[model], likelihoods.LIKELIHOODS[config["likelihood"]]
     if cls.variational and not likelihood.is_density:
         raise ValueError(
