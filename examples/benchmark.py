@@ -34,7 +34,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Adam, datasets, fit, plots
-from vae_from_scratch.base import BACKENDS
+from vae_from_scratch.engine.backends import BACKENDS
 from vae_from_scratch.engine import parts, threads as blas
 from vae_from_scratch.evaluation import evaluate
 

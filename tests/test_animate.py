@@ -143,6 +143,16 @@ def test_bad_call(call, words, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_frames_are_of_one_model(tmp_path):
+    frames = Frames(None, SOME, **HOW)
+    for seed in (1, 2):
+        frames(small(seed=seed), 5 * seed)
+        assert frames.kept["examples"].tolist() == [5 * seed]
+    for other in (small(latent_dim=2), small(Autoencoder)):
+        with refused("kept another model 3 64"):
+            animate(other, frames.kept, tmp_path / "a.gif", progress=False)
+
+
 def test_a_data_set_is_taken_for_its_images():
     as_data, as_array = (Frames(None, x, TEST.labels, **HOW) for x in (TEST, TEST[:]))
     for frames in (as_data, as_array):

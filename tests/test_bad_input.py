@@ -9,7 +9,7 @@ from helpers import ROOT, refused, same, unsaid
 
 from vae_from_scratch import (
     IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE,
-    Gaussian, Laplace, SparseAutoencoder, datasets, evaluation, exact, fit, load, plots, save,
+    Gaussian, Laplace, SparseAutoencoder, datasets, evaluation, exact, fit, gradcheck, load, plots, save,
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
@@ -41,6 +41,48 @@ class FarDown:
 
     def __getitem__(self, indices):
         return self.x[indices]
+
+
+class Filtering:
+    """A data set that keeps rows back."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, indices):
+        return self.x[indices][:-1]
+
+
+class Stepping:
+    """An optimizer that lacks initial_state."""
+
+    def step(self, params, grads, state):
+        pass
+
+
+def check(backward, generator=RNG):
+    return gradcheck.check_pair(lambda a: 2 * a, backward, {"a": X}, generator)
+
+
+class Kept(VAE):
+    """An argument that no file can hold, if it is a function."""
+
+    def __init__(self, *args, kept=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = kept
+
+
+def assigned(thing, name, value):
+    setattr(thing, name, value)
+    return thing
+
+
+def names_what_it_does_not_take():
+    class Takes(VAE):
+        hyperparameters = {"gamma": 0}
 
 
 class Lazy:
@@ -257,6 +299,31 @@ CALLS = {
     "quadrature: three latents": (lambda: exact.quadrature(model(latent_dim=3), X), "3 latents one|1 two|2 importance"),
     "collapse: autoencoder": (lambda: exact.collapse(Autoencoder(7, (4,), 2), X), "Autoencoder p(z) VAE"),
     "collapse: shape": (lambda: exact.collapse(model(), X[:, :3]), "x (N, 7) 3)"),
+    "fit: rows kept back": (lambda: fit(model(), Filtering(X), batch_size=3, progress=False), "x[indices] one row 9 (8, 7)"),
+    "evaluate: rows kept back": (lambda: evaluation.evaluate(model(), Filtering(X)), "x[indices] one row 9 (8, 7)"),
+    "decode: whole numbers": (lambda: model().decode(np.array([[0, 3]])), "z int64|int32 floats z.astype('float32')"),
+    "backend assigned": (lambda: assigned(model(), "backend", "cuda"), "backend numba numpy 'cuda'"),
+    "beta assigned": (lambda: fit(assigned(BetaVAE(7, (4,), 2), "beta", -3), X, batch_size=3), "beta 0 -3"),
+    "lr assigned": (lambda: fit(model(), X, assigned(Adam(), "lr", -1), batch_size=3), "lr 0 -1"),
+    "lr nan": (lambda: fit(model(), X, assigned(SGD(), "lr", np.nan), batch_size=3), "lr finite nan"),
+    "an optimizer without a state": (lambda: fit(model(), X, Stepping(), batch_size=3), "optimizer Adam Stepping"),
+    "progress a word": (lambda: fit(model(), X, batch_size=3, progress="no"), "progress True False 'no'"),
+    "checkpoint: no name": (lambda: fit(model(), X, batch_size=3, checkpoint=""), "checkpoint folder ''"),
+    "checkpoint: an argument": (lambda: fit(Kept(7, (4,), 2, kept=np.tanh), X, batch_size=3, checkpoint="c"), "model's kept tanh numbers"),
+    "save: an argument": (lambda: save(Kept(7, (4,), 2, kept=np.ones(3)), "a.npz"), "Kept kept array numbers"),
+    "save: keys that change": (lambda: save(Kept(7, (4,), 2, kept={1: 2}), "a.npz"), "Kept kept {1: 2}"),
+    "save: no name": (lambda: save(model(), ""), "path file ''"),
+    "save: a folder": (lambda: save(model(), "."), "path . folder model.npz"),
+    "a hyperparameter that is not taken": (names_what_it_does_not_take, "Takes gamma __init__ self.set(gamma=gamma)"),
+    "eigenvalues that rise": (lambda: exact.linear_optimum(np.array([1.0, 2.0]), 1, 1.0), "eigenvalues largest [1. 2.] [::-1]"),
+    "one image as a data set": (lambda: datasets.Dataset("own", X[0], (1, 7)), "values (7,) [None]"),
+    "a data set of scale zero": (lambda: datasets.Dataset("own", X, (1, 7), scale=0), "scale > 0"),
+    "names and sizes": (lambda: datasets.FactorDataset("own", len, ("a", "b"), (2, 3, 4), (1, 7)), "sizes a, b (2, 3, 4)"),
+    "gradcheck: a tuple": (lambda: check(lambda d, o, a: (d,)), "backward dict {'x': dx} a tuple"),
+    "gradcheck: another name": (lambda: check(lambda d, o, a: {"b": d}), "backward dict names a; b"),
+    "gradcheck: a seed": (lambda: check(lambda d, o, a: {"a": d}, 0), "rng default_rng(0) 0"),
+    "gradcheck: a term": (lambda: gradcheck.check_model(model(dtype="float64"), X, np.ones((9, 2)), term="elbo"), "term kl 'elbo'"),
+    "gradcheck: grads": (lambda: gradcheck.check_model(model(dtype="float64"), X, np.ones((9, 2)), term="kl"), "term 'kl' grads"),
     "data: name": (lambda: datasets.load("cifar"), "data digits mnist .npy .npz 'cifar'"),
     "data: split": (lambda: datasets.digits("valid"), "split train test 'valid'"),
 }
@@ -392,6 +459,11 @@ COMMANDS = {  # command line: words of the one line on stderr
     "train --resume odd": "odd/config.json options colour",
     "train --resume edited": "edited/config.json optimizer adam adagrad sgd 'lbfgs'",
     "train --resume typed": "hidden (500,) 'wide'",
+    "train --resume done": "done model.npz no checkpoint new folder",
+    "train --out=": "--out file folder ''",
+    "train --resume=": "--resume file folder ''",
+    "sample done --separate=": "--separate file folder ''",
+    "sample done --n 2 --separate half": "--separate half other things",
     "train --resume damaged": "damaged/checkpoint.npz .npz",
     "train --resume begun --lr 0.1": "--resume --epochs begun --lr",
     "train --resume begun --out other --latent-dim 3": "--resume begun --latent-dim --out",

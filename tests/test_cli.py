@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import threading
+import warnings
 from pathlib import Path
 
 import matplotlib.image
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 from helpers import python, run, same
 
-from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops
+from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops, plots
 from vae_from_scratch.cli import compare
 from vae_from_scratch.engine import files, gradient_table
 from vae_from_scratch.engine.streams import stream
@@ -387,7 +389,8 @@ def test_a_run_goes_on_where_its_data_are_now(stopped, capsys):
     Path("mine.npy").rename("moved.npy")
     capsys.readouterr()
     assert cli.main("train --resume r --quiet".split()) == 2
-    assert re.search(r"error: \S*mine.npy is not there; if it was moved, say where it is with --data\n$", capsys.readouterr().err)
+    moved = r"error: \S*mine.npy is not there; if it was moved, say where it is with --data; train --resume RUN --data FILE keeps that\n$"
+    assert re.search(moved, capsys.readouterr().err)
     np.save("others.npy", np.random.default_rng(1).uniform(size=(1500, 6)))
     before = (stopped / "config.json").read_bytes()
     assert cli.main("train --resume r --quiet --data others.npy".split()) == 2
@@ -494,6 +497,9 @@ def test_compare_sets_runs_side_by_side(undrawn, capsys):
     assert "two runs or more, got a alone" in capsys.readouterr().err
     assert cli.main(["compare", "a", "b", "a"]) == 2
     assert "each run once, got a b a" in capsys.readouterr().err
+    run(f"{TRAIN} --out e --likelihood gaussian --binarize dynamic --epochs 1")
+    run("compare a e --out side.png")
+    assert "a probability and a density" in capsys.readouterr().out
 
 
 def test_compare_tells_the_seeds_of_the_runs_and_names_every_curve(undrawn, capsys, monkeypatch):
@@ -513,12 +519,15 @@ def test_compare_tells_the_seeds_of_the_runs_and_names_every_curve(undrawn, caps
 
 
 def test_an_advice_with_a_space_in_a_path_can_be_typed():
-    assert (cli.options.typed("my runs/a"), cli.options.typed(Path("runs"))) == ('"my runs/a"', "runs")
+    for path in ("my runs/a", "runs", "it's", "$b c", "a&b", "-dash"):
+        (typed,) = shlex.split(cli.options.typed(Path(path)), posix=os.name != "nt")
+        assert Path(typed.strip('"')) == Path(path) and not typed.startswith("-")
 
 
 def test_compare_takes_photos_of_other_sizes_for_other_data():
     shapes = ((8, 8), (4, 16))
-    configs = [{"data": data, "split": "test", "binarize": "none", "image_shape": shape} for data in (".", "digits") for shape in shapes]
+    same_for_all = {"split": "test", "binarize": "none", "likelihood": "bernoulli"}
+    configs = [same_for_all | {"data": data, "image_shape": shape} for data in (".", "digits") for shape in shapes]
     model = VAE(64, (5,), 2, backend="numpy")
     for pair, words in ((configs[:2], "other data"), (configs[2:], "+0.00")):
         result = evaluate(model, datasets.digits("test"))
@@ -598,3 +607,27 @@ def test_a_full_disk_behind_standard_output_is_one_line(monkeypatch, capsys):
         monkeypatch.undo()
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "No space left" in said
+
+
+def test_one_example_has_no_error_and_no_active_latents_to_count(here, undrawn, capsys):
+    np.save("ten.npy", np.random.default_rng(0).uniform(size=(10, 6)).round())
+    run("train --data ten.npy --batch-size 9 --epochs 1 --latent-dim 2 --out r")
+    run("evaluate r --importance-samples 1")
+    out = capsys.readouterr().out
+    assert "nan" not in out and "the one ten test example (the error is unknown)" in out
+    assert out.count("unknown from one example") == 2 and "1 of 1 have under 2 effective samples" in out
+
+
+def test_notes_are_notes_whatever_python_is_told_about_warnings(here, undrawn, capsys):
+    np.save("low.npy", np.arange(200, dtype=np.uint8).reshape(20, 10) % 16)
+    for action in ("error", "ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter(action)
+            run(f"train --data low.npy --batch-size 9 --epochs 1 --quiet --out {action}")
+        assert "note: " in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_spoils_no_file(here):
+    odd = os.fsdecode(b"caf\xe9")
+    files.write_csv("t.csv", [["run"], [odd]])
+    assert Path("t.csv").read_text("utf-8") == "run\ncaf\\udce9\n" and plots.plain(f"{odd}$") == "caf\\udce9\\$"

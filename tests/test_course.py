@@ -498,6 +498,10 @@ def test_commands_that_are_printed_name_the_folder_that_is_in_use(course, tmp_pa
     assert code == 0 and said.splitlines()[-1] == "vae-from-scratch course check --folder other 3"
     assert "course check --folder other 4" in (tmp_path / "other" / "README.md").read_text()
     assert "course start --folder other" in course("list --folder other")[1]
+    for line in ("check 5", "check 5 --folder other", "solution 5 --folder other"):
+        folder = " --folder other" * ("other" in line)
+        assert f"vae-from-scratch course start{folder} 5 writes" in course(line)[1]
+    assert "vae-from-scratch course start --folder other writes a file" in course("run --folder other train")[1]
     assert course("check --folder other 3")[1].count("not written yet")
 
 

@@ -483,7 +483,9 @@ def test_the_other_baselines():
 def test_all_scores_and_their_figure():
     results = d.all_scores(posterior, dataset(), SCORES, repeats=2, points=100, progress=False)
     assert [len(drawn) for drawn in results.values()] == [2, 2, 2, 2, 1]  # Chen's is over all images: nothing is drawn
-    again = d.all_scores(posterior, dataset(), ["mig"], repeats=2, seed=1, points=100, progress=False)
+    again = d.all_scores(posterior, dataset(), ["mig", "mig"], repeats=2, seed=1, points=100, progress=False)
+    assert [len(drawn) for drawn in again.values()] == [2, 1]
+    assert list(d.all_scores(posterior, dataset(), "mig", repeats=1, points=100, progress=False)) == list(again)
     titles = [title for title in results if title.startswith("MIG")]
     first, second = (result.score for result in results[titles[0]])
     assert list(again) == titles and first != second and again[titles[0]][0].score not in (first, second)

@@ -465,6 +465,26 @@ def test_every_objective_is_judged_by_the_same_draws_of_z_in_batches_of_any_size
         assert found.elbo == pytest.approx(expected.elbo, rel=1e-12)
 
 
+class Noisy(VAE):
+    """A VAE whose loss takes a second array of noise."""
+
+    name = None
+
+    def noise_shapes(self, n):
+        return (n, self.latent_dim), (n, self.data_dim)
+
+    def forward(self, x, eps, more):
+        return super().forward(x, eps)
+
+
+def test_more_noise_in_a_loss_leaves_the_z_of_its_elbo_alone():
+    vae, x = VAE(12, (9,), 2, dtype="float64", backend="numpy"), binary(23)
+    model = Noisy(12, (9,), 2, dtype="float64", backend="numpy")
+    expected = ev.evaluate(vae, x)
+    for size in (23, 6):
+        np.testing.assert_allclose(ev.evaluate(model, x, batch_size=size).elbo_b.each, expected.elbo_b.each, rtol=1e-12)
+
+
 def test_the_loss_of_one_draw_is_of_that_z():
     model = IWAE(12, (9,), 2, samples=1, dtype="float64", backend="numpy")
     found = ev.evaluate(model, binary(23), batch_size=6)

@@ -538,3 +538,12 @@ def test_a_kl_that_is_not_finite_is_left_out_of_the_limits():
     kl[0, 0], kl[3, 1] = np.inf, np.nan
     plots.curves.show_kl_per_latent(ax, np.arange(6), kl)
     assert np.isfinite(ax.get_ylim()).all()
+
+
+@pytest.mark.parametrize("width", [1e-5, 0.03, 0.6, 5, 100])
+def test_the_ticks_of_a_narrow_plane_differ(width):
+    model = VAE(2, (3,), 2)
+    ax = plots.manifold(model, (1, 2), codes=np.random.default_rng(0).uniform(-width, 0.4 * width, size=(200, 2)) - 0.2).axes[0]
+    for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
+        shown = [label.get_text() for label in ticks if label.get_text()]
+        assert len(shown) == len(set(shown)) > 3 and all("." in text for text in shown)

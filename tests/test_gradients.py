@@ -195,3 +195,17 @@ def test_a_penalty_that_forgets_one_way_is_found_out(way):
 
     model, x, noise = gradient_table.small_case(Forgetful, "float64", "tanh", "bernoulli")
     assert failures(gradcheck.check_model(model, x, *noise))
+
+
+@pytest.mark.parametrize("forward, backward", [
+    (lambda a: a, lambda dout: dout),
+    (lambda a: a.T, lambda dout: dout.T),
+    (lambda a: a[:, :2], lambda dout: np.concatenate([dout, 0 * dout], axis=1)),
+])  # fmt: skip
+def test_a_forward_that_returns_a_view_of_its_input_is_judged_too(forward, backward):
+    rng = np.random.default_rng(0)
+    for weight, right in ((1, True), (0, False), (1.002, False)):
+        (found,) = gradcheck.check_pair(
+            forward, lambda dout, out, a: {"a": weight * backward(dout)}, {"a": rng.normal(size=(3, 4))}, rng
+        )
+        assert found.ok is right, found

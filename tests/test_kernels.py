@@ -14,7 +14,8 @@ import pytest
 from tqdm import tqdm
 
 from vae_from_scratch.engine import gradient_table
-from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, base, fit, ops, optimizers
+from vae_from_scratch import VAE, Adagrad, Adam, BetaVAE, fit, ops, optimizers
+from vae_from_scratch.engine.backends import BACKENDS
 
 try:
     from vae_from_scratch import kernels
@@ -330,7 +331,7 @@ def test_where_nothing_can_be_kept_kernels_are_compiled_all_the_same(kept, tmp_p
 
 def test_backends_are_values_not_a_global():
     slow, fast = VAE(7, backend="numpy"), VAE(7)
-    assert slow.ops is ops and fast.ops is kernels is base.BACKENDS["numba"]()
+    assert slow.ops is ops and fast.ops is kernels is BACKENDS["numba"]()
 
 
 def test_same_seed_same_bits_with_kernels():

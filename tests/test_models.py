@@ -82,6 +82,12 @@ def test_public_face_of_the_autoencoder(x):
         model.sample(3, np.random.default_rng(0))
 
 
+def test_a_backend_that_is_assigned_runs():
+    model = VAE(7, (4,), 2)
+    model.backend = "numpy"
+    assert model.ops is ops and copy.deepcopy(model).ops is ops and model.config["backend"] == "numpy"
+
+
 def test_beta_one_is_the_vae_bit_for_bit(x):
     for likelihood in ("bernoulli", Gaussian(sigma="learned")):
         vae, beta = VAE(**SMALL, likelihood=likelihood), BetaVAE(**SMALL, likelihood=likelihood, beta=1)

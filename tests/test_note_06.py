@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from helpers import descend, joined, linear_model, note, printed_by, refused
 
-from vae_from_scratch import SGD, VAE, ContinuousBernoulli, Gaussian, Laplace, base, exact, fit, ops, optimizers
+from vae_from_scratch import SGD, VAE, ContinuousBernoulli, Gaussian, Laplace, exact, fit, ops, optimizers
+from vae_from_scratch.engine.backends import BACKENDS
 from vae_from_scratch.exact.silent import silent_logits, silent_variance
 
 NOTE = note(6)
@@ -257,11 +258,11 @@ def test_mean_and_variance_are_those_of_the_density(equation):
     assert np.abs(ops.sigmoid_forward(logits) - mean).max() > 0.2
 
 
-@pytest.mark.parametrize("backend", base.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("equation", ["CB.2", "CB.3"])
 def test_no_probability_is_clamped(equation, backend):
     """A public implementation clamps p in float32: 1.8 nats off at logit -100, and a gradient without its 1/l."""
-    namespace, logits, x = base.BACKENDS[backend](), np.float32([[-100, -20, 20, 100]]), np.float32([[0, 0, 1, 1]])
+    namespace, logits, x = BACKENDS[backend](), np.float32([[-100, -20, 20, 100]]), np.float32([[0, 0, 1, 1]])
     if equation == "CB.2":
         nll = [namespace.continuous_bernoulli_nll_forward(logits[:, [j]], x[:, [j]])[0] for j in range(4)]
         np.testing.assert_allclose(nll, -np.log(np.abs(logits[0])), rtol=1e-6)  # log(1 / a) to e^-20
@@ -575,7 +576,7 @@ def test_where_the_squares_of_optimizers_end():
         optimizers.adagrad_update(param, grad, state[1], 0.1, 1e-8)
 
     rules = [(adagrad, 1.8e19), (adam(optimizers.adam_update), 5.8e20)]
-    kernel = getattr(base.BACKENDS["numba"](), "adam_update", None)  # None where Numba cannot compile
+    kernel = getattr(BACKENDS["numba"](), "adam_update", None)  # None where Numba cannot compile
     rules += [(adam(kernel), 1.8e19)] * (kernel is not None)
     for rule, limit in rules:
         assert not never_moves_again(rule, limit) and never_moves_again(rule, 1.05 * limit)

@@ -187,6 +187,7 @@ def test_few_effective_samples_miss_by_many_errors():
         found = evaluation.effective_samples(part)
         assert agrees(effective, np.median(found)) and few(found, 5000).startswith("1000 of 1000 have under 100 effective samples")
     assert few(np.array([100.0, 400.0]), 5000) == "" and few(np.array([99.9, 100.0]), 5000).startswith("1 of 2 ")
+    assert few(np.array([2.0, 1.9, 1.0]), 2).startswith("2 of 3 have under 2 effective") and few(np.ones(1), 1)
     assert few(np.array([47.0, 25.0]), 50) == "" and few(np.array([47.0, 24.9]), 50).startswith("1 of 2 have under 25 effective")
 
 

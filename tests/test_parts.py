@@ -13,7 +13,8 @@ import pytest
 from user_file import TwoDraws
 from vae_from_scratch import IWAE, VAE, Adam, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, FreeBitsVAE, Gaussian, SGD, fit
 from vae_from_scratch import datasets, disentanglement, evaluation
-from vae_from_scratch.base import BACKENDS, PenaltyGrads
+from vae_from_scratch.base import PenaltyGrads
+from vae_from_scratch.engine.backends import BACKENDS
 from vae_from_scratch.beta_vae import PenaltyVAE
 from vae_from_scratch.datasets.factors import FactorDataset
 from vae_from_scratch.disentanglement import codes, mig

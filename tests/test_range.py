@@ -5,8 +5,9 @@ import pytest
 
 from vae_from_scratch import (
     DIPVAE, IWAE, VAE, Autoencoder, BetaVAE, CapacityVAE, DenoisingAutoencoder, FactorVAE, FreeBitsVAE, Gaussian, Laplace,
-    SparseAutoencoder, base, ops,
+    SparseAutoencoder, ops,
 )  # fmt: skip
+from vae_from_scratch.engine.backends import BACKENDS
 
 RNG = np.random.default_rng(0)
 N, D = 4, 9
@@ -75,12 +76,12 @@ CASES = {  # pair: calls (name of the function, arguments)
 CALLS = [(name, arguments) for calls in CASES.values() for name, *arguments in calls]
 
 
-@pytest.mark.parametrize("backend", base.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name, arguments", CALLS, ids=[name for name, _ in CALLS])
 def test_pairs_in_float32_over_the_whole_range(name, arguments, backend):
     narrow = [value.astype(np.float32) if hasattr(value, "dtype") else value for value in arguments]
     wide = [value.astype(np.longdouble) if hasattr(value, "dtype") else value for value in narrow]
-    results, expected = getattr(base.BACKENDS[backend](), name)(*narrow), getattr(ops, name)(*wide)
+    results, expected = getattr(BACKENDS[backend](), name)(*narrow), getattr(ops, name)(*wide)
     for result, exact in zip(*(value if isinstance(value, tuple) else (value,) for value in (results, expected))):
         assert result.dtype == np.float32 and np.isfinite(result).all()
         # entry by entry: a small value beside a huge one is right, too; absolute where it is a difference of ones

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from helpers import refused, same, timeless
 
-from vae_from_scratch import VAE, Adam, BetaTCVAE, base, fit, load, ops, save
+from vae_from_scratch import VAE, Adam, BetaTCVAE, fit, load, ops, save
 from vae_from_scratch.engine import files
+from vae_from_scratch.engine.backends import BACKENDS
 from vae_from_scratch.engine.batches import RESTS, batches, rests_allowed
 from vae_from_scratch.evaluation import evaluate
 
@@ -181,7 +182,7 @@ def test_a_loop_that_breaks_off_leaves_no_permission_behind():
 # ---- range -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", base.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("stratified", [True, False])
 def test_the_parts_in_float32_over_the_whole_range(backend, stratified):
     """Log variances to +-80, the same in all rows or, of one row and latent, apart; to float32's rounding of their sums."""
@@ -193,7 +194,7 @@ def test_the_parts_in_float32_over_the_whole_range(backend, stratified):
             mu, eps = rng.uniform(-1, 1, (2, 5, 9))
             z = ops.reparameterize_forward(mu, logvar, eps)
             narrow = [array.astype(np.float32) for array in (np.ones((5, 3)), mu, logvar, z)]
-            wide, namespace = [array.astype(np.longdouble) for array in narrow], base.BACKENDS[backend]()
+            wide, namespace = [array.astype(np.longdouble) for array in narrow], BACKENDS[backend]()
             parts = namespace.batch_parts_forward(*narrow[1:], 737_280, stratified)
             exact = ops.batch_parts_forward(*wide[1:], 737_280, stratified)
             # the prior's z^2 may be 1e34, in the dimension-wise KL alone; the others are differences of logarithms

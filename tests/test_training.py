@@ -163,11 +163,11 @@ def test_callback_comes_at_the_given_numbers_of_examples(x):
 
 def test_dynamic_binarisation_is_fresh_and_has_the_right_mean():
     p, rng = np.array([[0.0, 0.25, 1.0, 0.9]] * 40_000, np.float32), np.random.default_rng(0)
-    first, second = (fetch(p, slice(None), "dynamic", rng) for _ in range(2))
+    first, second = (fetch(p, np.arange(len(p)), "dynamic", rng) for _ in range(2))
     assert set(np.unique(first)) == {0, 1} and not np.array_equal(first, second)
     np.testing.assert_allclose(first.mean(axis=0), p[0], atol=0.012)  # five standard errors
     assert not first[:, 0].any() and first[:, 2].all()
-    assert fetch(np.array([[0.49, 0.5]]), slice(None), "threshold", rng).tolist() == [[0, 1]]
+    assert fetch(np.array([[0.49, 0.5]]), [0], "threshold", rng).tolist() == [[0, 1]]
 
 
 def test_training_draws_binary_images_anew_for_every_batch():

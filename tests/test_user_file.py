@@ -204,7 +204,7 @@ def test_save_refuses_what_load_could_not_read(tmp_path):
 
     broken = VAE(7, (6,), 3)
     broken.params["encoder_b1"] = np.nan
-    for model, words in ((Forgetful(7), "JSON"), (broken, "encoder_b1 is missing, not finite")):
+    for model, words in ((Forgetful(7), "extra is .* no file"), (broken, "encoder_b1 is missing, not finite")):
         with pytest.raises((TypeError, ValueError), match=words):
             save(model, tmp_path / "m.npz")
     assert list(tmp_path.iterdir()) == []

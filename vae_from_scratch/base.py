@@ -7,7 +7,6 @@ import numpy as np
 
 from . import likelihoods, ops
 from .engine import require
-from .engine.backends import BACKENDS
 from .engine.plumbing import MODELS, Plumbing  # noqa: F401
 from .engine.streams import stream
 from .likelihoods import Likelihood
@@ -90,8 +89,7 @@ class EncoderDecoder(Plumbing):
         require.density(self.likelihood, self.variational)
         self.seed, self.dtype = require.seed(seed), require.dtype(dtype)
         self.init = require.choice("init", init, INITS)
-        self.backend = require.choice("backend", backend, BACKENDS)
-        self.ops = BACKENDS[self.backend]()
+        self.backend = backend  # and self.ops with it
 
         encoder_widths = (self.data_dim, *self.hidden, (2 if self.variational else 1) * self.latent_dim)
         decoder_widths = (self.latent_dim, *self.decoder_hidden, self.likelihood.outputs(self.data_dim))

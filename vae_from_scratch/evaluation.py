@@ -58,7 +58,8 @@ def evaluate(
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
     binarize : {"none", "threshold", "dynamic"}
     seed : of the samples of z, the same for every objective, and of dynamic binarisation; streams of their own
-    batch_size : examples at once; bounds the memory, changes the result by rounding only, except a penalty on the whole batch
+    batch_size : examples at once; bounds the memory, changes the result by rounding only, except the loss of a model that has a
+        penalty on the whole batch or more noise than that of z
     samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
     threads : batches computed side by side, on every core if that pays unless given; the bits are the same for any number
 

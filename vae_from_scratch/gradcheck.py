@@ -48,7 +48,7 @@ def numeric_gradient(outputs, array, dout, h, points):
         try:
             for steps, (weight, divisor) in points.items():
                 array[index] = value + steps * h
-                ahead = outputs()
+                ahead = np.array(outputs())  # a copy: outputs may be a view of array
                 array[index] = value - steps * h
                 behind = outputs()
                 derivative = derivative + weight * (ahead - behind) / (divisor * array.dtype.type(h))
@@ -93,11 +93,12 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     [False]
     """
     h, limit = step_and_limit(np.dtype(dtype), smooth, model=False)
+    require.rng(rng)
     inputs = {name: np.array(value, dtype) for name, value in inputs.items()}
-    out = forward(**inputs)
+    out = np.asarray(forward(**inputs))
     dout = rng.normal(size=out.shape).astype(dtype)
     points, found = FIVE_POINTS if smooth else TWO_POINTS, []
-    for name, analytic in backward(dout, out, **inputs).items():
+    for name, analytic in require.gradients(backward(dout, out, **inputs), inputs).items():
         numeric = numeric_gradient(lambda: forward(**inputs), inputs[name], dout, h, points)
         found.append(compare(name, analytic, numeric, limit))
     return found
@@ -117,6 +118,7 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
     h, limit = step_and_limit(dtype, smooth, model=True)
     others = [player for player in getattr(model, "players", {}).values() if player is not model and grads is None]
     refuse_faults(model)
+    require.term(term, grads)
     grads = model.loss_and_grads(x, *noise)[1] if grads is None else grads
     require.same_names("grads must have the names", model.params, grads)
 

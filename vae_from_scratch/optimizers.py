@@ -47,6 +47,7 @@ class Optimizer:
 
     def initial_state(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
+        _rate(self.lr)  # which may have been changed
         if self.eps is not None:  # or a gradient of 0 would be divided by 0
             require.nonzero(self.eps, getattr(self, self.eps), params)
         state = {"t": 0}

@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from ..engine import threads
+from ..engine import require, threads
 from .animate import animate_run
 from .compare import compare_runs
 from .course import run_course
@@ -49,8 +49,12 @@ def run(arguments):
     """What main does, without its last word."""
     options = build_parser().parse_args(arguments)
     with threads.one_blas_thread(), warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)  # notes, whatever -W says
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
         try:
+            for name in ("out", "resume", "separate"):  # "" is a variable of the shell that is not set
+                if getattr(options, name, None) is not None:
+                    require.path(f"--{name}", getattr(options, name))
             return COMMANDS[options.command](options) or 0
         except BrokenPipeError:
             raise

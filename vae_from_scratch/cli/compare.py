@@ -45,17 +45,16 @@ def result_rows(runs, results):
     configs, first = [config for _, config in runs.values()], results[0]
     names = [*SAME_IMAGES, *["image_shape"] * Path(configs[0]["data"]).is_dir()]
     same = [all(config[name] == configs[0][name] for name in names) for config in configs]
+    alike = [(config["likelihood"] == "bernoulli") == (configs[0]["likelihood"] == "bernoulli") for config in configs]  # else a density
     yield ["data", *(f"{config['data']} {config['split']}" for config in configs)]
     yield ["examples", *(str(result.n) for result in results)]
     sizes = [sum(each.params.vector.size for each in model.players.values()) for model, _ in runs.values()]
     yield ["parameters", *(f"{size:,}" for size in sizes)]
     yield ["ELBO", *("none" if r.elbo is None else f"{r.elbo:.2f} +- {r.standard_error:.2f}" for r in results)]
     if first.elbo is not None:
-        yield [
-            "ELBO - that of the first",
-            "",
-            *("none" if r.elbo is None else difference(first, r) if ok else "other data" for r, ok in zip(results[1:], same[1:])),
-        ]
+        cells = ["" if ok and like else "a probability and a density" if ok else "other data" for ok, like in zip(same, alike)]
+        found = ("none" if r.elbo is None else why or difference(first, r) for r, why in zip(results[1:], cells[1:]))
+        yield ["ELBO - that of the first", "", *found]
     yield ["reconstruction", *(f"{r.recon_nll:.2f}" for r in results)]
     yield ["KL", *("none" if r.elbo is None else f"{r.kl:.2f}" for r in results)]
     latents = [model.latent_dim for model, _ in runs.values()]

@@ -136,6 +136,8 @@ def check(options):
         raise ValueError(f"no exercise is started in {folder}; {_command(options, 'start')} writes the first")
     passed = []
     for each in chosen:
+        if not (folder / each.filename).exists():
+            raise ValueError(f"{folder / each.filename} is not there; {_command(options, 'start', str(each.number))} writes it")
         try:
             report, printed = check_apart(each, folder / each.filename)
         except ValueError as error:  # it does not parse: the others may
@@ -189,7 +191,7 @@ def run_on(options):
             written |= student.written
             print(f"your file: {path}, {len(student.written)} function{'s' * (len(student.written) != 1)} replaced", flush=True)
         if not written:
-            raise ValueError(f"no function is written in {folder}; vae-from-scratch course start writes a file to begin with")
+            raise ValueError(f"no function is written in {folder}; {_command(options, 'start')} writes a file to begin with")
         with calls(written) as left:
             code = cli.run(options.line)
         if left:
@@ -205,7 +207,7 @@ def solution(options):
     chosen = exercise(options.number)
     path = Path(options.folder) / chosen.filename
     if not path.exists():
-        raise ValueError(f"a solution comes after a try: vae-from-scratch course start {chosen.number} writes {path}")
+        raise ValueError(f"a solution comes after a try: {_command(options, 'start', str(chosen.number))} writes {path}")
     if not _written(chosen, path):
         raise ValueError(f"a solution comes after a try: write a function of {path} first, then check it; course hint helps")
     print("\n\n".join(source(target) for target in chosen.functions))

@@ -23,7 +23,7 @@ def explore_run(options):
     runs = [explore.pack_model(name, model, x, precision) for name, model in zip(names_of(models), models.values())]
     notes = list(sentences(runs, images, config))
     text = explore.build(f"{data.name}: the latent space of {'a' if len(runs) == 1 else len(runs)} {words(models)}", runs, images, notes)
-    files.write(path, lambda file: file.write(text.encode()))
+    files.write(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
     for note in notes:
         print(note)
     if not options.float16 and any(abs(run["error"]["nats"]) > NOTICED for run in runs):

@@ -9,6 +9,7 @@ import numpy as np
 from .. import disentanglement, evaluation, exact
 from ..engine import checkpoints, files, require
 from ..engine.estimates import few
+from ..engine.printed import other_samples, plus_minus
 from ..engine.streams import stream
 from ..engine.threads import asked
 from ..evaluation import evaluate
@@ -83,15 +84,16 @@ def evaluate_run(options):
     report(model, result, f"{data.name} {config['split']}", samples)
     if sampled is not None:
         bound, effective = sampled.bound, sampled.effective_samples
-        print(f"log p(x) >= {bound.mean:.2f} +- {bound.standard_error:.2f} nats per example, in expectation")
+        print(f"log p(x) >= {plus_minus(bound.mean, bound.standard_error)} nats per example, in expectation")
         print(
-            f"     from {K} importance samples of z per example (other samples: +- {bound.sampling_error:.3f}), "
+            f"     from {K} importance samples of z per example (other samples: {other_samples(bound.sampling_error)}), "
             f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
         )
         if words := few(effective, K):
             print(f"     warning: {words}; take more samples{', or --quadrature' * (model.latent_dim <= 2 and integral is None)}")
     if integral is not None:
-        print(f"log p(x) = {integral.mean:.4f} +- {integral.standard_error:.2f} nats per example, by quadrature")
+        error = "" if len(integral.each) == 1 else f" +- {integral.standard_error:.2f}"
+        print(f"log p(x) = {integral.mean:.4f}{error} nats per example, by quadrature")
         if np.isfinite(integral.change):
             print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")
         else:
@@ -137,6 +139,8 @@ def write_separate(images, shape, folder):
 
     colours = shape[2] if len(shape) == 3 else 1
     levels = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"--separate {folder} is a folder that holds other things; name a new one, or an empty one")
     with files.making(folder):
         for number, pixels in enumerate(np.repeat(levels, 3 // colours, axis=3)):
             path = folder / f"sample-{number:0{len(str(len(images) - 1))}d}.png"

@@ -5,6 +5,8 @@ Its defaults are those of the first run, the bundled digits in under a minute; t
 
 import argparse
 import inspect
+import os
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -80,8 +82,9 @@ def as_text(value):
 
 
 def typed(path):
-    """A path as it would be typed: in quotes where it has a space."""
-    return f'"{path}"' if " " in str(path) else str(path)
+    """A path as it would be typed: in quotes where the shell needs them, and no option."""
+    path = f"./{path}" if str(path).startswith("-") else str(path)
+    return (f'"{path}"' if " " in path else path) if os.name == "nt" else shlex.quote(path)
 
 
 LIKELIHOOD_OPTIONS = {  # likelihood: its options, and what they are if not given

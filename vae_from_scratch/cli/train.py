@@ -118,6 +118,8 @@ def config_to_resume(options, given):
         raise ValueError(f"--resume takes everything but --epochs and --data from {options.resume}; leave out {flags}")
     folder = Path(options.resume)
     config, resume = read_config(folder), files.has_checkpoint(folder)
+    if not resume and (folder / "model.npz").is_file():
+        raise ValueError(f"{folder} holds a trained model.npz and no checkpoint to go on from; train into a new folder")
     config.update({name: given[name] for name in ("data", "image_shape") if name in given})
     config["data"] = absolute(config["data"])
     config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
@@ -199,7 +201,8 @@ def open_data(config, split, strict=False):
     except FileNotFoundError as error:
         if make is not None:
             raise
-        raise FileNotFoundError(f"{config['data']} is not there; if it was moved, say where it is with --data") from error
+        advice = "if it was moved, say where it is with --data; train --resume RUN --data FILE keeps that"
+        raise FileNotFoundError(f"{config['data']} is not there; {advice}") from error
     shape = config["image_shape"]
     if shape is not None and (strict or fits(shape, math.prod(data.image_shape))):
         check_shape(shape, math.prod(data.image_shape))
@@ -334,6 +337,9 @@ def _drawings(plots, model, test, history, result, seed):
 def report(model, result, where, samples=1):
     """What a model is worth, in sentences."""
     error = f"+- {result.standard_error:.2f} nats per example (standard error over {result.n} {where} examples)"
+    active = f"{result.active_units} of {model.latent_dim}"
+    if result.n == 1:
+        error, active = f"nats for the one {where} example (the error is unknown)", "unknown from one example"
     if result.elbo is None:
         print(f"reconstruction loss {result.recon_nll:.2f} {error}")
         return
@@ -346,5 +352,5 @@ def report(model, result, where, samples=1):
         print(f"     other samples: +- {b.sampling_error:.3f}; {also}")
     kl = ", ".join(f"z{j} {result.kl_per_latent[j]:.2f}" for j in np.argsort(-result.kl_per_latent)[:10])
     print(
-        f"active latents: {result.active_units} of {model.latent_dim}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
+        f"active latents: {active}; KL in nats: {kl}{', ...' * (model.latent_dim > 10)}"
     )

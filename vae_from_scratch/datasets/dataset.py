@@ -40,8 +40,11 @@ class Dataset:
         values = np.asarray(values) if isinstance(values, (list, tuple)) else values
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
-        self.scale, self.labels, self.binary, self.source = np.float32(scale), labels, binary, str(source)
+        self.scale, self.binary, self.source = np.float32(require.number("scale", scale, above=0)), binary, str(source)
+        self.labels = None if labels is None else np.asarray(labels)
         sides = getattr(values, "shape", ())[1:]
+        if isinstance(values, np.ndarray) and values.ndim < 2:
+            raise ValueError(f"values must be rows or images, one for each example, got shape {values.shape}; one example is values[None]")
         if sides and math.prod(sides) != self.data_dim:
             raise ValueError(f"image_shape is {self.image_shape}, so {self.data_dim} values each; the examples have {math.prod(sides)}")
         if labels is not None and values is not None and len(labels) != len(self):

@@ -37,7 +37,10 @@ class FactorDataset(Dataset):
     ) -> None:
         super().__init__(name, None, image_shape, binary=binary, source=source)  # no values: images are drawn
         self.trusted = trusted
-        self.draw, self.factor_names, self.sizes = draw, tuple(factor_names), tuple(sizes)
+        self.draw, self.factor_names = draw, tuple(factor_names)
+        self.sizes = tuple(require.whole("each of sizes", size) for size in sizes)
+        if len(self.factor_names) != len(self.sizes):
+            raise ValueError(f"sizes must have one entry for each of {', '.join(self.factor_names)}, got {self.sizes}")
 
     def __len__(self) -> int:
         return math.prod(self.sizes)
@@ -50,7 +53,7 @@ class FactorDataset(Dataset):
     def factors(self, indices: Any) -> npt.NDArray[np.integer]:
         """The combinations (N, F) behind these indices (integers, a slice or a mask)."""
         indices = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
-        indices = np.arange(len(self))[indices] if indices.dtype == bool else indices
+        indices = np.arange(len(self))[indices] if indices.dtype == bool else indices if indices.size else indices.astype(int)
         if ((indices < -len(self)) | (indices >= len(self))).any():
             raise IndexError(f"{self.name} has {len(self)} images; got indices from {indices.min()} to {indices.max()}")
         return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)

@@ -26,7 +26,8 @@ def all_scores(
     threads : as in encode_all
     Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
     """
-    names = [require.choice("each score", name, SCORES) for name in (SCORES if names is None else names)]
+    names = [names] if isinstance(names, str) else dict.fromkeys(SCORES if names is None else names)  # each once
+    names = [require.choice("each score", name, SCORES) for name in names]
     data, points = known_factors(data), require.whole("points", points, 100)
     require.seed(seed), require.whole("repeats", repeats)
     variational = len(encode_checked(encode, data[np.arange(1)])) == 2

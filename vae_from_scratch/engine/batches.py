@@ -35,6 +35,7 @@ def fetch(x, indices, how, rng, by_bytes=True):
     if how == "dynamic" and by_bytes and getattr(x, "holds_counts", False) is True:
         return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
     rows = take(x, indices)
+    require.one_for_each("x", rows, indices)
     if how != "none":
         require.values("x", np.asarray(rows), require.unit_interval(None, how))
     if how == "threshold":

@@ -1,7 +1,6 @@
 """A training run between two steps: all that decides how it goes on, and how that is kept and taken up again."""
 
 import contextlib
-import json
 import math
 import re
 import signal
@@ -111,6 +110,13 @@ class Run:
         self.norms = np.zeros(len(self.layers))
         self.order_state = self.rngs["order"].bit_generator.state
         return row
+
+    @property
+    def promised(self):
+        """The names that a history of this run has, as fit says."""
+        valid = ("valid_loss", "valid_recon_nll", "valid_kl") if self.valid else ()
+        kl = ("kl_per_latent",) if self.model.variational else ()
+        return *COLUMNS, *self.columns[3:], *valid, *kl, *(("gradient_norms",) if self.layers else ())
 
     def arrays(self):
         """Everything that training changes and arrays can hold: name -> array."""
@@ -239,8 +245,7 @@ def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
         "schedule": None if schedule is None else "a function",
         **others,
     }
-    # as they come back from a file: lists for tuples, and Python's numbers for NumPy's
-    return json.loads(json.dumps(found, default=lambda value: value.item()))
+    return {name: files.as_json(name, value) for name, value in found.items()}
 
 
 def _fingerprint(x):
@@ -329,7 +334,7 @@ class Keeper:
         if not isinstance(error, Stopped):
             return False
         run = self.run
-        for name in (*COLUMNS, *run.columns):
+        for name in run.promised:
             run.history.setdefault(name, [])  # if not even one epoch was done
         print(
             f"interrupted after step {run.step} of {self.steps}: the parameters are whole, the history has "
@@ -366,7 +371,7 @@ class Keeper:
     def bar(self, progress):
         """The progress bar of what is left to do."""
         how = {"desc": f"{self.threads} threads"} if self.threads > 1 else {}
-        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not progress, **how)
+        return tqdm(total=self.steps, initial=self.run.step, unit="step", disable=not require.flag("progress", progress), **how)
 
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""

@@ -34,9 +34,9 @@ def mean_error(draws):
 def few(effective, samples):
     """Words on the data whose bound rests on few effective samples (n,) of so many drawn; empty if there are none.
 
-    Few are under FEW, or under half of the samples if that is less (derivations/12-log-likelihood.md, after IS.8).
+    Few are under FEW, or under half of the samples if that is less, and under 2 (derivations/12-log-likelihood.md, after IS.8).
     """
-    limit = min(FEW, samples / 2)
+    limit = max(2, min(FEW, samples / 2))
     n = int((effective < limit).sum())
     if not n:
         return ""

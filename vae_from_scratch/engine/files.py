@@ -168,6 +168,8 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
 
     Raises TypeError or ValueError, and writes nothing, if load could not read it.
     """
+    if Path(require.path("path", path)).is_dir():
+        raise ValueError(f"path must be the name of a file such as model.npz, {path} is a folder")
     known = base.MODELS.get(getattr(model, "name", None))
     named = type(model).__name__ if isinstance(model, base.EncoderDecoder) else model  # as text it has several lines
     if known is None or whence(known) != whence(type(model)):  # a class that was defined again is still the same
@@ -176,17 +178,36 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
     try:
         np.savez(content, config=np.array(json.dumps(description(model))), **_parameters(model))
         content.seek(0)
-        if (again := read_model(content, path).config) != json.loads(json.dumps(model.config)):
-            wrong = next(name for name in again if again[name] != model.config.get(name))
+        kept, again = description(model), read_model(content, path).config
+        if wrong := next((name for name in again if again[name] != kept[name]), None):
             raise ValueError(f"its {wrong} would be {again[wrong]!r} and is {model.config.get(wrong)!r}")
     except (TypeError, ValueError) as error:
         raise type(error)(f"{type(model).__name__} was not saved, because it could not be loaded again: {error}") from error
     write(path, lambda file: file.write(content.getbuffer()))
 
 
+def as_json(name, value):
+    """value as it comes back from JSON: lists for tuples, Python's numbers for NumPy's.  TypeError if it does not come back."""
+
+    def plain(part):
+        if isinstance(part, np.generic):
+            return part.item()
+        if isinstance(part, (list, tuple)):
+            return [plain(each) for each in part]
+        return {key: plain(each) for key, each in part.items()} if isinstance(part, dict) else part
+
+    found = plain(value)
+    with contextlib.suppress(TypeError, ValueError):
+        again = json.loads(json.dumps(found))
+        if again == found or found != found:
+            return again
+    raise TypeError(f"{name} is {value!r:.80}, which no file here can hold: numbers, words, and lists and dicts of them are kept")
+
+
 def description(model):
     """What builds a model of this kind again, ready for JSON."""
-    return {"format": FORMAT, "model": getattr(model, "name", None), "class": whence(type(model)), **model.config}
+    config = {name: as_json(f"its {name}", value) for name, value in model.config.items()}
+    return {"format": FORMAT, "model": getattr(model, "name", None), "class": whence(type(model)), **config}
 
 
 def load(path: str | os.PathLike) -> base.EncoderDecoder:
@@ -384,7 +405,7 @@ def write_csv(path, rows):
     """Rows of values as CSV."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    write(path, lambda file: file.write(text.getvalue().encode()))
+    write(path, lambda file: file.write(text.getvalue().encode("utf-8", "backslashreplace")))
 
 
 # ---- data -------------------------------------------------------------------------------------------

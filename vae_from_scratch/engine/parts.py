@@ -98,7 +98,7 @@ def by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
     """
     from ..base import normal
 
-    shared = model.noise_shapes(1)[:1] == ((1, model.latent_dim),)  # then what the loss takes is that of z
+    shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then what the loss takes is that of z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [] if shared else [stream("evaluation noise", seed, draw) for draw in range(samples)]  # again: z as of a VAE
 

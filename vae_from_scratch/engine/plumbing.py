@@ -24,6 +24,11 @@ class Plumbing:
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
+        if missing := sorted(set(cls.hyperparameters) - set(arguments(cls))):
+            raise TypeError(
+                f"{cls.__name__}.hyperparameters names {missing[0]}, so its __init__ must take {missing[0]} and keep it: "
+                f"self.set({missing[0]}={missing[0]}), as SmallMeansVAE does in README.md"
+            )
         register(MODELS, cls)
         own = inspect.signature(cls.__init__)  # help would show __new__'s on Python 3.10
         cls.__signature__ = own.replace(parameters=[*own.parameters.values()][1:])
@@ -63,6 +68,16 @@ class Plumbing:
         vars(self).update({name: require.setting(self, name, value) for name, value in values.items()})
 
     @property
+    def backend(self):
+        """Which implementation runs: what is assigned brings its ops."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, name):
+        self._backend = require.choice("backend", name, BACKENDS)
+        self.ops = BACKENDS[name]()
+
+    @property
     def params(self):
         """The parameters by name, views of one vector; what is assigned, singly or as a whole, is copied into them."""
         return self._theta
@@ -100,4 +115,5 @@ class Plumbing:
         return {name: value for name, value in vars(self).items() if name != "ops"}
 
     def __setstate__(self, state):
-        vars(self).update(state, ops=BACKENDS[state["backend"]]())
+        vars(self).update(state)
+        self.backend = self._backend

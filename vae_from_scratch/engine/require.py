@@ -157,6 +157,8 @@ def rows(name, x, dim, dtype, n=None):
 
 def codes(name, z, dim, dtype):
     """z as floats (N, dim), finite."""
+    if getattr(z, "dtype", np.dtype(float)).kind in "iu":  # codes, unlike pixels, have no range to be brought to
+        raise TypeError(f"{name} holds {z.dtype} values, but floats are needed; {name}.astype('float32') leaves them as they are")
     z = rows(name, z, dim, dtype)
     values(name, z, first=0)
     return z
@@ -206,15 +208,23 @@ def examples(name, x, dim):
     """len(x) >= 1 of what fit and evaluate take: x[indices] -> (N, dim), of which some are looked at."""
     x = array(name, x)
     try:
-        n, head = len(x), np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))])
+        n, some = len(x), np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))
+        head = np.asarray(x[some])
     except (TypeError, IndexError, KeyError) as error:
         raise TypeError(
             f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}"
         ) from error
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")
+    one_for_each(name, head, some)
     rows(name, head, dim, np.float32, n)
     return n
+
+
+def one_for_each(name, found, indices):
+    """As many rows as there are indices, of a data set of anybody's."""
+    if np.shape(found)[:1] != (len(indices),):
+        raise ValueError(f"{name}[indices] must give one row for each index, in their order; for {len(indices)} it gave {np.shape(found)}")
 
 
 def evaluation(model_, x, binarize, variational=False, **sizes):
@@ -297,6 +307,21 @@ def finite(arrays):
     return all(math.isfinite(np.vdot(array, array)) or np.isfinite(array).all() for array in arrays)
 
 
+def gradients(found, inputs):
+    """What check_pair's backward returns: a dict of gradients by the names of inputs."""
+    if not isinstance(found, dict) or not set(found) <= set(inputs):
+        got = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
+        raise TypeError(f"backward must return a dict of gradients, such as {{'x': dx}}, by the names {', '.join(inputs)}; got {got}")
+    return found
+
+
+def term(name, grads):
+    """check_model's term, a mean of Terms over the batch, which needs its own gradients if it is not the loss."""
+    choice("term", name, ("loss", "recon_nll", "kl"))
+    if name != "loss" and grads is None:
+        raise ValueError(f"term is {name!r}: give the gradients of that term as grads; those of loss_and_grads are of the whole loss")
+
+
 def model(value):
     """An object with loss_and_grads and the rest of a model."""
     if isinstance(value, type) or not hasattr(value, "loss_and_grads"):
@@ -356,7 +381,7 @@ def optimizers(value, players):
     if chosen.keys() != set(players):
         raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(map(str, chosen))}")
     for one in chosen.values():
-        if isinstance(one, type) or not hasattr(one, "step"):
+        if isinstance(one, type) or not hasattr(one, "step") or not hasattr(one, "initial_state"):
             raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {one!r}")
     return {name: chosen[name] for name in players}
 
@@ -383,6 +408,8 @@ def hyperparameters(value):
 def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume):
     """What fit asks of its arguments; returns the optimizers by player, and batch_size and epochs as ints."""
     model(model_)
+    for name in getattr(model_, "hyperparameters", ()):  # one may have been assigned
+        setting(model_, name, getattr(model_, name))
     n = examples("x", x, model_.data_dim)
     chosen = optimizers(optimizer, model_.players)
     batch_size = whole("batch_size", batch_size)
@@ -401,7 +428,7 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
 
 def checkpointing(folder, seconds, resume):
     """fit's checkpoint, checkpoint_seconds and resume."""
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+    if folder is not None and (not isinstance(folder, (str, os.PathLike)) or not str(folder)):
         raise TypeError(f"checkpoint must be the name of a folder, got {folder!r}")
     if folder is None and (seconds is not None or resume):
         raise ValueError("checkpoint_seconds and resume need checkpoint=FOLDER, where checkpoints are kept")

@@ -1,12 +1,17 @@
 """The best linear beta-VAE, from the eigenvalues of the data's covariance.  derivations/20-linear-beta-vae.md."""
 
+import numpy as np
+
 
 def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     """The best beta-VAE with a linear decoder, for data whose covariance has these eigenvalues (D,), largest first.
 
     noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the active directions,
-    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.
+    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.  ValueError if they are in another order.
     """
+    eigenvalues = np.asarray(eigenvalues)
+    if (np.diff(eigenvalues) > 0).any():
+        raise ValueError(f"eigenvalues must begin with the largest, got {eigenvalues}; np.linalg.eigvalsh gives them the other way: [::-1]")
     D, Z, learned = len(eigenvalues), min(latent_dim, len(eigenvalues)), noise is None
     for A in range(Z + 1):
         if learned:

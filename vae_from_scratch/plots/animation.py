@@ -7,6 +7,7 @@
 
 import math
 import tempfile
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,7 @@ class Frames:
             if len(labels) != len(self.x):
                 raise ValueError(f"labels must be one for each of {len(self.x)} images, got {len(labels)}")
             self.same["labels"] = labels if labels.dtype.kind in "biufU" else labels.astype(str)
+        self.model = None  # whose frames they are, once it has been called
         self.kept = read_frames(path) if path is not None and Path(path).is_file() else {}
         if self.kept and self.kept["codes"].shape[1] != len(self.x):
             raise ValueError(f"{path} holds frames of {self.kept['codes'].shape[1]} images, these are {len(self.x)}; name another file")
@@ -87,6 +89,9 @@ class Frames:
             "codes": codes.astype(np.float32),
             "images": levels.astype(np.uint8),
         }
+        if self.model is not None and self.model() is not model:  # the frames of another training
+            self.kept = {}
+        self.model = weakref.ref(model)
         earlier = self.kept["examples"] < examples if self.kept else []
         for name, value in frame.items():
             before = self.kept[name][earlier] if self.kept else np.empty((0, *np.shape(value)), np.asarray(value).dtype)
@@ -235,6 +240,9 @@ def animate(model, kept, out, *, training=True, steps=STEPS, progress=True):
     path, gif = animation_path(out)
     if not isinstance(kept, dict) or "codes" not in kept:
         raise ValueError(f"kept must be what Frames has kept, from one call or more: frames.kept, got {kept!r:.100}")
+    of, its = (kept["codes"].shape[2], kept["x"].shape[1], bool(kept["variational"])), (model.latent_dim, model.data_dim, model.variational)
+    if of != its:
+        raise ValueError(f"kept holds frames of another model: latents, values, has a q(z|x): {of}, and of this one {its}")
     learning = list(training_scenes(kept)) if training else []
     scenes = [*learning, *traversal_scenes(model, kept, require.whole("steps", steps))]
     bar = tqdm(scenes, unit="frame", disable=not require.flag("progress", progress))

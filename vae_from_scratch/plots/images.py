@@ -140,13 +140,19 @@ def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range
     ranges = np.broadcast_to(_ends(span), (2, 2))
     step = next(d for d in range(1, steps + 1) if d >= steps - 1 or (steps - 1) % d == 0 and (steps - 1) // d <= 7)
     columns, rows = (
-        [f"{tick:.1f}".replace("-0.0", "0.0") if k % step == 0 else "" for k, tick in enumerate(np.linspace(*ends, steps))]
-        for ends in ranges
+        [tick if k % step == 0 else "" for k, tick in enumerate(_told_apart(np.linspace(*ends, steps), step))] for ends in ranges
     )
     return image_grid(
         manifold_rows(model, span, steps), image_shape, row_labels=rows[::-1], column_labels=columns, xlabel="z0", ylabel="z1",
         title=f"the latent plane{', where the codes are' * (codes is not None)}: E[x|z] at each place", cell=0.45, value_range=value_range,
     )  # fmt: skip
+
+
+def _told_apart(ticks, step):
+    # as texts with so many digits, one at least, that those shown differ
+    apart = abs(ticks[-1] - ticks[0]) / max(1, len(ticks) - 1) * step
+    digits = max(1, math.ceil(-math.log10(apart))) if apart > 0 else 1
+    return [f"{0 if abs(tick) < 0.5 / 10**digits else tick:.{digits}f}" for tick in ticks]
 
 
 def _ends(span):

@@ -40,8 +40,8 @@ class Figure(matplotlib.figure.Figure):
 
 
 def plain(text):
-    """A name or a label as Matplotlib shows it letter by letter: $ does not begin a formula."""
-    return str(text).replace("$", r"\$")
+    """A name or a label as Matplotlib shows it letter by letter: $ does not begin a formula, and a byte that is no text is \\xe9."""
+    return str(text).encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
 
 
 def check_path(path):
