@@ -319,6 +319,9 @@ CALLS = {
     "one image as a data set": (lambda: datasets.Dataset("own", X[0], (1, 7)), "values (7,) [None]"),
     "a data set of scale zero": (lambda: datasets.Dataset("own", X, (1, 7), scale=0), "scale > 0"),
     "names and sizes": (lambda: datasets.FactorDataset("own", len, ("a", "b"), (2, 3, 4), (1, 7)), "sizes a, b (2, 3, 4)"),
+    "images for some": (
+        lambda: datasets.FactorDataset("own", lambda factors: X[:2], ("a",), (9,), (1, 7))[[0, 3, 5]], "draw 3 combinations (2, 7)"
+    ),
     "gradcheck: a tuple": (lambda: check(lambda d, o, a: (d,)), "backward dict {'x': dx} a tuple"),
     "gradcheck: another name": (lambda: check(lambda d, o, a: {"b": d}), "backward dict names a; b"),
     "gradcheck: a seed": (lambda: check(lambda d, o, a: {"a": d}, 0), "rng default_rng(0) 0"),

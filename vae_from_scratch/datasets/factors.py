@@ -64,7 +64,11 @@ class FactorDataset(Dataset):
 
     def images(self, factors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
-        return np.asarray(self.draw(self._combinations(factors)), np.float32)
+        factors = self._combinations(factors)
+        images = np.asarray(self.draw(factors), np.float32)
+        if images.shape[:1] != (len(factors),):
+            raise ValueError(f"draw must give one image for each of {len(factors)} combinations, got {images.shape}")
+        return images
 
     def _combinations(self, factors):
         factors = np.asarray(factors)
