@@ -1,4 +1,4 @@
-"""Burda et al. 2015, Table 1, one stochastic layer: six of eight stages of its schedule.  20 minutes for the VAE.
+"""Burda et al. 2015, Table 1, one stochastic layer: six of eight stages of its schedule.  A quarter of an hour for the VAE.
 
 784-200-200-50-200-200-784 tanh, Adam with eps 1e-4, batches of 20, binary images drawn afresh for every batch; stage i
 takes 3^i passes over the 60,000 training images at the learning rate 0.001 * 10^(-i/7).  After every stage the test

@@ -292,6 +292,15 @@ def test_burda(rows):
     said(r"last stage gained ([\d.]+) nats and the one before it ([\d.]+)\.", [few[-2] - few[-1], few[-3] - few[-2]])
     said(r"instead of 100 the NLL is ([\d.]+) nats lower", [few[-1] - last["nll"]])
     assert {row["active_units"] for row in stages if row["passes"] >= 13} == {16} and abs(last["nll"] - there) < 0.1
+    first, *more = (rows("burda_2015", k=1, seed=seed, passes=364, importance_samples=5000)[0] for seed in range(3))
+    said(r"from 5,000 samples they have ([\d.]+) and ([\d.]+), where seed 0 has ([\d.]+), and (\d+) and (\d+) active units",
+         [more[0]["nll"], more[1]["nll"], first["nll"], more[0]["active_units"], more[1]["active_units"]])  # fmt: skip
+    apart = max(row["nll"] for row in more) - first["nll"]
+    said(r"differ by up to ([\d.]+) nats there, more than the ([\d.]+) nats that seed 0 is away", [apart, last["nll"] - there])
+    said(r"three starts differ by ([\d.]+) nats, and have (\d+), (\d+) and (\d+) active units", [apart, 16, 16, 15])
+    for seed in (1, 2):
+        from_13 = {row["active_units"] for row in rows("burda_2015", k=1, seed=seed) if row["passes"] >= 13}
+        assert from_13 == {more[seed - 1]["active_units"]}
 
 
 def test_burda_with_five_draws(rows):
