@@ -43,19 +43,6 @@ class FarDown:
         return self.x[indices]
 
 
-class Filtering:
-    """A data set that keeps rows back."""
-
-    def __init__(self, x):
-        self.x = x
-
-    def __len__(self):
-        return len(self.x)
-
-    def __getitem__(self, indices):
-        return self.x[indices][:-1]
-
-
 class Stepping:
     """An optimizer that lacks initial_state."""
 
@@ -96,6 +83,13 @@ class Lazy:
 
     def __getitem__(self, indices):
         return self.values[indices]
+
+
+class Filtering(Lazy):
+    """A data set that keeps rows back."""
+
+    def __getitem__(self, indices):
+        return self.values[indices][:-1]
 
 
 class Sparse:
