@@ -64,10 +64,10 @@ class FactorDataset(Dataset):
 
     def images(self, factors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
-        factors = self._combinations(factors)
-        images = np.asarray(self.draw(factors), np.float32)
-        if images.shape[:1] != (len(factors),):
-            raise ValueError(f"draw must give one image for each of {len(factors)} combinations, got {images.shape}")
+        combinations = self._combinations(factors)
+        images = np.asarray(self.draw(combinations), np.float32)
+        if images.shape[:1] != (len(combinations),):
+            raise ValueError(f"draw must give one image for each of {len(combinations)} combinations, got {images.shape}")
         return images
 
     def _combinations(self, factors):
