@@ -9,7 +9,6 @@ import numpy as np
 from .. import disentanglement, evaluation, exact
 from ..engine import checkpoints, files, require
 from ..engine.estimates import few
-from ..engine.printed import other_samples, plus_minus
 from ..engine.streams import stream
 from ..engine.threads import asked
 from ..evaluation import evaluate
@@ -84,16 +83,16 @@ def evaluate_run(options):
     report(model, result, f"{data.name} {config['split']}", samples)
     if sampled is not None:
         bound, effective = sampled.bound, sampled.effective_samples
-        print(f"log p(x) >= {plus_minus(bound.mean, bound.standard_error)} nats per example, in expectation")
+        print(f"log p(x) >= {bound.mean:.2f}{_error(bound)} nats per example, in expectation")
+        others = "unknown from one" if K == 1 else f"+- {bound.sampling_error:.3f}"
         print(
-            f"     from {K} importance samples of z per example (other samples: {other_samples(bound.sampling_error)}), "
+            f"     from {K} importance samples of z per example (other samples: {others}), "
             f"effective: {np.median(effective):.1f} in the median, {effective.min():.1f} at the least"
         )
         if words := few(effective, K):
             print(f"     warning: {words}; take more samples{', or --quadrature' * (model.latent_dim <= 2 and integral is None)}")
     if integral is not None:
-        error = "" if len(integral.each) == 1 else f" +- {integral.standard_error:.2f}"
-        print(f"log p(x) = {integral.mean:.4f}{error} nats per example, by quadrature")
+        print(f"log p(x) = {integral.mean:.4f}{_error(integral)} nats per example, by quadrature")
         if np.isfinite(integral.change):
             print(f"     (the last halving of its steps changed no example by more than {integral.change:.0e})")
         else:
@@ -107,6 +106,10 @@ def evaluate_run(options):
             train = train[stream("silent latents", config["seed"]).choice(len(train), 20_000, replace=False)]
         with asked(options.threads):
             print(f"silent latents, on the training data: {exact.collapse(model, train, **same).verdict}")
+
+
+def _error(found):
+    return "" if len(found.each) == 1 else f" +- {found.standard_error:.2f}"  # one example tells no error
 
 
 def sample_run(options):
