@@ -67,6 +67,11 @@ def assigned(thing, name, value):
     return thing
 
 
+def with_nan(model):
+    model.params["encoder_b1"] = np.nan
+    return model
+
+
 def names_what_it_does_not_take():
     class Takes(VAE):
         hyperparameters = {"gamma": 0}
@@ -90,6 +95,13 @@ class Filtering(Lazy):
 
     def __getitem__(self, indices):
         return self.values[indices][:-1]
+
+
+class WithLabels(Lazy):
+    """A data set that gives labels as well."""
+
+    def __getitem__(self, indices):
+        return self.values[indices], np.zeros(len(indices))
 
 
 class Sparse:
@@ -296,6 +308,12 @@ CALLS = {
     "fit: rows kept back": (lambda: fit(model(), Filtering(X), batch_size=3, progress=False), "x[indices] one row 9 (8, 7)"),
     "evaluate: rows kept back": (lambda: evaluation.evaluate(model(), Filtering(X)), "x[indices] one row 9 (8, 7)"),
     "decode: whole numbers": (lambda: model().decode(np.array([[0, 3]])), "z int64|int32 floats z.astype('float32')"),
+    "decode: what encode returns": (lambda: model().decode(model().encode(X)), "z pair mu, logvar = model.encode(x)"),
+    "decode: another depth": (lambda: model().decode(np.zeros((2, 2, 2, 2))), "z (N, 2) (2, 2, 2, 2) row each example"),
+    "draw_noise: n": (lambda: model().draw_noise(1.5, np.random.default_rng(0)), "n whole 1.5"),
+    "params: a new name": (lambda: assigned(model(), "params", {"x": 0}), "params names x"),
+    "fit: parameters": (lambda: fit(with_nan(model()), X, batch_size=3, progress=False), "parameters NaN before the first step"),
+    "fit: with labels": (lambda: fit(model(), WithLabels(X), batch_size=3, progress=False), "x[indices] (N, 7) array WithLabels"),
     "backend assigned": (lambda: assigned(model(), "backend", "cuda"), "backend numba numpy 'cuda'"),
     "beta assigned": (lambda: fit(assigned(BetaVAE(7, (4,), 2), "beta", -3), X, batch_size=3), "beta 0 -3"),
     "lr assigned": (lambda: fit(model(), X, assigned(Adam(), "lr", -1), batch_size=3), "lr 0 -1"),

@@ -44,7 +44,9 @@ def test_gradescope(tmp_path):
         assert test["score"] == test["max_score"] * row["passed"] and row["output"] == test["output"]
 
 
-def test_a_score_stands_where_nothing_was_handed_in():
+def test_a_score_stands_where_nothing_was_handed_in(tmp_path, capsys):
+    assert grade.grade(["plain", "nobody", str(tmp_path / "a.json")]) == 2 and not unsaid(capsys.readouterr().err, "nobody folder")
+    assert not (tmp_path / "a.json").exists()
     assert grade.gradescope([])["score"] == 0 and "no exercise" in grade.gradescope([])["output"]
     assert grade.classroom50([])["score"] == grade.classroom50([])["max-score"] == 0 and "score" not in grade.gradescope(ROWS)
 

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import ROOT, joined, note
+from helpers import ROOT, joined, note, unsaid
 
 from vae_from_scratch import VAE, Adam, cli, evaluation, ops
 from vae_from_scratch.course import checker, cut, mistakes, probes
@@ -469,6 +469,27 @@ def test_what_a_file_may_not_do(body, kind, words, tmp_path):
 
 
 # ---- the command line ---------------------------------------------------------------------------------
+
+
+def test_the_names_of_the_arguments_must_stay(report):
+    found = report(10, mistakes.Edit("ops.capacity_backward", "(dout, kl, gamma, capacity)", "(dout, kl, gamma, C)"))
+    assert found.findings[0].kind == "argument"
+    assert not unsaid(found.findings[0].says, "capacity_backward names dout kl gamma capacity C")
+
+
+@pytest.mark.parametrize(
+    "slope", ["np.where(kl > capacity, 1, np.where(kl < capacity, -1, 0))", "((kl > capacity) * 1.0 - (kl < capacity) * 1.0)"]
+)
+def test_another_dtype_is_not_taken_for_a_mistake_of_the_table(slope, report):
+    """Both are right, but for a float64 of a float32 kl, as in the mistake that is right but at kl = C."""
+    found = report(10, mistakes.Edit("ops.capacity_backward", "np.sign(kl - capacity)", slope))
+    assert [(each.kind, each.mistake) for each in found.findings] == [("shape", None)]
+    assert not unsaid(found.findings[0].says, "dtype float64 float32 astype")
+
+
+def test_a_float32_inside_is_said_to_be_one(report):
+    found = report(3, mistakes.Edit("ops.gaussian_kl_forward", "per_latent(mu,", "per_latent(mu.astype(np.float32),"))
+    assert not unsaid(" ".join(each.says for each in found.findings), "nearly float32 between")
 
 
 def test_start_hint_solution(course, tmp_path):

@@ -436,6 +436,29 @@ def test_a_total_collapse_of_other_decoders_is_a_fault_where_a_small_use_pays():
     assert exact.collapse(silent(VAE(12, (9,), 2, likelihood=Gaussian(sigma=3.0))), x).right is None
 
 
+def test_the_draws_of_binary_images_are_no_reason_to_use_a_latent():
+    """Pixels drawn anew are independent: what one draw of 200 images correlates by chance pays nothing."""
+    coins = np.full((200, 12), 0.5)
+    report = exact.collapse(silent(BetaVAE(12, (9,), 2, beta=1.001)), coins, binarize="dynamic")
+    assert report.right is None and "no small use" in report.verdict
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, 2, size=(200, 1))
+    grey = np.where(corner == 1, 0.9, 0.1) * np.ones((1, 12))  # one hidden bit
+    mean, S = grey.mean(), np.cov(grey.T, bias=True) + np.diag((grey * (1 - grey)).mean(axis=0))
+    threshold = np.linalg.eigvalsh(S)[-1] / (mean * (1 - mean))
+    for beta, right in ((0.99 * threshold, False), (1.01 * threshold, None)):
+        assert exact.collapse(silent(BetaVAE(12, (9,), 2, beta=beta)), grey, binarize="dynamic").right is right
+
+
+def test_what_the_variance_of_each_pixel_might_gain_is_not_judged():
+    """COL.1 is of the decoder's mean; of data whose scale varies, z could tell the variance."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)) * rng.choice([0.3, 2.0], size=(300, 1))
+    x = (x - x.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T  # no direction is better than another
+    report = exact.collapse(silent(BetaVAE(4, (9,), 2, likelihood=Gaussian(sigma="per-pixel"), beta=1.001)), x)
+    assert report.right is None and "by the decoder's mean" in report.verdict
+
+
 def test_what_cannot_be_told_is_not_told():
     x, model = binary(30), small_vae()
     model.params["encoder_W2"][:, 1], model.params["encoder_b2"][1] = 0, 0  # one of two latents is silent

@@ -15,6 +15,7 @@ from helpers import ROOT, python, refused, run
 from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Autoencoder, cli, datasets, fit, plots
+from vae_from_scratch.engine import files
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +335,18 @@ def test_a_link_is_written_through(tmp_path):
         pytest.skip("no links here")
     plots.save(small(), tmp_path / "a.pdf")
     assert (tmp_path / "a.pdf").is_symlink() and (tmp_path / "there" / "a.pdf").read_bytes().startswith(STARTS["pdf"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_whatever_is_saved_goes_through_a_pipe(tmp_path):
+    """As with a device, which would otherwise be replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()), daemon=True)
+    reader.start()
+    files.write(tmp_path / "pipe", lambda file: file.write(b"all of it"))
+    reader.join(30)
+    assert got == [b"all of it"] and [each.name for each in tmp_path.iterdir()] == ["pipe"] and (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -69,6 +69,17 @@ def test_a_stopped_run_has_the_norms_of_the_unbroken_one(tmp_path):
         fit(model(), X, resume=True, **stopped | {"gradient_norms": False})
 
 
+def test_a_run_stopped_in_its_first_epoch_has_all_the_norms(tmp_path):
+    def stop(model, examples):
+        raise KeyboardInterrupt
+
+    whole = fit(model(), X, gradient_norms=True, **SETTINGS)
+    stopped = dict(checkpoint=tmp_path / "r", checkpoint_seconds=0, gradient_norms=True, **SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), X, callback=stop, callback_at=[8], **stopped)  # of ten
+    assert fit(model(), X, resume=True, **stopped)["gradient_norms"] == whole["gradient_norms"]
+
+
 def test_every_player_has_its_layers():
     rows = fit(model(user_file.CriticVAE), X, gradient_norms=True, **SETTINGS)["gradient_norms"]
     assert list(rows[0]) == [*LAYERS, "critic_1", "critic_2"] and min(rows[-1].values()) > 0

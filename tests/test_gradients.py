@@ -95,6 +95,33 @@ def test_random_upstream_sees_what_ones_would_not():
     assert failures(gradcheck.check_pair(lambda a: a * a, lambda dout, out, a: {"a": 2 * a}, inputs, rng))
 
 
+@pytest.mark.parametrize("arguments", ["dout", "output", "input"])
+def test_what_writes_into_its_arguments_is_judged_by_what_they_were(arguments):
+    """dout *= 0 would leave a gradient of zero beside differences weighted with zero."""
+
+    def backward(dout, out, a):
+        {"dout": dout, "output": out, "input": a}[arguments][...] *= 0
+        return {"a": 2 * a * dout}
+
+    inputs = {"a": np.random.default_rng(0).normal(size=(3, 5))}
+    before = inputs["a"].copy()
+    (found,) = gradcheck.check_pair(lambda a: a * a, backward, inputs, np.random.default_rng(1))
+    assert found.ok is (arguments == "output") and (inputs["a"] == before).all()
+
+    def forward(a):  # right, but in place
+        a *= a
+        return a
+
+    assert not failures(gradcheck.check_pair(forward, lambda dout, out, a: {"a": 2 * a * dout}, inputs, np.random.default_rng(1)))
+
+
+def test_a_gradient_of_zero_beside_nan_is_not_right():
+    with np.errstate(invalid="ignore"):
+        of_nothing = lambda a: np.log(-np.abs(a))  # noqa: E731
+        (found,) = gradcheck.check_pair(of_nothing, lambda dout, out, a: {"a": 0 * a}, {"a": np.ones((2, 2))}, np.random.default_rng(0))
+    assert not found.ok
+
+
 def test_a_backward_that_returns_too_little_is_refused():
     row = next(row for row in gradient_table.PAIRS if row.backward == "dense_backward")
 

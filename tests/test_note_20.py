@@ -264,6 +264,13 @@ def test_at_the_threshold_of_fixed_noise_this_is_the_linear_one():
     assert np.linalg.eigvalsh(S - beta * np.diag(V))[-1] == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("value", [0.8552472866241527, 0.1, 3.7])
+def test_rounding_does_not_choose_among_equal_eigenvalues(value):
+    """At beta = 1 with learned noise none of them is above the mean of all."""
+    used, noise = linear_optimum(np.full(5, value), 2, 1.0)
+    assert used.size == 0 and noise == pytest.approx(value, rel=EXACT)
+
+
 # ---- figure, pencil, predict, then run ---------------------------------------------------------------
 
 

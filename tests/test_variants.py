@@ -46,8 +46,14 @@ def test_a_right_pair_passes_and_a_factor_is_seen(name):
     assert all(row.ok for row in variants.check(SEEDS[name], of.forward, backward(name, factor(name))))
     wrong = {row.name for row in variants.check(SEEDS[name], of.forward, backward(name, 1.01 * factor(name))) if not row.ok}
     assert wrong and "forward" not in wrong
-    rows = list(variants.check(SEEDS[name], lambda **given: of.forward(**given) + 1e-6, backward(name, factor(name))))
+    rows = list(variants.check(SEEDS[name], lambda *given: of.forward(*given) + 1e-6, backward(name, factor(name))))
     assert [row.name for row in rows if not row.ok] == ["forward"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_names_of_ones_own_are_as_good(name):
+    of, right = variants.variant(SEEDS[name]), backward(name, factor(name))
+    assert all(row.ok for row in variants.check(SEEDS[name], lambda *mine: of.forward(*mine), lambda *mine: right(*mine)))
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -193,6 +193,8 @@ def test_what_next_and_an_exam_show(play, tmp_path):
     assert code == 0 and (tmp_path / "zoo" / "case-01.png").stat().st_size > 5000
     assert zoo._order(3)[0].id not in out and "ops.py" not in out and "a right one" in out
     assert play("exam --seed 3 --cases 2 --folder e")[0] == 0
+    code, _, err = play("exam --seed 4 --cases 2 --folder e")
+    assert code == 2 and not unsaid(err, "e not empty --folder")
     sheet, reveal = ((tmp_path / "e" / name).read_text("utf-8") for name in ("exam.md", "reveal.md"))
     for number, case in enumerate(zoo._order(3)[:2], 1):
         assert case.id not in sheet and case.source not in sheet and case.symptom in sheet

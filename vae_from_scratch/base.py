@@ -1,4 +1,4 @@
-"""Code that the models share: construction, noise, decoding.  engine/plumbing.py has what the argument does not need."""
+"""What the models share: construction, noise, decoding.  engine/plumbing.py has what is not mathematics."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,10 @@ from .mlp import INITS, MLP, NamedVector
 
 
 class Terms(NamedTuple):
-    """What a batch costs, in nats: loss, recon_nll and kl are batch means, the _each (N,) are per example."""
+    """What a batch costs, in nats: loss, recon_nll and kl are batch means, the _each (N,) are per example.
+
+    The squared error is in nats but for a constant, as if sigma were 1.
+    """
 
     loss: np.floating
     recon_nll: np.floating
@@ -57,7 +60,8 @@ class EncoderDecoder(Plumbing):
     data_dim, latent_dim : D, the number of values in one example, and Z, the number of latents
     hidden : widths of the encoder's hidden layers, such as (500,); () makes a linear model
     activation : of the hidden layers: "tanh", "relu", "leaky-relu", "sigmoid", "softplus", "linear"
-    likelihood : p(x|z), "bernoulli" or Gaussian(...); an Autoencoder also takes "squared-error"
+    likelihood : p(x|z): a name such as "bernoulli", a config, or an object such as Gaussian(sigma=0.5); an Autoencoder
+        also takes "squared-error"
     seed : of the initial parameters
     dtype : of the parameters and of everything computed: "float32", "float64", "longdouble"
     backend : which implementation of the pairs runs: "numba" (kernels.py, fast) or "numpy" (ops.py, the one to read)
@@ -114,7 +118,7 @@ class EncoderDecoder(Plumbing):
 
     def draw_noise(self, n: int, rng: np.random.Generator) -> tuple:
         """Arrays ~ N(0, 1) of noise_shapes(n): the only randomness in the loss."""
-        return tuple(normal(require.rng(rng), shape, self.dtype) for shape in self.noise_shapes(n))
+        return tuple(normal(require.rng(rng), shape, self.dtype) for shape in self.noise_shapes(require.whole("n", n, least=0)))
 
     def loss(self, x, *noise) -> Terms:
         """Forward only.  x (N, D), noise from draw_noise.  Returns Terms."""
@@ -150,7 +154,7 @@ class EncoderDecoder(Plumbing):
         return self.decode(code[0] if self.variational else code)
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """E[x|z] for n draws of z from the prior N(0, I): (n, D)."""
+        """E[x|z] for n draws of z from the prior N(0, I): (n, D).  TypeError for an autoencoder, which has no prior."""
         require.prior(self)
         shape = (require.whole("n", n), self.latent_dim)
         return self.decode(require.rng(rng).standard_normal(shape))

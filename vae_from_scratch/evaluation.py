@@ -42,7 +42,7 @@ class LogLikelihood(NamedTuple):
 
     bound: Estimate  # L_K
     elbo: Estimate  # the mean of the same log weights: estimator A
-    effective_samples: np.ndarray  # (n,), between 1 and K; a few only: the bound may be far below log p(x)
+    effective_samples: np.ndarray  # (n,), between 1 and K; where it is small, the bound may be far below log p(x)
     samples: int  # K
 
 
@@ -61,7 +61,7 @@ def evaluate(
     batch_size : examples at once; bounds the memory, changes the result by rounding only, except the loss of a model that has a
         penalty on the whole batch or more noise than that of z
     samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
-    threads : batches computed side by side, on every core if that pays unless given; the bits are the same for any number
+    threads : how many batches are computed at a time; one per core, if that pays, unless given; the bits are the same
 
     Raises ValueError or TypeError on data of the wrong shape, kind or range.
     """

@@ -29,7 +29,10 @@ class Check(NamedTuple):
 
 
 def step_and_limit(dtype, smooth, model):
-    """h and the largest relative error that passes (two points where there are kinks, five elsewhere)."""
+    """The step h, and the largest relative error that passes; derivations/08 derives both.  ValueError for float32.
+
+    smooth: no kinks, so five points, else two; model: a whole model, not a pair.
+    """
     require.checked_dtype(dtype)
     if dtype == np.float64:
         return (1e-3, 1e-7 if model else 1e-9) if smooth else (1e-5, 1e-6)
@@ -40,7 +43,7 @@ def numeric_gradient(outputs, array, dout, h, points):
     """d sum(dout * outputs()) / d array by central differences, Eqs. (FD.1), (FD.2).
 
     One entry of array at a time is shifted by multiples of h, in place, and put back.  Differences are taken output by
-    output and summed after: what does not depend on the entry cancels exactly.
+    output and summed after: what does not depend on the entry cancels exactly.  dout has the shape of outputs().
     """
     grad = np.empty_like(array)
     for index in np.ndindex(array.shape):
@@ -71,7 +74,8 @@ def compare(name, analytic, numeric, limit):
         return Check(name, np.inf, limit, f"{name}: shape {analytic.shape}, expected {numeric.shape}")
     worst = np.unravel_index(np.abs(analytic - numeric).argmax(), numeric.shape)
     entry = f"{name}{[int(i) for i in worst]}: backward {analytic[worst]:.6g}, differences {numeric[worst]:.6g}"
-    return Check(name, relative_error(analytic, numeric), limit, entry)
+    error = relative_error(analytic, numeric) if np.isfinite(numeric).all() else np.nan  # max of Python may drop a NaN
+    return Check(name, error, limit, entry)
 
 
 def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64) -> list[Check]:
@@ -86,6 +90,9 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     smooth : False where the forward has kinks (inputs should stay 100 h away from them)
     dtype : float64 or longdouble
 
+    Both get copies, so neither can change what it is judged by.  The step and the limit are made for inputs, outputs and
+    gradients that are not far from 1; a gradient that vanishes everywhere leaves only rounding to be compared with.
+
     >>> rng = np.random.default_rng(0)
     >>> square = lambda a: a * a
     >>> wrong = lambda dout, out, a: {"a": dout * 2.002 * a}
@@ -95,11 +102,12 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     h, limit = step_and_limit(np.dtype(dtype), smooth, model=False)
     require.rng(rng)
     inputs = {name: np.array(value, dtype) for name, value in inputs.items()}
-    out = np.asarray(forward(**inputs))
+    fresh = lambda: {name: value.copy() for name, value in inputs.items()}  # noqa: E731
+    out = np.asarray(forward(**fresh()))
     dout = rng.normal(size=out.shape).astype(dtype)
     points, found = FIVE_POINTS if smooth else TWO_POINTS, []
-    for name, analytic in require.gradients(backward(dout, out, **inputs), inputs).items():
-        numeric = numeric_gradient(lambda: forward(**inputs), inputs[name], dout, h, points)
+    for name, analytic in require.gradients(backward(dout.copy(), out.copy(), **fresh()), inputs).items():
+        numeric = numeric_gradient(lambda: forward(**fresh()), inputs[name], dout, h, points)
         found.append(compare(name, analytic, numeric, limit))
     return found
 
@@ -131,7 +139,8 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
         return np.append(terms.recon_nll_each, terms.loss - terms.recon_nll)
 
     dout = np.ones(len(outputs()), dtype)
-    dout[: len(dout) - (term == "loss")] /= len(x)
+    examples = dout[:-1] if term == "loss" else dout  # the last entry of a loss is of the whole batch
+    examples /= len(x)
     found = []
     for name, value in model.params.items():
         numeric = numeric_gradient(outputs, value, dout, h, FIVE_POINTS if smooth else TWO_POINTS)

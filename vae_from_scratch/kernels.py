@@ -1,13 +1,13 @@
-"""Numba twins of the hot pairs of ops.py: same names, same signatures, same results.  derivations/13-faster.md.
+"""Numba twins of the hot pairs of ops.py: same names, same signatures, same results up to rounding.
 
-A drop-in namespace for ops: what has no twin here is ops' own.  BLAS keeps the matrix products; a kernel does in
+derivations/13-faster.md.  A drop-in namespace for ops: what has no twin here is ops' own.  BLAS keeps the matrix products; a kernel does in
 one pass over memory what NumPy does in several.  Single-threaded: loops in parallel beside a threaded BLAS starve
 each other.  A row is sliced before it is looped over, so that the compiler knows its indices to be in range and turns
 the loop into SIMD instructions.
 
-A compiled loop writes wherever it is told to.  So a twin calls its kernel only with float32 arrays (an update rule with
-float64 as well) of the right number of axes, and the kernel compares their shapes, which costs nothing there, and returns
-False before it would write.
+A compiled loop writes wherever it is told to.  So a twin calls its kernel only with arrays of the type that it was
+written for (float32; float64 too in an update rule; int64 vertices in fill_polygons) and of the right number of axes.
+Shapes are compared before anything is written, mostly in the kernel, where that costs nothing: it returns False.
 Everything else goes to ops, which works with it or refuses it.  What is written to must not overlap what is read.
 A twin names, with checksums, all that it stands for: where that was changed, what was changed runs.  engine/twins.py.
 """
@@ -325,7 +325,7 @@ def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
 
 
 def _da_dW_db(dh, x, h, activation, out):
-    """Three times None where a kernel has no place; ValueError, as from NumPy, where x or dW does not fit da."""
+    """None, None, None if no kernel fits the arrays; ValueError, as from NumPy, where x or dW does not fit da."""
     if not (type(x) is ndarray and x.dtype == F32 and x.ndim == 2 and type(out) is tuple and len(out) == 2):
         return None, None, None
     dW, db = out
@@ -339,7 +339,7 @@ def _da_dW_db(dh, x, h, activation, out):
 
 
 def _da_db(dh, h, activation, db):
-    """Twice None where a kernel has no place."""
+    """None, None if no kernel fits the arrays."""
     if not (
         (ACTIVATIONS.get(activation) is ACT_PAIRS.get(activation, CHANGED) or _has_kernel(activation))
         and type(dh) is type(h) is ndarray
@@ -378,7 +378,7 @@ def layer_dx(da, W):
 
 @fast
 def bernoulli_rows(logits, x, nll):
-    """BERN.1 row by row: one log for a block, Eq. (FAST.2), unless every e is lost beside the 1, Eq. (FAST.3)."""
+    """BERN.1 row by row, Eqs. (FAST.2), (FAST.3)."""
     if logits.shape != x.shape:
         return False
     for i in range(nll.size):
@@ -461,7 +461,7 @@ def continuous_bernoulli_rows(logits, x, nll):
                 product *= np.float64(share(l_part[j]))  # one log for the block, as in Eq. (FAST.2) ...
             if product > 1e-290 or product != product:
                 total += np.float64(linear) + np.log(product)
-            else:  # ... unless logits beyond 1e4 make the product underflow
+            else:  # ... unless logits beyond 3e4 make the product underflow
                 total += np.float64(linear)
                 for j in range(l_part.size):
                     total += np.log(np.float64(share(l_part[j])))
@@ -718,7 +718,7 @@ def batch_parts_grads(dparts, mu, precision, logvar, z, log_own, log_other, log_
 
 
 def _latents_first(mu, logvar, z, n_train, stratified):
-    """mu, precision and logvar as (Z, N), room for a row, the two log weights; None where a kernel has no place."""
+    """mu, precision and logvar as (Z, N), room for a row, the two log weights; None if no kernel fits the arrays."""
     if not (
         type(mu) is type(logvar) is type(z) is ndarray
         and mu.dtype == logvar.dtype == z.dtype == F32

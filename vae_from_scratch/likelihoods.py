@@ -39,7 +39,7 @@ class Likelihood:
 
 
 class Bernoulli(Likelihood):
-    """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel."""
+    """Binary pixels, x ~ Bernoulli(sigmoid(logits)): one logit per pixel.  Eqs. BERN.1, BERN.2."""
 
     name = "bernoulli"
     unit_interval = True
@@ -49,7 +49,7 @@ class Bernoulli(Likelihood):
         return ops.bernoulli_nll_forward(out, x)
 
     def backward(self, ops, params, dnll, out, x):
-        """Returns dout, and the gradients of the likelihood's own parameters by name."""
+        """dnll (N,).  Returns dout (N, outputs), and the gradients of the likelihood's own parameters by name."""
         return ops.bernoulli_nll_backward(dnll, out, x), {}
 
     def mean(self, ops, params, out):
@@ -107,7 +107,7 @@ class Gaussian(Likelihood):
 
 
 class SquaredError(Likelihood):
-    """Half the squared distance: the plain autoencoder's loss.  Not a density (no constant), so no VAE takes it."""
+    """Half the squared distance: the plain autoencoder's loss.  Not a density (no constant), so no VAE takes it.  Eqs. SE.1, SE.2."""
 
     name = "squared-error"
     is_density = False

@@ -28,7 +28,7 @@ class NamedVector(dict):
         return NamedVector(self)
 
     def __setattr__(self, name, value):
-        if name in vars(self):  # vector = ... as well
+        if name in vars(self):  # params.vector = ... fills the vector; nothing takes its place
             self.vector[...] = value
         else:
             super().__setattr__(name, value)
@@ -72,14 +72,19 @@ class MLP:
         self.names = [(f"{name}_W{l}", f"{name}_b{l}") for l in range(1, len(widths))]
 
     def initial_params(self, rng, init, dtype):
-        """Glorot weights, zero biases ("glorot"); all ~ N(0, 0.01^2) ("normal"); all ~ U(-1, 1) / sqrt(I) ("uniform"), Eq. (UNIFORM.1)."""
+        """Weights and biases by name, as init says.
+
+        "glorot": glorot_uniform, zero biases; "normal": all ~ N(0, 0.01^2); "uniform": all ~ U(-1, 1) / sqrt(I), Eq. (UNIFORM.1).
+        """
         params = {}
         for (W, b), fan_in, fan_out in zip(self.names, self.widths, self.widths[1:]):
             if init == "glorot":
                 params[W], params[b] = glorot_uniform(rng, fan_in, fan_out, dtype), np.zeros(fan_out, dtype)
-            else:
-                scale, draw = (0.01, rng.standard_normal) if init == "normal" else (fan_in**-0.5, lambda size: rng.uniform(-1, 1, size))
-                params |= {name: (scale * draw(size)).astype(dtype) for name, size in ((W, (fan_in, fan_out)), (b, fan_out))}
+            for name, shape in (W, (fan_in, fan_out)), (b, (fan_out,)):
+                if init == "normal":
+                    params[name] = (0.01 * rng.standard_normal(shape)).astype(dtype)
+                elif init == "uniform":
+                    params[name] = (fan_in**-0.5 * rng.uniform(-1, 1, shape)).astype(dtype)
         return params
 
     def forward(self, ops, params, x):

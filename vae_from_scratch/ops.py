@@ -1,8 +1,8 @@
 """Every derivative in the package, in plain NumPy: forward and backward side by side.
 
-Axes: N batch, D data, H hidden (I in, O out for one layer), Z latent.  A backward takes the upstream
-gradient first, then exactly the arrays its formula uses.  Nothing mutates its arguments, dtype in is
-dtype out, NaN and infinity pass through.  Tags such as (KL.4) name equations in derivations/.
+Axes: N batch, D data, H hidden (I in, O out for one layer), Z latent, K draws.  A backward takes the upstream
+gradient first, then exactly the arrays its formula uses.  No argument is changed but out, which is there to be
+filled.  dtype in is dtype out; NaN and infinity pass through.  Tags such as (KL.4) name equations in derivations/.
 """
 
 import numpy as np
@@ -74,19 +74,19 @@ def softplus_backward(dy, a):
 
 # ---- a dense layer and its activation, by name: compositions that a kernel may fuse ------------------
 def dense_act_forward(x, W, b, activation):
-    """h = act(x W + b), Eq. (DACT.1).  activation: a key of ACTIVATIONS.  Returns h (N, O)."""
+    """h = act(x W + b), Eq. (DACT.1).  x (N, I), W (I, O), b (O,), activation: a key of ACTIVATIONS.  Returns (N, O)."""
     act_forward, _ = ACTIVATIONS[activation]
     return act_forward(dense_forward(x, W, b))
 
 
 def dense_act_backward(dh, x, W, h, activation, out=(None, None)):
-    """Eq. (DACT.2), then the dense layer's.  h is what the forward returned.  Returns dx, dW, db."""
+    """Eq. (DACT.2), then the dense layer's.  dh, h (N, O), x (N, I), W (I, O), h the output.  Returns dx, dW, db."""
     _, act_backward = ACTIVATIONS[activation]
     return dense_backward(act_backward(dh, h), x, W, out)
 
 
 def dense_act_backward_params(dh, x, h, activation, out=(None, None)):
-    """Eq. (DACT.2) for the first layer, whose dx nobody needs.  Returns dW, db."""
+    """Eq. (DACT.2) for the first layer, whose dx nobody needs.  dh, h (N, O), x (N, I).  Returns dW, db."""
     _, act_backward = ACTIVATIONS[activation]
     return dense_backward_params(act_backward(dh, h), x, out)
 
@@ -133,8 +133,8 @@ def gaussian_kl_backward(dkl, mu, logvar):
 
 # ---- losses: what one datum costs, in nats ------------------------------------------------------------
 def batch_mean(each):
-    """The mean of (N,) values; its gradient is 1 / N to each."""
-    return np.add.reduce(each) / len(each)
+    """The mean over the batch, axis 0: (N,) -> a number, (N, Z) -> (Z,).  Its gradient is 1 / N to each value."""
+    return each.sum(axis=0) / len(each)
 
 
 def bernoulli_nll_forward(logits, x):
@@ -286,7 +286,7 @@ def contraction_backward(dnorm, p, W):
 
 
 def tangent_forward(t, W, p):
-    """Where a small step t of a layer's input takes its output, Eq. (CAE.8).  t (N, I), W (I, O), p (N, O); returns (N, O)."""
+    """How far a small step t of the input moves a layer's output, Eq. (CAE.8).  t (N, I), W (I, O), p (N, O); returns (N, O)."""
     return t @ W * p
 
 
@@ -315,7 +315,10 @@ def log_weights_forward(recon_nll, z, logvar, eps):
 
 
 def log_weights_backward(dlog_w, z):
-    """Eq. (IWAE.5): by every draw, with eps held fixed.  dlog_w (N, K).  Returns drecon_nll, dz, dlogvar."""
+    """Eq. (IWAE.5): by every draw, with eps held fixed.  dlog_w (N, K), z (N, K, Z).
+
+    Returns drecon_nll (N, K), dz (N, K, Z), dlogvar (N, Z).
+    """
     drecon_nll = -dlog_w
     dz = -dlog_w[..., None] * z
     dlogvar = np.ones_like(z[:, 0]) * dlog_w.sum(axis=1, keepdims=True) / 2  # one logvar feeds all K weights
@@ -339,7 +342,7 @@ def normalised_weights(log_w):
 
 
 def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
-    """Eq. (DREG.3) (Tucker et al. 2019): the encoder's dz by which dmu and dlogvar have no score function in them.
+    """Eq. (DREG.3) (Tucker et al. 2019): the dz for the encoder that leaves no score function in dmu and dlogvar.
 
     dz, eps (N, K, Z), log_w, dlog_w (N, K), logvar (N, Z).  Returns dz (N, K, Z).
     """
@@ -356,7 +359,7 @@ def free_bits_forward(mu, logvar, free_bits, group_size=1):
 
 
 def free_bits_backward(dout, mu, logvar, free_bits, group_size=1):
-    """Eq. (FREE.2), with slope 0 at the kink.  Returns dmu, dlogvar."""
+    """Eq. (FREE.2), with slope 0 at the kink.  dout a number, mu, logvar (N, Z).  Returns dmu, dlogvar (N, Z)."""
     paid = np.repeat(_kl_of_groups(mu, logvar, group_size) > free_bits, group_size)
     dmu, dlogvar = gaussian_kl_backward(dout * (np.ones_like(mu[:, 0]) / len(mu)), mu, logvar)
     return dmu * paid, dlogvar * paid
@@ -371,7 +374,7 @@ def _kl_of_groups(mu, logvar, group_size):
 def log_batch_weights(n, n_train, stratified, dtype):
     """log c_nm of the example itself, m = n, and of each other one, Eqs. (TC.8), (TC.10).  Returns two numbers.
 
-    n rows of n_train data.  A row alone has nothing beside it: stratified, it has the whole weight.
+    n rows of n_train data, dtype a NumPy dtype.  In a stratified batch of one row, that row's weight is 1.
     """
     n_train = dtype.type(n_train)
     if not stratified:
@@ -384,7 +387,7 @@ def log_batch_weights(n, n_train, stratified, dtype):
 def batch_parts_forward(mu, logvar, z, n_train, stratified):
     """Mutual information, total correlation, dimension-wise KL of each row, Eqs. (TC.7), (TC.11) (Chen et al. 2018, Eq. 2).
 
-    mu, logvar (N, Z), z (N, Z) drawn from them, of n_train data.  Returns (N, 3) in nats; takes (N, N), one latent at a time.
+    mu, logvar (N, Z), z (N, Z) drawn from them, of n_train data.  Returns (N, 3) in nats; memory for a few (N, N) arrays.
     """
     log_c = _spread_weights(z, n_train, stratified)  # (N, N): row n of z under q(z|x_m)
     own, log_q_z, marginals = np.zeros_like(z[:, 0]), log_c, np.zeros_like(z[:, 0])
@@ -446,7 +449,10 @@ ACTIVATIONS["leaky-relu"] = (leaky_relu_forward, leaky_relu_backward)
 
 
 def permute_latents(z, order):
-    """Every column of z by a permutation of its own, Eq. (FACTOR.1): the ranks of noise, a column each.  Both (B, Z)."""
+    """Each column of z in an order of its own, Eq. (FACTOR.1): the one that sorts the same column of order.
+
+    z, order (B, Z), order ~ N(0, I).  Returns (B, Z).
+    """
     return np.take_along_axis(z, order.argsort(axis=0), axis=0)
 
 
@@ -542,7 +548,7 @@ def laplace_nll_backward(dnll, x_mean, log_scale, x):
 
 
 def laplace_draw(x_mean, log_scale, u):
-    """x with the distribution function u, Eq. (LAPLACE.4): a draw if u (N, D) is uniform on [0, 1).  Returns (N, D)."""
+    """The x at which the distribution function is u, Eq. (LAPLACE.4): a draw if u ~ U[0, 1).  u (N, D); returns (N, D)."""
     beyond = np.maximum(np.minimum(u, 1 - u), np.finfo(x_mean.dtype).tiny)  # the probability of what is further out than x
     return x_mean - np.sign(u - 0.5) * np.exp(log_scale) * np.log(2 * beyond)
 
@@ -585,7 +591,7 @@ def _langevin(x):
 
 
 def continuous_bernoulli_draw(logits, u):
-    """x with the distribution function u, Eq. (CB.7): a draw if u (N, D) is uniform on [0, 1).  Returns (N, D)."""
+    """The x at which the distribution function is u, Eq. (CB.7): a draw if u ~ U[0, 1).  u (N, D); returns (N, D)."""
     a = np.abs(logits)
     v = np.where(logits > 0, 1 - u, u)  # 1 - x has the logit -l
     inside = np.maximum(v * np.expm1(-a), np.finfo(a.dtype).epsneg - 1)  # log1p(-1) is infinite

@@ -10,7 +10,7 @@ from .engine import require
 
 
 def sgd_update(param, grad, velocity, lr, momentum):
-    """Eqs. (SGD.1), (SGD.2), in place on param and velocity."""
+    """Eqs. (SGD.1), (SGD.2), in place on param and velocity, which have grad's shape."""
     velocity[...] = momentum * velocity + grad
     param -= lr * velocity
 
@@ -71,7 +71,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """lr > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
+    """Eqs. SGD.1, SGD.2.  lr > 0 or a function of the step (0, 1, ...); momentum in [0, 1), 0 for plain descent."""
 
     slots = {"velocity": 0.0}
 
@@ -83,7 +83,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """lr: a number > 0 or a function of the step; adagrad_eps > 0; initial: where the sum of squares starts."""
+    """Eqs. ADAGRAD.1, ADAGRAD.2.  lr > 0 or a function of the step; adagrad_eps > 0; initial: where the sum of squares starts."""
 
     eps = "adagrad_eps"
 
@@ -96,7 +96,7 @@ class Adagrad(Optimizer):
 
 
 class Adam(Optimizer):
-    """lr: a number > 0 or a function of the step (0, 1, ...); beta1, beta2 in [0, 1); adam_eps > 0."""
+    """Eqs. ADAM.1 to ADAM.5.  lr > 0 or a function of the step (0, 1, ...); beta1, beta2 in [0, 1); adam_eps > 0."""
 
     slots = {"m": 0.0, "v": 0.0}
     eps = "adam_eps"

@@ -14,7 +14,7 @@ from .engine.threads import asked, one_blas_thread
 from .evaluation import evaluate
 from .optimizers import Adam, prior_gradient
 
-GLIMPSE = 1000  # without x_valid, the per-epoch KL per latent is measured on at most this many examples of x
+GLIMPSE = 1000  # the first examples of x, on which divergence is judged and, without x_valid, the KL of each latent measured
 
 
 @one_blas_thread()
@@ -39,14 +39,18 @@ def fit(
     binarize : {"none", "threshold", "dynamic"}; "dynamic" draws fresh binary images for every batch
     schedule : step (0, 1, ...) -> hyperparameters of the model for that step, such as {"beta": 2.0}
     weight_decay : the prior N(0, I) on every parameter: in the gradient, never in the loss reported
-    callback, callback_at : function (model, examples), called once as soon as each of these numbers has been seen
+    callback, callback_at : callback(model, seen) is called once for each number of examples in callback_at, after the
+        step that reaches it
     checkpoint, checkpoint_seconds : folder, float
-        Keep there all that is needed to go on, checkpoint.npz and the one before it: at the start and the end, as often
-        as this (60 unless given; 0: after every step), and at Ctrl-C, which then raises KeyboardInterrupt.
+        Write to the folder all that is needed to go on, as checkpoint.npz, and keep the one before: at the start and the
+        end, every checkpoint_seconds (60 unless given; 0: after every step), and at Ctrl-C, which then raises
+        KeyboardInterrupt.
     resume : whether to go on from the checkpoint, as if the run had never stopped: call fit again with a model built in
-        the same way and the same arguments, of which only epochs may change.  What cannot be compared is taken on trust:
-        what the functions lr and schedule do, and the rows of x beyond a hundred of them.
-    gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, a mean over steps
+        the same way and the same arguments, of which only epochs may change; as many as are done end the run where it
+        stands.  What cannot be compared is taken on trust: what the functions lr and schedule do, and the rows of x
+        beyond a hundred of them.
+    gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, without weight decay, a mean
+        over the steps weighted by their examples
     threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
         The evaluations in between take as many threads, or, if it is not given, what evaluate chooses.
 
@@ -55,7 +59,7 @@ def fit(
     dict of lists, one entry per epoch done; Ctrl-C waits for the end of a step and, without a checkpoint, returns here
         epoch, steps, examples, seconds, cpu_seconds (the process's); loss, recon_nll, kl: means over the epoch's examples, in nats,
         each at the parameters of its step (and the loss of every other player); valid_loss, valid_recon_nll, valid_kl if x_valid is given;
-        kl_per_latent (Z,) on x_valid, or on a part of x, at the epoch's end.
+        kl_per_latent (Z,) on x_valid, or on the first 1,000 of x, at the epoch's end.
 
     Raises
     ------
@@ -64,7 +68,8 @@ def fit(
         cannot be written.
     FloatingPointError
         When the loss or a gradient is not finite, or the loss has risen about a thousandfold (note 6 has the rule).  The
-        parameters are left as they were before the step that failed; the last checkpoint is from before, too.
+        parameters are left as they were before the step that failed, or, if the loss after an epoch says so, as its last
+        step left them; the last checkpoint is from before, too.
 
     >>> from vae_from_scratch import VAE, datasets
     >>> history = fit(VAE(data_dim=64, latent_dim=2), datasets.digits(), epochs=2, progress=False)

@@ -46,8 +46,12 @@ def _forget(stream):
 
 
 def run(arguments):
-    """What main does, without its last word."""
-    options = build_parser().parse_args(arguments)
+    """What main does, but for flushing the output and for what a closed pipe needs."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        command = f"vae-from-scratch {options.command}"
+        parser.exit(2, f"{command}: error: unrecognized arguments: {' '.join(rest)} (see {command} --help)\n")
     with threads.one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)  # notes, whatever -W says
         warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)

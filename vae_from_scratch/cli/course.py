@@ -5,6 +5,8 @@ import contextlib
 import importlib
 from pathlib import Path
 
+from ..engine import files
+
 README = """# Exercises
 
 Each file holds functions of the package without their bodies.  Write them, in any order: what is not written stays the
@@ -113,13 +115,12 @@ def start(options):
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise ValueError(f"{folder} is a file: name a folder with --folder") from None
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(exercise_file(chosen))
-    except FileExistsError:
-        raise ValueError(f"{path} is there already, and is yours: move it away to start again") from None
-    with contextlib.suppress(FileExistsError), (folder / "README.md").open("x", encoding="utf-8") as file:
-        file.write(README if options.folder == FOLDER else README + ELSEWHERE.format(_command(options, "check", "4")))
+    if path.exists():
+        raise ValueError(f"{path} is there already, and is yours: move it away to start again")
+    readme = README if options.folder == FOLDER else README + ELSEWHERE.format(_command(options, "check", "4"))
+    for at, text in ((path, exercise_file(chosen)), (folder / "README.md", readme)):
+        if not at.exists():
+            files.write(at, lambda file, text=text: file.write(text.encode()))
     print(f"{path}: {chosen.title}, about {chosen.minutes} minutes.  Read {chosen.note}, write the functions, then:")
     print(_command(options, "check", str(chosen.number)))
 

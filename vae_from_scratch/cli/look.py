@@ -126,7 +126,7 @@ def sample_run(options):
 
 
 def known_range(config):
-    """The range of the run's data, of which some images tell; None where they are not at hand."""
+    """The range of values in the run's data, from its first images; None if the data cannot be found."""
     from .. import plots
 
     try:
@@ -217,6 +217,7 @@ def score_run(options):
             f"KL {parts.kl:.2f} nats over 2000 images = information {parts.mutual_information:.2f}"
             f" + total correlation {parts.total_correlation:.2f} (+- {parts.standard_error:.2f} between these two)"
             f" + dimension-wise KL {parts.dimension_wise.sum():.2f}"
+            + f"; the grid is off by {parts.error:.2g}" * (parts.error >= 0.01)
         )
     if options.baselines:
         others = disentanglement.baselines

@@ -220,6 +220,7 @@ def axis(varied, against):
     if against is None:
         return next((name for name in varied if name != "seed"), "seed" if varied else None)
     name = against.removeprefix("--").replace("-", "_")
+    require.choice("--against", name, tuple(BY_NAME))
     if name not in varied:
         raise ValueError(f"--against {against} has one value in this sweep; those with several: {', '.join(varied) or 'none'}")
     return name

@@ -7,7 +7,7 @@ from .cut import home, source
 from .edited import apply
 from .mistakes import MISTAKES
 
-CHECKS = ("pair", "model", "value", "training")  # what a learner may run; zoo.py has them
+CHECKS = ("pair", "model", "value", "training")  # what a learner may run: zoo_checks.py
 
 
 class Case(NamedTuple):

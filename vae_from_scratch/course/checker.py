@@ -10,6 +10,7 @@ may speak of them all.
 import ast
 import contextlib
 import functools
+import inspect
 import itertools
 import linecache
 import re
@@ -36,7 +37,7 @@ class Finding(NamedTuple):
     """One thing that is wrong: in which function, of what kind, the mistake of the table if it is one, what to say."""
 
     function: str
-    kind: str  # unwritten, exception, mutated, shape, mistake, random, swapped, factor, value, evidence
+    kind: str  # unwritten, exception, time, mutated, shape, mistake, random, swapped, factor, argument, value, stage, evidence
     mistake: str | None
     says: str
 
@@ -80,6 +81,12 @@ def check_file(exercise, path):
                 words = f"{in_file(target)} is not a function of your file: write it there with def."
                 findings.append(Finding(target, "exception", None, words))
                 continue
+            names, given = (list(inspect.signature(each).parameters) for each in (original(target), function))
+            if given[: len(names)] != names:
+                takes, called = ", ".join(given), ", ".join(names)
+                words = f"{in_file(target)} takes ({takes}): keep the arguments' names, ({called}), by which it is called."
+                findings.append(Finding(target, "argument", None, words))
+                continue
             findings += diagnose(target, function, student.path)
     seen = []
     if not findings:
@@ -121,6 +128,8 @@ def _findings(target, group, got, wanted, path, varies):
     rows = [row for row in MISTAKES if row.edit.function == target]
     if probes(target)[group[0]].kind != "plain":  # then the plain probes came out right
         rows = [row for row in rows if all(_right(target, i, _outcome((row,), i), wanted[i]) for i in range(3))]
+        if probes(target)[group[0]].kind == "float32":  # a mistake may be of another dtype by the way: no row is about that
+            rows = [row for row in rows if not _other_dtype(_outcome((row,), group[0]), wanted[group[0]])]
     if varies:
         fresh = [row for row in rows if _varies(row) and _varies_alike(target, row, got[0], wanted[0])]
         says = fresh[0].says if fresh else f"{in_file(target)} gives another answer each time: randomness enters as an argument."
@@ -172,6 +181,15 @@ def _findings(target, group, got, wanted, path, varies):
         first, words = _first_stage(target, group, got, wanted, findings)
         return named if first in explained else [*named, words]
     return findings
+
+
+def _other_dtype(outcome, wanted):
+    """Whether the outputs have the right values in another dtype."""
+    pairs = list(zip(outcome.outputs, wanted.outputs))
+    if outcome.error is not None or outcome.mutated or len(outcome.outputs) != len(wanted.outputs) or any(a is None for a, _ in pairs):
+        return False
+    same = all(a.shape == b.shape and np.allclose(a, b, rtol=WITHIN_SPECIAL["float32"], equal_nan=True) for a, b in pairs)
+    return same and any(a.dtype != b.dtype for a, b in pairs)
 
 
 def _named(rows):
@@ -363,18 +381,18 @@ def _by_numbers(target, group, got, wanted, which):
             words = f"{where}: {name} has shape {a.shape}, expected {b.shape}{axes}{turned}{about}."
             return Finding(target, "shape", None, words)
         if a.dtype != b.dtype and (probes(target)[i].kind == "float32" or a.dtype.kind not in "fiub"):
-            words = f"{where}: {name} has dtype {a.dtype}, expected {b.dtype}: a constant of another type was mixed in{about}."
-            return Finding(target, "shape", None, words)
+            words = f"{where}: {name} has dtype {a.dtype}, expected {b.dtype}: an array or a NumPy number of another type was mixed in"
+            return Finding(target, "shape", None, f"{words}; float(...) or .astype(x.dtype) mends it{about}.")
     enough = sum(wanted[i].outputs[which].size for i in group) > 2  # one number is always some multiple of another
     ratios = [_ratio(got[i].outputs[which], wanted[i].outputs[which]) for i in group]
-    if enough and None not in ratios and np.allclose(ratios, 1, rtol=1e-6):
+    if enough and all(_near(got[i].outputs[which], wanted[i].outputs[which]) for i in group):
         words = f"{where}: {name} is nearly what {equation} says, but not to {WITHIN:g}: is a float32 in between, or a small constant?"
         return Finding(target, "value", None, f"{words}{about}")
     if enough and None not in ratios:
         words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
         if words:
             return Finding(target, "factor", None, f"{where}: {name} is {words} what {equation} says, in every entry{about}.")
-    words = enough and (_by_arguments(target, group, got, wanted, which) or _by_shift(target, group, got, wanted, which))
+    words = enough and (_by_arguments(target, group, got, which) or _by_shift(target, group, got, wanted, which))
     if words:
         return Finding(target, "argument", None, f"{where}: {name} {words.format(equation=equation)}{about}.")
     off = [i for i in group if not _agree(target, i, got[i].outputs[which], wanted[i].outputs[which])][0]
@@ -391,6 +409,10 @@ def _by_numbers(target, group, got, wanted, which):
     return Finding(target, "value", None, words)
 
 
+def _near(a, b):
+    return bool(np.isfinite(a).all() and np.isfinite(b).all() and np.allclose(a, b, rtol=1e-6, atol=1e-6 * np.abs(b).max(initial=0)))
+
+
 def _ratio(a, b):
     """a / b if that is one number in all entries."""
     if a.size == 0 or not np.isfinite(a).all() or not np.abs(b).max() or not np.isfinite(b).all():
@@ -399,7 +421,7 @@ def _ratio(a, b):
     return ratio if ratio and np.allclose(a, ratio * b, rtol=1e-7, atol=1e-9 * np.abs(a).max()) else None
 
 
-def _by_arguments(target, group, got, wanted, which):
+def _by_arguments(target, group, got, which):
     """Whether it is what the package's function gives for other arguments; or whether it does not hear of one."""
     function, all_probes = original(target), probes(target)
 

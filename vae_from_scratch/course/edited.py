@@ -54,8 +54,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 @contextlib.contextmanager
-def package(file, edits, name="edited_vae_from_scratch"):
+def package(file, edits):
     """Inside, a function that imports a module of the edited package, such as "ops"; afterwards nothing of it is left."""
+    name = "edited_vae_from_scratch"
     finder = Finder(name, file, edits)
     sys.meta_path.insert(0, finder)
     try:

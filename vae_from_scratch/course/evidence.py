@@ -245,7 +245,7 @@ def softmax_of_two_is_a_sigmoid(exercise):
 
 
 def a_twin_agrees(exercise):
-    """For the bold: a compiled twin against the NumPy function, in units in the last place; its speed is told, not judged."""
+    """An extra: a compiled twin against the NumPy function, in units in the last place; its speed is told, not judged."""
     twin, worst = vars(ops).get("softmax_cross_entropy_forward_twin"), 0.0
     if twin is None:
         return True, "no softmax_cross_entropy_forward_twin in your file: it is for the bold."

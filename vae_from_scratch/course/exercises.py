@@ -89,7 +89,8 @@ EXERCISES = (
         6, "gaussian_nll", "real-valued pixels, and their variance",
         ("ops.gaussian_nll_forward", "ops.gaussian_nll_backward"), 35, "derivations/06-likelihoods.md",
         "-log N(x; x_mean, exp(x_logvar)) with all constants, summed over the pixels. x_logvar may be one number for all pixels, one "
-        "per pixel, or one per entry: dx_logvar has its shape, for which _sum_to(shape, grad) helps.",
+        "per pixel, or one per entry: dx_logvar has its shape, for which _sum_to(shape, grad) helps. It may be a Python number, too: "
+        "begin with x_logvar = np.asarray(x_logvar, x.dtype). What is returned has x's dtype, so LOG_2PI.astype(x.dtype).",
         ("gradients", "gaussian_integrates_to_one"),
         (
             "Three terms, half of each: log 2 pi, the log variance, the squared distance over the variance.",
@@ -173,7 +174,7 @@ EXERCISES = (
     Exercise(
         12, "softmax_cross_entropy", "classes, from logits",
         ("ops.softmax_cross_entropy_forward", "ops.softmax_cross_entropy_backward"), 30, "derivations/11-disentanglement.md",
-        "-sum of targets times log softmax(logits), for logits of any size; and its gradient. For the bold: "
+        "-sum of targets times log softmax(logits), for logits of any size; and its gradient. As an extra: "
         "softmax_cross_entropy_forward_twin(logits, targets), loops under @numba.njit, is compared with your NumPy function.",
         ("gradients", "softmax_of_two_is_a_sigmoid", "a_twin_agrees"),
         (

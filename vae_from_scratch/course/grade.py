@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from ..engine import files
 from .command import command
 
 PRACTICE = "practice, without a grade: the solutions are public"
@@ -83,7 +84,10 @@ def grade(arguments):
         given = " ".join(arguments) or "nothing"
         raise ValueError(f"grade takes {'|'.join(FORMATS)}, a folder of exercises and a file to write, got {given}")
     name, folder, file = arguments
-    Path(file).write_text(json.dumps(FORMATS[name](results(folder)), indent=1), "utf-8")
+    if name == "plain" and not Path(folder).is_dir():
+        raise ValueError(f"{folder} is not a folder: name the one that holds a student's exercises")
+    content = json.dumps(FORMATS[name](results(folder)), indent=1).encode()
+    files.write(file, lambda out: out.write(content))
 
 
 if __name__ == "__main__":

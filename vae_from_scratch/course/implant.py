@@ -23,7 +23,7 @@ class StudentFile(NamedTuple):
 def read(path, targets):
     """Executes a file in the namespace of the modules that its functions belong to.  Raises what the file raises."""
     path = Path(path).resolve()
-    text, tree = parse(path)
+    _, tree = parse(path)
     linecache.checkcache(str(path))
     nodes = defined(tree)
     written = [target for target in targets if in_file(target) in nodes and not is_blank(nodes[in_file(target)])]

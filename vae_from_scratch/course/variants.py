@@ -39,7 +39,7 @@ def _kl_of_two_gaussians(mu, logvar, m, r):
     return ((np.exp(logvar - r) + (mu - m) ** 2 * np.exp(-r) - 1 + r - logvar) / 2).sum(axis=1)
 
 
-def _laplace_prior(rng, scale):
+def _laplace_prior(scale):
     task = (
         f"The prior of each latent is a Laplace distribution with mean 0 and scale {scale}: p(z) = exp(-|z| / {scale}) / {2 * scale:g}."
         "  Its KL needs the error function, so it is sampled: log_q_over_p_forward(z, logvar, eps) returns, for every row,"
@@ -58,7 +58,7 @@ def _laplace_prior(rng, scale):
     return Variant("log_q_over_p", task, "dkl", ("z", "logvar"), inputs, forward, smooth=False)
 
 
-def _counts(rng, offset):
+def _counts(offset):
     task = (
         f"The data are counts x = 0, 1, 2, ..., drawn from a Poisson distribution of rate exp(a) + {offset}, where a is what the"
         " decoder outputs.  poisson_nll_forward(a, x) returns -log p(x) of each row, summed over the pixels, without log x!."
@@ -74,13 +74,16 @@ def _counts(rng, offset):
     return Variant("poisson_nll", task, "dnll", ("a",), inputs, forward)
 
 
-def _gaussians(rng, power):
+def _gaussians(power):
     tilt = f", times {power:g}" * (power != 1)
     task = (
         "q is N(mu, exp(logvar)) and p is N(m, exp(r)), both diagonal, and both of them learn."
         f"  kl_forward(mu, logvar, m, r) returns KL(q || p) of each row, summed over the latents{tilt}."
     )
-    forward = lambda **given: power * _kl_of_two_gaussians(**given)  # noqa: E731
+
+    def forward(mu, logvar, m, r):
+        return power * _kl_of_two_gaussians(mu, logvar, m, r)
+
     return Variant("kl", task, "dkl", ("mu", "logvar", "m", "r"), _two_gaussians, forward)
 
 
@@ -89,7 +92,7 @@ def variant(seed):
     rng = np.random.default_rng(seed)
     kinds = (_gaussians, (0.5, 2.0, 3.0)), (_laplace_prior, (0.5, 1.5, 2.5)), (_counts, (0.1, 0.25, 0.5))
     make, numbers = kinds[rng.integers(len(kinds))]
-    return make(rng, float(rng.choice(numbers)))
+    return make(float(rng.choice(numbers)))
 
 
 def sheet(seed):
@@ -108,14 +111,14 @@ def check(seed, forward, backward):
     """A student's pair against the right forward, and its backward against differences of the right forward."""
     of, rng = variant(seed), np.random.default_rng(1)
     inputs = of.inputs(rng)
-    wanted, found = of.forward(**inputs), np.asarray(forward(**{name: value.copy() for name, value in inputs.items()}))
+    wanted, found = of.forward(**inputs), np.asarray(forward(*(value.copy() for value in inputs.values())))
     right = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-9, atol=1e-9)
     same = found.shape == wanted.shape
     words = f"the first row is {found[0]:.6g}, should be {wanted[0]:.6g}" if same else f"shape {found.shape}, should be {wanted.shape}"
     yield Found("forward", f"{of.name}_forward: {words}", bool(right))
 
     def grads(dout, out, **given):
-        returned = backward(dout, **given)
+        returned = backward(dout, *given.values())
         returned = returned if isinstance(returned, tuple) else (returned,)
         if len(returned) != len(of.wrt):
             raise ValueError(f"{of.name}_backward must return {len(of.wrt)} gradients ({', '.join(of.wrt)}), got {len(returned)}")

@@ -20,7 +20,7 @@ def blobs(split: str = "all", size: int = 16, positions: int = 32, width: float 
     """One white blob on a black square, at each of positions x positions places; factors are its centre (row, column).
 
     size: pixels a side; width: the blob's standard deviation as a fraction of the side.  Centres run over
-    [0.2, 0.8] of the side.  split "all" (a FactorDataset), or "train" and "test" (every tenth image).
+    [0.2, 0.8] of the side.  split "all" (a FactorDataset), or "train" and "test" (every tenth image, which lie in odd columns).
     """
     size, positions = require.whole("size", size), require.whole("positions", positions)
     width = require.number("width", width, above=0)

@@ -53,7 +53,10 @@ class FactorDataset(Dataset):
     def factors(self, indices: Any) -> npt.NDArray[np.integer]:
         """The combinations (N, F) behind these indices (integers, a slice or a mask)."""
         indices = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices)
-        indices = np.arange(len(self))[indices] if indices.dtype == bool else indices if indices.size else indices.astype(int)
+        if indices.dtype == bool:
+            indices = np.arange(len(self))[indices]
+        elif indices.size == 0:  # an empty list is an array of floats
+            indices = indices.astype(int)
         if ((indices < -len(self)) | (indices >= len(self))).any():
             raise IndexError(f"{self.name} has {len(self)} images; got indices from {indices.min()} to {indices.max()}")
         return np.stack(np.unravel_index(indices % len(self), self.sizes), axis=-1)

@@ -1,6 +1,7 @@
 """Scores of a representation against known factors, one file per score.  derivations/11-disentanglement.md.
 
-Each takes any function from images (N, D) to codes (N, Z), a data set with factors, and rng.
+Each takes any function from images (N, D) to codes (N, Z), a data set with factors, and rng; that of mig_chen returns
+mu and logvar, and all_scores takes a seed.
 """
 
 from . import baselines

@@ -42,7 +42,7 @@ class BetaVAEScore(NamedTuple):
         return 1 - self.differences, "fall of |difference|\nwhere shared"
 
 
-def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
+def linear_classifier(x, labels, classes, steps=STEPS):
     """W (Z, K), b (K,) of the linear classifier x W + b that minimises the mean softmax cross-entropy of labels (N,).
 
     The loss is convex, so no start and no optimizer is better than another once it has converged, and the scale of a
@@ -55,7 +55,7 @@ def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
     std = np.where(std > 0, std, 1)
     x = (x - mean) / std
     params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
-    adam = Adam(lr=lambda step: lr * (1 - step / steps))
+    adam = Adam(lr=lambda step: LR * (1 - step / steps))
     state, targets, share = adam.initial_state(params), np.eye(classes)[labels], np.full(len(x), 1 / len(x))
     for _ in range(steps):
         logits = ops.dense_forward(x, params["W"], params["b"])
@@ -69,7 +69,7 @@ def linear_classifier(x, labels, classes, steps=STEPS, lr=LR):
 def beta_vae_score(
     encode, data, rng, *, factors=None, points=10_000, test_points=5_000, L=64, classifier=linear_classifier, progress=True
 ):
-    """The score of Higgins et al. 2017 over these factors, by name; all of them if None.  A BetaVAEScore.
+    """The score of Higgins et al. 2017; factors by name, all if None.  A BetaVAEScore.
 
     Parameters
     ----------
@@ -150,6 +150,8 @@ def judge(z_diff, labels, points, factor_names, classifier=linear_classifier):
     score = right[test].mean()
     each = [labels == k for k in range(classes)]
     tested = np.array([np.bincount(said[test][mine[test]], minlength=classes) for mine in each])
+    mean = z_diff.mean(axis=0)
+    shared = np.array([z_diff[mine].mean(axis=0) if mine.any() else 0 * mean for mine in each])
     return BetaVAEScore(
         score=float(score),
         chance=1 / classes,
@@ -157,9 +159,7 @@ def judge(z_diff, labels, points, factor_names, classifier=linear_classifier):
         train_score=float(right[:points].mean()),
         factor_names=factor_names,
         confusion=tested / np.maximum(tested.sum(axis=1, keepdims=True), 1),
-        differences=np.array([z_diff[mine].mean(axis=0) if mine.any() else 0 * z_diff[0] for mine in each])
-        / np.where(z_diff.mean(axis=0) > 0, z_diff.mean(axis=0), 1)
-        + (z_diff.mean(axis=0) == 0),  # a constant latent matches nothing: 1
+        differences=np.where(mean > 0, shared / np.where(mean > 0, mean, 1), 1),  # a constant latent matches nothing: 1
     )
 
 

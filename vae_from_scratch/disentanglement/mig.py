@@ -22,7 +22,7 @@ class MIGScore(NamedTuple):
     per_factor: np.ndarray  # (K,): the largest information less the second largest, over the factor's entropy
     information: np.ndarray  # (K, Z): I(z_j; factor k)
     entropies: np.ndarray  # (K,): H(factor k)
-    error: float  # of information: its mean over noise (histogram), or by a grid twice as coarse (Chen)
+    error: float  # nats: what noise alone would show (histogram), or the change on a grid twice as coarse (Chen)
 
     @property
     def latents(self):
@@ -41,8 +41,9 @@ def mig_histogram(encode, data, rng, *, factors=None, points=10_000, bins=20, pr
     encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
     data : FactorDataset, or a split of one (the whole is used)
     factors : names; all if None.  points : images drawn; None for every image once.
-    A perfect code need not reach 1: 40 values in 20 bins share them two by two.
-    error: what noise would seem to say, about (bins - 1) (values - 1) / (2 points) nats, the largest of the factors.
+    A perfect code need not reach 1: with 40 values in 20 bins, two values share each bin.
+    error: what noise would seem to say, about (bins - 1) (values - 1) / (2 points) nats, the largest of the factors; that
+        is too much where there are fewer points than bins times values.
     Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.
     """
     data, rng, bins = known_factors(data), require.rng(rng), require.whole("bins", bins, 2)
@@ -63,7 +64,7 @@ def mig_chen(encode, data, rng, *, factors=None, points=None, progress=True):
     encode : function from images (N, D) to mu and logvar, both (N, Z), such as a VAE's encode
     data : FactorDataset, or a split of one (the whole is used)
     factors : names; if None, all but "shape", as in the paper.
-    points : None for the mixture over every image, or how many to draw: a smaller mixture, which says more of each.
+    points : None for the mixture over every image, or how many to draw.  Fewer overlap less: information comes out larger.
     I(z_j; factor) is the mean over z; Chen et al. draw 10,000, here the integral in one dimension is a sum over a
     grid, which is the limit of ever more samples and cannot become negative.
     Raises ValueError or TypeError if data has no known factors, or encode gives NaN or another shape.

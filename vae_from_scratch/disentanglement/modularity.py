@@ -15,7 +15,7 @@ class ModularityScore(NamedTuple):
     """K factors, Z latents; information in nats."""
 
     score: float  # the mean of modularity over active latents; 0 if none is
-    chance: float  # what the bias of counting gives to noise: not 0, and seldom far below good codes
+    chance: float  # the score of pure noise, from the bias of counting: not 0, and often close to that of good codes
     factor_names: tuple
     modularity: np.ndarray  # (Z,): 1 if z_j says something of one factor only, 0 if of all alike or of none
     information: np.ndarray  # (K, Z): I(z_j; factor k)
@@ -56,7 +56,8 @@ def modularity_score(
     """Eq. (MOD.1) over these factors, by name; all of them if None.  A ModularityScore.
 
     encode : function from images (N, D) to codes (N, Z), such as a model's encode (whose mu is taken)
-    points : images drawn.  bins : of equal width, in which codes are counted, as for MIG.
+    points : images drawn.  bins : of equal width, in which codes are counted, as for MIG.  With fewer points than bins
+        times the values of a factor, bias and chance come out too large, and remark may call a good latent noise.
     least_variance : a latent whose variance is not above this is left out, as in factor_vae_score: of a collapsed
         latent the bias of counting is all there is, which looks modular.  The paper has no such rule, nor has
         disentanglement_lib (Locatello et al. 2019), whose numbers these are for codes that have no inactive latent.

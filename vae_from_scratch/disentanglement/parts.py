@@ -13,7 +13,7 @@ class KLParts(NamedTuple):
     """Nats; kl = mutual_information + total_correlation + dimension_wise.sum(), and no part is negative."""
 
     kl: float  # the mean over n of KL(q(z|x_n) || p(z)), in closed form
-    mutual_information: float  # I(n; z), at most log N
+    mutual_information: float  # I(n; z), at most log N, but for error
     total_correlation: float  # KL(q(z) || prod_j q(z_j))
     dimension_wise: np.ndarray  # (Z,): KL(q(z_j) || p(z_j))
     standard_error: float  # of mutual_information and of total_correlation, which err against each other

@@ -88,8 +88,8 @@ def balanced_accuracy(z, labels, classes):
 def svm(z, labels, classes):
     """w, b (K,) of one latent z (N,): squared hinge, b penalised as w is, positives weighted C N / (K n_c).
 
-    Eq. (SAP.3), by Newton's steps: on sorted z the points within the margin are the first or the last so many, so
-    that sums over them are running sums.  With two classes both sides are weighted.
+    Eq. (SAP.3), by Newton's method.  With z sorted, the points within the margin are a first or a last stretch, so sums
+    over them come from running sums.  With two classes both sides are weighted.
     """
     n, (z, place) = len(z), np.unique(z, return_inverse=True)
     mine = np.bincount(place * classes + labels, minlength=len(z) * classes).reshape(len(z), classes)

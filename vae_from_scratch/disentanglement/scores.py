@@ -22,7 +22,7 @@ def all_scores(
         codes of all can be kept
     names : of SCORES; all of them if None.  seed : of the first draw; each draw has a stream of its own.
     points : for a classifier to learn from; half as many for it to be judged on
-    least_variance : what a latent needs to vote in the FactorVAE score
+    least_variance : a latent with less neither votes in the FactorVAE score nor counts in modularity
     threads : as in encode_all
     Raises ValueError or TypeError if a name is unknown, data has no known factors, or encode gives NaN or no (N, Z).
     """

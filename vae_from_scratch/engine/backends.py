@@ -20,8 +20,9 @@ def numba_or_ops():
     except Exception as error:  # a compiler that is broken raises anything
         words = str(error) if isinstance(error, ImportError) else f"Numba cannot compile ({type(error).__name__}: {error})"
         warnings.warn(
-            f"{' '.join(words.split())[:300]}; backend 'numba' runs as 'numpy': the same results, slower", RuntimeWarning, stacklevel=3
-        )
+            f"{' '.join(words.split())[:300]}; backend 'numba' runs as 'numpy': the same results up to rounding, slower",
+            RuntimeWarning, stacklevel=3,
+        )  # fmt: skip
         return ops
     return kernels
 

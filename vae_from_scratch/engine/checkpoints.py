@@ -197,6 +197,7 @@ class Run:
         }
         if norms is not None:
             self.history["gradient_norms"] = [dict(zip(self.layers, row)) for row in norms.tolist()]
+        if self.layers:
             self.norms = arrays["gradient_norms"].copy()
         return then["epochs"]
 
@@ -376,6 +377,8 @@ class Keeper:
     def write(self, last=False):
         """Write a checkpoint, unless the run has none, or is no longer worth one."""
         if not require.finite(self.run.arrays().values()):
+            if self.run.step == 0:
+                raise ValueError("the model's parameters hold NaN or infinity before the first step; make the model again")
             raise self.diverged(f"after step {self.run.step}: the parameters or the optimizer's state are not finite")
         if self.folder is not None:
             self.run.save(self.path, self.settings, last)

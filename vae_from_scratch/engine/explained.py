@@ -32,11 +32,29 @@ def faults(player):
         pair = ops.ACTIVATIONS[name]
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(map(callable, pair))):
             yield f"ACTIVATIONS[{name!r}] must be a pair of functions, its forward and its backward; got {pair!r}"
+        else:
+            yield from of_activation(f"ACTIVATIONS[{name!r}]", pair, np.full((3, 2), 0.5, player.dtype))
     likelihood = getattr(player, "likelihood", None)
     if likelihood is not None and not _ours(type(likelihood)):
         yield from of_likelihood(type(likelihood).__name__, likelihood, player)
     if hasattr(player, "penalty_forward") and not _ours(_owner(player, "penalty_forward")):
         yield from of_penalty(type(player).__name__, player)
+
+
+def of_activation(name, pair, a):
+    """The same of a pair of functions that work entry by entry."""
+    h = tried(pair[0], a)
+    if h is None or np.shape(h) != a.shape:
+        yield f"{name}: the forward must return an array of a's shape; for {a.shape} it returned {describe(h)}"
+        return
+    da = tried(pair[1], np.ones_like(a), h)
+    if da is None or np.shape(da) != a.shape:
+        yield f"{name}: the backward (dh, h) must return da, of h's shape; for {a.shape} it returned {describe(da)}"
+
+
+def describe(value):
+    """What was returned, in a word or two."""
+    return "None, or failed" if value is None else f"shape {np.shape(value)}"
 
 
 def of_likelihood(name, likelihood, player):

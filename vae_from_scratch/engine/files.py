@@ -16,6 +16,7 @@ import math
 import os
 import re
 import secrets
+import stat
 import struct
 import time
 import urllib.request
@@ -42,10 +43,16 @@ NPY_HEADER = 10_012  # the longest beginning of an .npy file of which NumPy read
 def write(path, writer, previous=None):
     """Call writer(binary file) and put the result at path in one move: a reader never sees half a file.
 
-    It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.
+    It reaches the disk before it gets its name.  What was at path is moved to previous, if that is given.  A link stays,
+    and a pipe or a device is written through.
     """
     path, file = Path(path), None
-    path = path.resolve() if path.is_symlink() else path  # a link stays, and what it leads to is written
+    if passes_on(path):
+        content = io.BytesIO()
+        writer(content)
+        path.write_bytes(content.getbuffer())
+        return
+    path = path.resolve() if path.is_symlink() else path
     try:
         with _open_part(path) as file:
             writer(file)
@@ -63,6 +70,15 @@ def write(path, writer, previous=None):
         if isinstance(error, OSError) and error.errno is not None:  # a full disk does not say where
             raise OSError(error.errno, f"could not be written: {error.strerror}", str(path)) from error
         raise
+
+
+def passes_on(path):
+    """Whether path is there, and neither a file to replace nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _open_part(path):

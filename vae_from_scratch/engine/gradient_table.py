@@ -30,7 +30,7 @@ class Pair(NamedTuple):
     backward: str
     tags: str
     wrt: str
-    inputs: Callable  # rng -> {name: array}: unequal odd axes, N >= 3, away from zero and from kinks
+    inputs: Callable  # rng -> {name: array}: axes that differ, N >= 3, away from kinks
     constants: dict = {}  # further arguments, not differentiated
     smooth: bool = True
 
@@ -45,7 +45,7 @@ class Pair(NamedTuple):
         _, *parameters = inspect.signature(getattr(ops, self.backward)).parameters.values()
         given = {parameter.name for parameter in parameters if parameter.default is parameter.empty} | set(self.constants)
         names = [parameter.name for parameter in parameters if parameter.name in given]
-        arguments = [{**inputs, **self.constants}.get(name, out) for name in names]
+        arguments = [{"h": out, **inputs, **self.constants}[name] for name in names]
         grads = getattr(namespace, self.backward)(dout, *arguments)
         return dict(zip(self.wrt.split(), grads if isinstance(grads, tuple) else (grads,), strict=True))
 
@@ -257,7 +257,10 @@ def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3)
 
 
 def models(dtype="float64"):
-    """Every model with every likelihood and activation; then the terms apart, the capacity's other side, other depths."""
+    """Autoencoder, VAE, BetaVAE and CapacityVAE with eight likelihoods and five activations each, then the rest.
+
+    The rest: the terms apart, the capacity's other side, other depths, and a few rows of each further objective.
+    """
     everything = (
         ("VAE", VAE, {}),
         ("BetaVAE", BetaVAE, {"beta": 4.0}),

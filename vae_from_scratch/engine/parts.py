@@ -33,7 +33,8 @@ def count(threads, model, batch_size, resume=False):
     One for a model that cannot be cut, whatever was asked.
     """
     if threads is not None:
-        return min(require.whole("threads", threads), threads if any(map(can_be_cut, model.players.values())) else 1)
+        threads = require.whole("threads", threads)
+        return threads if any(map(can_be_cut, model.players.values())) else 1
     if resume:
         return None
     if named_by_the_environment() or not all(map(can_be_cut, model.players.values())):
@@ -117,7 +118,8 @@ def by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
         return q, [np.array(each, np.float64) for each in zip(*(measure(batch, q, *draw) for draw in draws))]
 
     parts = in_threads(measure_some, drawn(), evaluation_threads(model, batch_size, threads))
-    for of_a_batch in zip(*[parts] * len(range(0, samples, DRAWS))):  # so many at a time
+    groups = len(range(0, samples, DRAWS))  # of draws, for each batch
+    for of_a_batch in zip(*[parts] * groups):  # one generator several times: zip takes a batch's groups in turn
         (q, *_), measured = zip(*of_a_batch)
         yield q, *(np.concatenate(each) for each in zip(*measured))
 

@@ -13,14 +13,31 @@ from .registry import arguments, kept, register
 MODELS: dict = {}  # name: class, entered when the class is defined
 
 
-class Plumbing:
+class WithParams:
+    """For what has parameters of its own: a model, or a second player."""
+
+    @property
+    def params(self):
+        """The parameters by name, views of one vector; what is assigned, singly or as a whole, is copied into them."""
+        return self._theta
+
+    @params.setter
+    def params(self, values):
+        if "_theta" not in vars(self):  # the constructor's own
+            self._theta = values
+            return
+        require.same_names("params must have the names", self._theta, values)
+        self._theta.update(values)
+
+
+class Plumbing(WithParams):
     """For a model with the attributes of EncoderDecoder."""
 
     name: str | None = None  # in files and on the command line
     rows_apart = False  # whether threads may share this class's own loss, each its rows: engine/parts.py
     least_rows = 1  # that a batch must have: 2 for a loss that compares its rows with each other
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
-    choices: dict = {}  # name: allowed words; further constructor arguments that become options of the command line
+    choices: dict = {}  # name: allowed words; further constructor arguments, and options of the command line
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -76,19 +93,6 @@ class Plumbing:
     def backend(self, name):
         self._backend = require.choice("backend", name, BACKENDS)
         self.ops = BACKENDS[name]()
-
-    @property
-    def params(self):
-        """The parameters by name, views of one vector; what is assigned, singly or as a whole, is copied into them."""
-        return self._theta
-
-    @params.setter
-    def params(self, values):
-        if "_theta" not in vars(self):  # the constructor's own
-            self._theta = values
-            return
-        require.same_names("params must have the names", self._theta, values)
-        self._theta.update(values)
 
     def evaluation_noise(self, n, rng):
         """What evaluate gives loss for n examples: noise as in training, unless a model says otherwise."""

@@ -47,9 +47,10 @@ def number(name, value, least=None, above=None, below=None):
 def of_shapes(arrays, values):
     """Numbers, or arrays of the shapes that arrays of these names have."""
     for name, value in values.items():
+        if name not in arrays:
+            raise KeyError(f"there is no parameter {name!r}, and none can be added; there are {', '.join(arrays)}")
         if np.ndim(value) and np.shape(value) != arrays[name].shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape}; it cannot take an array of shape {np.shape(value)}")
-        arrays[name]  # KeyError, before anything is written
     return values
 
 
@@ -144,7 +145,7 @@ def rows(name, x, dim, dtype, n=None):
     x = np.asarray(unmasked(name, x))
     if x.ndim != 2 or x.shape[1] != dim:
         shape = (n or len(x), *x.shape[1:]) if x.ndim else ()
-        way = f"one example is {name}[None, :]"
+        way = f"one example is {name}[None, :]" if x.shape == (dim,) else "one row for each example"
         if x.ndim > 2 and np.prod(shape[1:]) == dim:
             way = f"{name}.reshape({shape[0]}, {dim})"
         elif x.ndim == 2:
@@ -157,6 +158,8 @@ def rows(name, x, dim, dtype, n=None):
 
 def codes(name, z, dim, dtype):
     """z as floats (N, dim), finite."""
+    if isinstance(z, tuple) and len(z) == 2:
+        raise ValueError(f"{name} is a pair, such as encode returns, mu and logvar: give one of them, as in mu, logvar = model.encode(x)")
     if getattr(z, "dtype", np.dtype(float)).kind in "iu":  # codes, unlike pixels, have no range to be brought to
         raise TypeError(f"{name} holds {z.dtype} values, but floats are needed; {name}.astype('float32') leaves them as they are")
     z = rows(name, z, dim, dtype)
@@ -210,9 +213,9 @@ def examples(name, x, dim):
     try:
         n, some = len(x), np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))
         head = np.asarray(x[some])
-    except (TypeError, IndexError, KeyError) as error:
+    except (TypeError, IndexError, KeyError, ValueError) as error:
         raise TypeError(
-            f"{name} must have len({name}) and {name}[indices] -> (N, {dim}); got {type(x).__name__}"
+            f"{name} must have len({name}) and {name}[indices] -> (N, {dim}), an array; got {type(x).__name__}: {error}"
         ) from error
     if n == 0:
         raise ValueError(f"{name} is empty: at least one example is needed")

@@ -1,4 +1,4 @@
-"""One BLAS thread, and several of our own: of BLAS's a second one mostly waits, on a busy machine for long."""
+"""BLAS gets one thread, and the package starts its own: a second BLAS thread mostly waits, on a busy machine for long."""
 
 import collections
 import concurrent.futures

@@ -114,28 +114,29 @@ def _elsewhere(model, x, frame, low, high, value, pairs):
 def _frame(model, x, pairs):
     """Where p(x, z) is and how it lies: a centre (Z,) and axes (Z, Z), for z = centre + axes u.
 
-    A peak between the points of a grid, or beyond it, is found by its heat: p(x, z)^(1/T) is wide for a large T.  Each grid
-    lies over the mean and the covariance of the one before, and T falls to a quarter once the grid resolves that power.
+    A peak between the points of a grid, or beyond it, is found by tempering: p(x, z)^(1/T) is wide if the temperature T is
+    large.  Each grid lies over the mean and the covariance of the one before, and T falls to a quarter once the grid
+    resolves that power.
     """
     Z = model.latent_dim
-    centre, axes, reach, points, heat = np.zeros(Z), np.eye(Z), REACH, FIRST_GRID[Z], None
+    centre, axes, reach, points, temperature = np.zeros(Z), np.eye(Z), REACH, FIRST_GRID[Z], None
     for _ in range(200):
         ticks, _, log_joint = _on_grid(model, x, (centre, axes), np.full(Z, -reach), np.full(Z, reach), points, pairs)
         u, log_joint, step = _points(ticks), log_joint.ravel(), 2 * reach / (points - 1)
-        if heat is None:
-            heat = next((T for T in 4.0 ** np.arange(500) if _moments(u, log_joint, T, reach, step)[2]), 1.0)
-        mean, covariance, resolved = _moments(u, log_joint, heat, reach, step)
+        if temperature is None:
+            temperature = next((T for T in 4.0 ** np.arange(500) if _moments(u, log_joint, T, reach, step)[2]), 1.0)
+        mean, covariance, resolved = _moments(u, log_joint, temperature, reach, step)
         centre, axes = centre + axes @ mean, axes @ np.linalg.cholesky(covariance + step**2 * np.eye(Z))
-        if resolved and heat == 1:
+        if resolved and temperature == 1:
             break
-        heat /= 4 if resolved else 1
+        temperature /= 4 if resolved else 1
         reach, points = 6.0, GRID[Z]
     return centre, axes
 
 
-def _moments(u, log_joint, heat, reach, step):
+def _moments(u, log_joint, temperature, reach, step):
     # mean and covariance of p(x, z)^(1/T) on a grid of u (G, Z); whether it is wider than the step and inside the grid
-    w = np.exp((log_joint - log_joint.max()) / heat)
+    w = np.exp((log_joint - log_joint.max()) / temperature)
     mean = w @ u / w.sum()
     covariance = (w * (u - mean).T) @ (u - mean) / w.sum()
     return mean, covariance, np.linalg.eigvalsh(covariance)[0] >= step**2 and abs(mean).max() <= reach / 2

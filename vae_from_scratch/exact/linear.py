@@ -6,8 +6,8 @@ import numpy as np
 def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     """The best beta-VAE with a linear decoder, for data whose covariance has these eigenvalues (D,), largest first.
 
-    noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the active directions,
-    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.  ValueError if they are in another order.
+    noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the A active directions (A,),
+    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.  ValueError if eigenvalues rise.
     """
     eigenvalues = np.asarray(eigenvalues)
     if (np.diff(eigenvalues) > 0).any():
@@ -16,6 +16,6 @@ def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     for A in range(Z + 1):
         if learned:
             noise = eigenvalues[A:].sum() / (D - beta * A) if D > beta * A else 0
-        if noise > 0 and (eigenvalues[A:Z] <= beta * noise).all():  # the first such A: its eigenvalues are above
+        if noise > 0 and (eigenvalues[A:Z] <= beta * noise * (1 + 1e-12)).all():  # the first such A: its eigenvalues are above
             return eigenvalues[:A], noise
     return None

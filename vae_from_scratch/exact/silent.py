@@ -50,7 +50,9 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     result = evaluate(model, x, binarize=binarize, seed=seed, batch_size=batch_size)
     active, Z, likelihood, expected = result.active_units, model.latent_dim, model.likelihood, None
     as_it_was = type(model).forward is BetaVAE.forward and not has_penalty_of_the_batch(model)  # a subclass may have another
-    beta = model.beta if isinstance(model, BetaVAE) and as_it_was else 1.0 if type(model) is VAE else None  # None: no price
+    beta = 1.0 if type(model) is VAE else None  # what a nat of the KL costs; None where that is not known
+    if isinstance(model, BetaVAE) and as_it_was:
+        beta = model.beta
     gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
     linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
     right, verdict = None, (
@@ -77,8 +79,9 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
         elif silent is not None:
             gain = np.linalg.eigvalsh(S - beta * np.diag(silent))  # COL.1
             paying = int((gain > 1e-9 * np.trace(S)).sum())
+            by_mean = " by the decoder's mean" * isinstance(likelihood, Gaussian)  # it may learn a variance for each pixel
             right, verdict = None, (
-                f"no small use of z would pay at beta {beta:g}; whether a large one would, cannot be told; lower beta"
+                f"no small use of z{by_mean} would pay at beta {beta:g}; whether another would, cannot be told; lower beta"
             )
             if paying:
                 right, verdict = False, (
@@ -89,14 +92,16 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
 
 
 def _moments(model, x, binarize, seed, batch_size):
-    # mean (D,) and covariance (D, D) of the data, in float64
+    # mean (D,) and covariance (D, D) of the data, in float64; of binary images drawn anew, those of all draws
+    anew, drawn = binarize == "dynamic", np.zeros(model.data_dim)
     start, total, products = None, 0.0, 0.0
-    for _, batch in batches(model, x, binarize, seed, batch_size):
+    for _, batch in batches(model, x, "none" if anew else binarize, seed, batch_size):
         start = batch.mean(axis=0, dtype=np.float64) if start is None else start
         shifted = (batch - start).astype(np.float64)  # near the mean, so that the difference below does not cancel
         total, products = total + shifted.sum(axis=0), products + shifted.T @ shifted
+        drawn += anew * (batch * (1 - batch)).sum(axis=0, dtype=np.float64)  # the variance that drawing adds
     shift = total / len(x)
-    return start + shift, products / len(x) - np.outer(shift, shift)
+    return start + shift, products / len(x) - np.outer(shift, shift) + np.diag(drawn / len(x))
 
 
 def silent_variance(likelihood, mean, variance):

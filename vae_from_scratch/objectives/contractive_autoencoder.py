@@ -51,7 +51,7 @@ class ContractiveAutoencoder(Autoencoder):
 
     The code is a layer with the activation, z = act(a), and the decoder has the encoder's weights, transposed: with
     weights of its own it could undo any contraction.  So the widths are the mirrored ones.  With hidden=() (one
-    layer, the model of the paper) the norm is exact; below hidden layers it is ||u dz/dx||^2 for one random u per x,
+    layer, the model of the paper) the norm is exact; with hidden layers it is ||u dz/dx||^2 for one random u per x,
     which is right on average.
 
     >>> ContractiveAutoencoder(data_dim=64, hidden=(), latent_dim=32, activation="sigmoid", weight=0.5).noise_shapes(5)
@@ -122,7 +122,8 @@ class ContractiveAutoencoder(Autoencoder):
 
     def backward(self, x, *rest):
         """Eq. (CAE.2): forward, read from its last line to its first.  Fills grads."""
-        ops, params, act, (*_, saved, grads) = self.ops, self.params, self.activation, rest
+        ops, params, act = self.ops, self.params, self.activation
+        *_, saved, grads = rest  # u, if there is one, comes first
         # loss = mean recon_nll + weight * mean norm
         drecon_nll = np.ones(len(x), self.dtype) / len(x)
         dnorm = self.weight * drecon_nll

@@ -8,6 +8,7 @@ import numpy as np
 from ..base import Likelihood, PenaltyGrads, normal
 from ..beta_vae import PenaltyVAE
 from ..engine import require
+from ..engine.plumbing import WithParams
 from ..engine.streams import stream
 from ..mlp import MLP, NamedVector
 
@@ -18,26 +19,19 @@ class DiscriminatorTerms(NamedTuple):
     loss: np.floating
 
 
-class Discriminator(MLP):
+class Discriminator(WithParams, MLP):
     """The second player: z (N, Z) -> the logit of "z is a code, not a permuted one".  It has parameters of its own."""
 
     def __init__(self, model, hidden):
         super().__init__("discriminator", (model.latent_dim, *hidden, 1), "leaky-relu")
         self.model = model
-        self._theta = NamedVector(self.initial_params(stream("weights", model.seed, 1), model.init, model.dtype))
-
-    @property
-    def params(self):
-        """As those of a model: what is assigned is copied into them."""
-        return self._theta
-
-    @params.setter
-    def params(self, values):
-        require.same_names("params must have the names", self._theta, values)
-        self._theta.update(values)
+        self.params = NamedVector(self.initial_params(stream("weights", model.seed, 1), model.init, model.dtype))
 
     def layers(self, x, eps, order):
-        """Of B codes, the first half of a batch, and of B permuted ones, the second; they share the middle row of an odd N."""
+        """The layers [h_0, ..., h_L] of 2 B rows: B codes, the first half of the batch, then B permuted, the second.
+
+        B = ceil(N / 2): of an odd N the two halves share the middle row.
+        """
         ops, B = self.model.ops, len(order)
         z = ops.reparameterize_forward(*self.model.encode(x), eps)
         return self.forward(ops, self.params, np.concatenate([z[:B], ops.permute_latents(z[-B:], order)]))
@@ -60,8 +54,8 @@ class Discriminator(MLP):
 class FactorVAE(PenaltyVAE):
     """loss = mean recon_nll + mean kl + gamma * mean logit(z) (Kim and Mnih 2018, Eq. 2); the discriminator is trained beside it.
 
-    gamma >= 0; discriminator_hidden: its widths (the paper's are (1000,) * 6, which on MNIST are 17 times the work of all
-    else; these are a quarter of it); a batch has at least two rows; the other arguments: see EncoderDecoder.
+    gamma >= 0; discriminator_hidden: its widths.  The paper's (1000,) * 6 are 17 times the work of the VAE itself on
+    MNIST, the default a quarter of it.  A batch has at least two rows.  Other arguments: see EncoderDecoder.
 
     >>> list(FactorVAE(data_dim=64, hidden=(32,), latent_dim=2, gamma=6.4).players)
     ['model', 'discriminator']

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..base import Likelihood, PenaltyGrads
 from ..beta_vae import PenaltyVAE
 from ..engine import require
@@ -42,4 +40,4 @@ class FreeBitsVAE(PenaltyVAE):
     def penalty_backward(self, dpenalty, kl, mu, logvar, z):
         """Eq. (FREE.2)."""
         dmu, dlogvar = self.ops.free_bits_backward(dpenalty, mu, logvar, self.free_bits, self.group_size)
-        return PenaltyGrads(np.zeros_like(kl), dmu, dlogvar)  # by latent, so not through kl, their sum
+        return PenaltyGrads(dmu=dmu, dlogvar=dlogvar)  # by latent, so not through kl, their sum

@@ -19,7 +19,8 @@ class SparseAutoencoder(Autoencoder):
     code : the activation that gives z; "kl" needs "sigmoid"
     weight, rho : the penalty's weight, >= 0, and for "kl" the mean activation to aim at, in (0, 1)
 
-    "l1" can be had for nothing by a small code and a large decoder: train it with weight_decay.
+    "l1" also falls if the code shrinks and the decoder's weights grow, at no cost in reconstruction for a linear or relu
+    code (SPARSE.8): train it with weight_decay.
 
     >>> SparseAutoencoder(data_dim=64, hidden=(), latent_dim=32, weight=0.5).encode(np.zeros((5, 64))).min()
     np.float32(0.5)

@@ -12,7 +12,7 @@ SILENT = 0.01  # nats: a latent with less says nothing
 def learning_curves(history):
     """Loss, reconstruction and KL against the epoch, and the KL of every latent.  history: what fit returned.
 
-    Where the first epochs, a twentieth of all, would flatten the others, they leave the panel, and it says how far.
+    The first epochs, a twentieth of all, are left out if they would flatten the rest; the panel says how far they went.
     """
     variational = "kl_per_latent" in history
     panels = {"loss": "loss"}
@@ -102,6 +102,6 @@ def gradient_norms(history):
     if ax.lines:
         ax.set_yscale("log")
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")
-    ax.set(title="norm of the gradient, layer by layer", xlabel="epoch", ylabel="mean over the steps of an epoch")
+    ax.set(title="norm of the gradient, layer by layer", xlabel="epoch", ylabel="mean over an epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
     return figure

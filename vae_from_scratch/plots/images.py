@@ -105,9 +105,8 @@ def image_grid(
     ax.set_xticks([c * (width + 1) + width / 2 for c in range(len(column_labels))], column_labels)
     ax.tick_params(length=0, pad=2)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    middle = 0.5
-    figure.text(middle, 1 - 0.06 / total[1], title, ha="center", va="top", fontsize=10)
-    figure.text(middle, 0.06 / total[1], "\n".join(below), ha="center", va="bottom", fontsize=8, color="0.35")
+    figure.text(0.5, 1 - 0.06 / total[1], title, ha="center", va="top", fontsize=10)
+    figure.text(0.5, 0.06 / total[1], "\n".join(below), ha="center", va="bottom", fontsize=8, color="0.35")
     return figure
 
 
@@ -190,7 +189,7 @@ def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10
         image_shape,
         row_labels=labels,
         column_labels=[f"{tick:.1f}" if k % 5 == 0 else "" for k, tick in enumerate(np.linspace(-span, span, steps))],
-        title=f"one latent at a time from {-span:g} to {span:g}, the others as encoded from one image",
+        title=f"one latent at a time from {-span:g} to {span:g}, the others {'fixed' if x is None else 'as encoded from one image'}",
         note=_left_out(kl_per_latent[order], speaking, len(latents)),
         value_range=value_range,
     )

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import stat
 from pathlib import Path
 
 import matplotlib
@@ -47,7 +46,7 @@ def plain(text):
 def check_path(path):
     """The format that a path's ending asks for; png where a pipe or a device has none.  ValueError for another."""
     ending = (Path(path).suffix or Path(os.path.realpath(path)).suffix)[1:].lower()
-    if not ending and _passes_on(path):
+    if not ending and files.passes_on(path):
         return "png"
     if ending not in FORMATS or Path(path).is_dir():
         raise ValueError(f"a figure is written to a file whose name ends in .png, .pdf or .svg, got {path}")
@@ -57,21 +56,8 @@ def check_path(path):
 
 
 def save(figure, path):
-    """Write a figure as its ending says; what was at path is replaced whole, a link, pipe or device written through."""
+    """Write a figure as its ending says; what was at path is replaced whole (engine/files.py)."""
     kind, content = check_path(path), io.BytesIO()
     undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
     figure.savefig(content, format=kind, dpi=figure.dpi, metadata=undated)
-    if _passes_on(path):
-        with open(path, "wb") as file:
-            file.write(content.getbuffer())
-    else:
-        files.write(os.path.realpath(path), lambda file: file.write(content.getbuffer()))
-
-
-def _passes_on(path):
-    # whether path is there, and neither a file to replace nor a folder
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+    files.write(path, lambda file: file.write(content.getbuffer()))
