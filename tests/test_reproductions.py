@@ -173,14 +173,25 @@ def test_log_p_of_three_latents(rows):
     steps = [[of[50_000, "dynamic", lr, at][split] for lr in (0.01, 0.1)] for at in (10, 60) for split in ("test", "train")]
     moved = [large - small for small, large in steps]
     said(r"from 0\.01 to 0\.1 raises test and training values by ([\d.]+) to ([\d.]+) nats", [min(moved), max(moved)])
-    binary = [row["test_binarised"] - row["test"] for row in kept if row["images"] == 50_000]
+    binary = [row["test_binarised"] - row["test"] for row in kept if row["images"] == 50_000 and row["binarize"] == "dynamic"]
     said(r"drawn once log p\(x\) is ([\d.]+) to ([\d.]+) nats higher", [min(binary), max(binary)])
     grey = [row["train"] - row["test"] for row in (of[50_000, how, 0.02, 10] for how in ("dynamic", "none"))]
     said(r"test images from ([\d.]+) to ([\d.]+) nats at 10\^7", grey)
     times = [(train - test) / (row["train"] - row["test"]) for row in many]
     said(r"paper's ([\d.]+) nats are ([\d.]+), ([\d.]+) and ([\d.]+) times ours", [train - test, *times])
-    ours = many[1]["error"]  # of two thousand images
-    said(r"by chance with a standard error of about ([\d.]+) nats", [np.hypot(np.sqrt(2) * ours, ours) * np.sqrt(2)])
+    (_, *paper), *each = tables(README.split("### Figure 3: log p(x)", 1)[1])[1][1]
+    agree(paper[2:5], [test, train, train - test])
+    far, names = [], {"drawn anew": "dynamic", "drawn once": "once", "grey": "none"}
+    for words, lr, seed, *cells in each:
+        where = {"binarize": names[words], "lr": float(lr), "seed": int(seed), "samples": 6 * 10**7}
+        (row,) = rows("marginal_likelihood", images=50_000, **where)
+        pairs = [(row[f"test_{which}"], row[f"train_{which}"]) for which in ("1000", "many")]
+        far.append([trained - tested for tested, trained in pairs])
+        agree(cells, [value for pair in pairs for value in (*pair, pair[1] - pair[0])])
+    assert len(each) == 9
+    least, most = np.min(far, axis=0), np.max(far, axis=0)
+    said(r"distance is ([\d.]+) to ([\d.]+) nats of the paper's ([\d.]+), and over ten thousand no more than ([\d.]+) to ([\d.]+)\.",
+         [least[0], most[0], train - test, least[1], most[1]])  # fmt: skip
     of_table = [row for (_, how, _, at), row in of.items() if at in (10, 60) and how == "dynamic"]
     errors = {images: {round(row["error"], 1) for row in of_table if row["images"] == images} for images in (50_000, 1000)}
     assert errors[50_000] == {1.0} and (min(errors[1000]), max(errors[1000])) == (1.2, 1.5)
