@@ -13,6 +13,7 @@ from vae_from_scratch import (
 )  # fmt: skip
 from vae_from_scratch.cli import main
 from vae_from_scratch.cli.options import OPTIONS
+from vae_from_scratch.disentanglement import baselines
 from vae_from_scratch.engine import files
 
 X = np.random.default_rng(0).uniform(size=(9, 7))
@@ -67,6 +68,58 @@ def assigned(thing, name, value):
     return thing
 
 
+def parameters(value):
+    class Own(VAE):
+        name = None
+
+        def initial_params(self, rng):
+            return {**super().initial_params(rng), "own": value}
+
+    return Own(7, (4,), 2)
+
+
+def noises(shapes):
+    class Own(VAE):
+        name = None
+
+        def noise_shapes(self, n):
+            return shapes
+
+    return Own(7, (4,), 2)
+
+
+def without_the_parents():
+    class Own(BetaVAE):
+        name, hyperparameters = None, {"weight": 0}
+
+        def __init__(self, *args, weight=1.0, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    return Own(7, (4,), 2)
+
+
+def fixed():
+    class Own(VAE):
+        name = None
+
+        def __init__(self, data_dim):
+            super().__init__(data_dim, (4,), 2)
+
+    return Own(7)
+
+
+def remembers(value):
+    class Own(SGD):
+        def initial_state(self, params):
+            return super().initial_state(params) | {"previous": value}
+
+    return Own()
+
+
+def images_that_are_no_rows():
+    return datasets.FactorDataset("squares", lambda factors: np.zeros((len(factors), 2, 2)), ["size"], [3], (2, 2))
+
+
 def with_nan(model):
     model.params["encoder_b1"] = np.nan
     return model
@@ -119,6 +172,14 @@ def stored(value, scale):
 # What is done: (call, words that any good message holds: the name, the value, what was expected or the way out)
 CALLS = {
     "data_dim zero": (lambda: VAE(0), "data_dim 0 1"),
+    "initial_params: dtype": (lambda: parameters(np.zeros(3)), "Own.initial_params float32 own float64"),
+    "initial_params: a number": (lambda: parameters(0.0), "Own.initial_params float32 own float"),
+    "noise_shapes: one shape": (lambda: fit(noises((9, 2)), X, batch_size=9, progress=False), "noise_shapes ((n, Z),) (9, 2)"),
+    "hyperparameters: the parent's": (without_the_parents, "Own 'beta' weight {**BetaVAE.hyperparameters"),
+    "untrained: no seed": (lambda: baselines.untrained(fixed()), "Own constructor seed"),
+    "optimizer: its state": (lambda: fit(model(), X, remembers(None), batch_size=3, progress=False), "state previous number array None"),
+    "optimizer: a growing state": (lambda: fit(model(), X, remembers([]), batch_size=3, progress=False), "state previous array []"),
+    "factors: images": (lambda: images_that_are_no_rows()[:], "draw (D,) 3 (3, 2, 2)"),
     "data_dim float": (lambda: VAE(7.5), "data_dim whole|integer 7.5"),
     "width zero": (lambda: model(hidden=(5, 0)), "hidden 0 1"),
     "width a number": (lambda: model(hidden=500), "hidden (500,)"),

@@ -573,3 +573,52 @@ def test_a_hyperparameter_below_zero_is_kept_by_its_own_bound(tmp_path):
     again = Reward(7, (6,), 3)
     fit(again, X, epochs=2, **options, resume=True)
     assert again.beta == -0.5
+
+
+def test_what_a_model_counts_is_kept_if_it_is_a_hyperparameter(tmp_path):
+    class Cyclic(BetaVAE):
+        name, hyperparameters = None, {**BetaVAE.hyperparameters, "seen": 0}
+
+        def __init__(self, *args, seen=0, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.set(seen=seen)
+
+        def backward(self, *given):
+            super().backward(*given)
+            self.set(seen=self.seen + 1, beta=(self.seen + 1) % 4 / 2)
+
+    def stop(model, examples):
+        raise KeyboardInterrupt
+
+    whole, parts = (Cyclic(7, (6,), 3) for _ in range(2))
+    settings = {"batch_size": 5, "epochs": 3, "progress": False}
+    fit(whole, X, **settings)
+    kept = {**settings, "checkpoint": tmp_path, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, X, callback=stop, callback_at=[33], **kept)
+    again = Cyclic(7, (6,), 3)
+    fit(again, X, resume=True, **kept)
+    assert (again.params.vector == whole.params.vector).all() and again.seen == whole.seen == 15
+
+
+def test_an_optimizer_of_ones_own_is_compared_by_all_that_a_file_can_hold(tmp_path):
+    class Decayed(Adam):
+        def __init__(self, betas, power=np.float32(1)):
+            super().__init__(beta1=betas[0], beta2=betas[1])
+            self.betas, self.power = betas, power
+
+    settings = {"batch_size": 5, "progress": False, "checkpoint": tmp_path}
+    fit(VAE(7, (6,), 3), X, Decayed((0.9, 0.99)), epochs=1, **settings)
+    others = {"betas": Decayed((0.9, 0.99)), "power": Decayed((0.9, 0.99), np.float32(2)), "Decayed": Adam(beta2=0.99)}
+    others["betas"].betas = (0.9, 0.9)
+    for word, other in others.items():
+        with pytest.raises(ValueError, match=word):
+            fit(VAE(7, (6,), 3), X, other, epochs=2, resume=True, **settings)
+
+    class Adam_(SGD):
+        pass
+
+    Adam_.__name__ = "Adam"  # bears the name of another
+    with pytest.raises(ValueError, match="optimizer"):
+        fit(VAE(7, (6,), 3), X, Adam_(), epochs=2, resume=True, **settings)
+    fit(VAE(7, (6,), 3), X, Decayed((0.9, 0.99)), epochs=2, resume=True, **settings)

@@ -164,3 +164,30 @@ def test_a_callback_that_changes_a_hyperparameter_changes_the_limit():
     with diverges("step 7 thousand|1000 recon_nll"):  # and the new one is one
         both = [heavier, ruin]
         fit(BetaVAE(7, (6,), 3, beta=0), X, SGD(1e-12), **settings, callback=lambda *of: both.pop(0)(*of), callback_at=[40, 60])
+
+
+def test_a_small_last_batch_is_named_where_a_run_stops():
+    class Spread(BetaVAE):
+        name, least_rows = None, 2
+
+        def penalty_forward(self, kl, mu, logvar, z):
+            return kl.mean() + np.square(z - z.mean(axis=0)).sum() / np.float32(len(z) - 1)
+
+    x = np.random.default_rng(0).uniform(size=(1001, 6))
+    with diverges("step 11 batch of 1 not finite"):
+        fit(Spread(6, (5,), 2), x, batch_size=100, progress=False)
+
+
+def test_a_loss_that_is_not_finite_before_training_is_not_said_to_be_large():
+    class Counts(Gaussian):
+        """Not a number for rows that hold a 1."""
+
+        name = None
+
+        def forward(self, ops, params, out, x):
+            return super().forward(ops, params, out, x) + np.where((x == 1).any(axis=1), np.nan, 0)
+
+    x = np.zeros((20, 7))
+    x[19] = 1
+    with diverges("before step 1 not finite recon_nll nan"):
+        fit(VAE(7, (4,), 2, likelihood=Counts()), x, batch_size=2, progress=False)

@@ -529,3 +529,29 @@ def test_what_is_wrong_with_a_shape_is_said_of_all_rows():
         model.loss(np.zeros((0, 64), "f"), np.zeros((0, 2), "f"))
     with pytest.raises(ValueError, match=r"got \(0, 3, 2\)"):
         model.encode(np.zeros((0, 3, 2), "f"))
+
+
+def test_the_elbo_does_not_take_its_noise_from_what_a_model_wants_for_its_loss():
+    """A loss without noise is not an ELBO: z is drawn all the same, as for a VAE."""
+
+    class Still(VAE):
+        name = None
+
+        def evaluation_noise(self, n, rng):
+            return (np.zeros((n, self.latent_dim), self.dtype),)
+
+    x = binary(40)
+    plain, still = small_vae(), Still(**small_vae().config)
+    still.params = plain.params
+    found = ev.evaluate(still, x, samples=3)
+    assert found.elbo == ev.evaluate(plain, x, samples=3).elbo and found.loss < -found.elbo
+
+
+def test_a_likelihood_of_ones_own_is_not_judged_by_the_one_it_is_made_of():
+    class Tempered(Gaussian):
+        name = None
+
+    x = np.random.default_rng(0).normal(size=(100, 8))
+    for likelihood, told in ((Gaussian(0.5), True), (Tempered(0.5), False)):
+        report = exact.collapse(silent(VAE(8, (), 4, likelihood=likelihood)), x)
+        assert (report.expected is not None) is told and (report.right is False) is told

@@ -100,7 +100,7 @@ class EncoderDecoder(Plumbing):
         self.encoder = MLP("encoder", encoder_widths, self.activation)
         self.decoder = MLP("decoder", decoder_widths, self.decoder_activation)
         self.likelihood_params = require.own_params(self.likelihood, self.dtype, self.encoder, self.decoder)
-        self.params = NamedVector(self.initial_params(stream("weights", self.seed)))
+        self.params = NamedVector(require.of_dtype(self, self.initial_params(stream("weights", self.seed))))
 
     def initial_params(self, rng):
         """Fresh parameters by name, in the order in which they lie in the vector."""

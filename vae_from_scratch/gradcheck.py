@@ -118,7 +118,7 @@ def check_model(model, x, *noise, smooth=True, term="loss", grads=None) -> list[
     Parameters
     ----------
     model : a model of dtype float64 or longdouble, with all its players
-    x, noise : a batch, and what model.draw_noise gave for it
+    x, noise : a batch, of the order of 1 (differences of large losses are rough), and what model.draw_noise gave for it
     smooth : False where relu's kinks matter; keep pre-activations 100 h away from zero
     term, grads : a field of Terms and its gradients, to be checked instead of loss and those of loss_and_grads
     """

@@ -69,8 +69,8 @@ class FactorDataset(Dataset):
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
         combinations = self._combinations(factors)
         images = np.asarray(self.draw(combinations), np.float32)
-        if images.shape[:1] != (len(combinations),):
-            raise ValueError(f"draw must give one image for each of {len(combinations)} combinations, got {images.shape}")
+        if images.ndim != 2 or len(images) != len(combinations):
+            raise ValueError(f"draw must give a row (D,) for each of {len(combinations)} combinations, got {images.shape}")
         return images
 
     def _combinations(self, factors):

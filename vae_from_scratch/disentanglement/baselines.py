@@ -31,5 +31,7 @@ def random_projection(data_dim, rng, latents=10):
 
 def untrained(model, seed=None):
     """The encoder of a model as it started (its own seed), or as it would have from another."""
+    if "seed" not in model.config:
+        raise TypeError(f"the constructor of {type(model).__name__} must take a seed, so that the model can be made as it started")
     config = {**model.config, "seed": model.config["seed"] if seed is None else require.seed(seed)}
     return type(model)(**config).encode

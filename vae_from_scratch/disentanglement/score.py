@@ -1,4 +1,4 @@
-"""What a score is: a class with a name and one method, known to all_scores and the command line once it is defined."""
+"""What a score is: a class with a name and one method, known to all_scores (and to cli.main in the same process) once it is defined."""
 
 from typing import NamedTuple
 

@@ -20,6 +20,7 @@ def all_scores(
 
     encode : function from images (N, D) to codes (N, Z), or to mu and logvar; each image is encoded once if the
         codes of all can be kept
+    data : FactorDataset, of which scores draw any combination; a subset stands for the whole
     names : of SCORES; all of them if None.  seed : of the first draw; each draw has a stream of its own.
     points : for a classifier to learn from; half as many for it to be judged on
     least_variance : a latent with less neither votes in the FactorVAE score nor counts in modularity

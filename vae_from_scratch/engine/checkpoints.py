@@ -16,6 +16,7 @@ import numpy as np
 from . import files, require
 from .bars import tqdm
 from .batches import rests_allowed
+from .registry import bundled, whence
 from .streams import stream
 
 COLUMNS = ("epoch", "steps", "examples", "seconds", "cpu_seconds", "loss", "recon_nll", "kl")  # in the history of every run
@@ -26,7 +27,8 @@ class Run:
 
     def __init__(self, model, optimizers, n, batch_size, seed, scheduled=False, valid=False, norms=False):
         self.model, self.n, self.batch_size, self.scheduled, self.valid = model, n, batch_size, scheduled, valid
-        self.states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
+        states = {name: optimizers[name].initial_state(player.params) for name, player in model.players.items()}
+        self.states = require.state("an optimizer's state", states)
         self.rngs = {use: stream(use, seed) for use in ("order", "noise", "binarize")}
         self.order_state = self.rngs["order"].bit_generator.state  # before this epoch's order was drawn from it
         self.epoch, self.position = 1, 0  # the epoch under way, and how many of its examples have been seen
@@ -137,6 +139,11 @@ class Run:
         distance from the start, in units of the loss itself or of half a nat per value, whichever is larger.
         """
         loss = self.judged(terms)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"stopped before step {self.step + 1}: the loss of the first rows of x is not finite "
+                f"(loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g})"
+            )
         self.limit = float(loss + 999 * max(abs(loss), self.model.data_dim / 2))
 
     def save(self, folder, settings, last=False):
@@ -230,13 +237,16 @@ def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
     vars(told).update(vars(model))
     told.trained_on(len(x))
     config = {name: value for name, value in told.config.items() if schedule is None or name not in model.hyperparameters}
-    plain = (int, float, str, dict)  # of anything else, such as a function, only the kind can be compared
     rules = {}
     for player, optimizer in optimizers.items():
         of = "optimizer" if player == next(iter(optimizers)) else f"optimizer of the {player}"
-        rules[f"the {of}"] = type(optimizer).__name__
+        kind = type(optimizer)
+        rules[f"the {of}"] = kind.__name__ if bundled(kind) else whence(kind)
         for name, value in vars(optimizer).items():
-            rules[f"the {of}'s {name}"] = value if isinstance(value, plain) else f"a {type(value).__name__}"
+            try:
+                rules[f"the {of}'s {name}"] = files.as_json(name, value)
+            except TypeError:  # of a function, say, only the kind can be compared
+                rules[f"the {of}'s {name}"] = f"a {type(value).__name__}"
     found = {
         "the model": type(model).__name__,
         **{f"the model's {name}": value for name, value in config.items()},
@@ -414,6 +424,7 @@ class Keeper:
             term = "penalty"
         worse = f"the loss is a thousand times worse than at the start by its {term}"
         problem = f"{wrong[0]} is not finite" if wrong else worse
+        where += f", a batch of {len(batch)}" * (len(batch) < min(self.run.batch_size, self.run.n))
         numbers = f"loss {terms.loss:g}, recon_nll {terms.recon_nll:g}, kl {terms.kl:g}"
         if model.variational:
             numbers += f", largest logvar {model.encode(batch)[1].max():g}"

@@ -14,7 +14,8 @@ import numpy as np
 
 from . import require
 from .batches import batches, in_order
-from .registry import ours
+from .plumbing import Plumbing
+from .registry import bundled, ours
 from .streams import stream
 from .threads import cores, for_chunks, in_threads, named_by_the_environment, one_here_too, stay_on_core
 
@@ -89,7 +90,7 @@ def _apart(cls):
 
 
 def _ours(cls):
-    return cls is not None and (cls.__module__.split(".")[0] == __package__.split(".")[0] or _apart(cls))
+    return cls is not None and (bundled(cls) or _apart(cls))
 
 
 def by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
@@ -99,7 +100,8 @@ def by_draws(measure, model, x, binarize, seed, batch_size, samples, threads):
     """
     from ..base import normal
 
-    shared = model.noise_shapes(1) == ((1, model.latent_dim),)  # then what the loss takes is that of z
+    as_trained = type(model).evaluation_noise is Plumbing.evaluation_noise
+    shared = as_trained and model.noise_shapes(1) == ((1, model.latent_dim),)  # then what the loss takes is that of z
     noise_rngs = [stream("evaluation noise", seed, draw) for draw in range(samples)]  # one per draw: batches change nothing
     z_rngs = [] if shared else [stream("evaluation noise", seed, draw) for draw in range(samples)]  # again: z as of a VAE
 

@@ -34,8 +34,8 @@ class Plumbing(WithParams):
     """For a model with the attributes of EncoderDecoder."""
 
     name: str | None = None  # in files and on the command line
-    rows_apart = False  # whether threads may share this class's own loss, each its rows: engine/parts.py
-    least_rows = 1  # that a batch must have: 2 for a loss that compares its rows with each other
+    rows_apart = False  # whether threads may share this class's own loss, each its rows; then it keeps nothing in self
+    least_rows = 1  # that batch_size must be: 2 for a loss that compares rows; the last batch of an epoch may still have one
     hyperparameters: dict = {}  # name: least legal value (None: any); constructor arguments that a schedule may change
     choices: dict = {}  # name: allowed words; further constructor arguments, and options of the command line
 

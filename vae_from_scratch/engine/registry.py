@@ -24,6 +24,11 @@ def whence(cls):
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def bundled(cls):
+    """Whether a class is one of this package."""
+    return cls.__module__.partition(".")[0] == __package__.partition(".")[0]
+
+
 def ours(player, optimizer):
     """Whether only this package's own code sees the gradients of a player, and writes every one of them.
 

@@ -4,10 +4,11 @@ import math
 import numbers
 import os
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
-from .registry import wholes
+from .registry import bundled, wholes
 
 BINARIZE = ("none", "threshold", "dynamic")
 DTYPES = ("float32", "float64", "longdouble")  # longdouble: for gradient checks in extended precision
@@ -182,7 +183,7 @@ def as_floats(name, x):
     top = int(x.max())
     if top <= 1:
         return f"for zeros and ones {name}.astype('float32')"
-    return f"for values up to {top} {name} / {255 if 16 < top <= 255 else top}"
+    return f"for values up to {top} {name} / {255 if 16 < top <= 255 else top}, for counts {name}.astype('float32')"
 
 
 def unmasked(name, x):
@@ -247,9 +248,12 @@ def evaluation(model_, x, binarize, variational=False, **sizes):
 def noise(arrays, shapes, n):
     """Arrays of these shapes, which a model states for n examples."""
     found = [array.shape if hasattr(array, "shape") else np.shape(array) for array in arrays]
-    if found != list(shapes):
+    if not all(isinstance(shape, (tuple, list)) for shape in shapes):
+        raise TypeError(f"noise_shapes(n) must return a shape for each array of noise, such as ((n, Z),), got {shapes!r}")
+    wanted = [tuple(shape) for shape in shapes]
+    if found != wanted:
         raise ValueError(
-            f"x has {n} examples, so the noise must have the shapes {list(shapes)}, got {found}; "
+            f"x has {n} examples, so the noise must have the shapes {wanted}, got {found}; "
             "draw it: noise = model.draw_noise(len(x), rng), pass *noise"
         )
 
@@ -276,7 +280,7 @@ def n_train(model):
 def unit_interval(likelihood, binarize="none"):
     """Why values must lie in [0, 1] and how to mend it, in words; none if they need not."""
     if likelihood is not None and likelihood.unit_interval:
-        return "a Bernoulli likelihood, continuous or not, needs [0, 1]; rescale it (pixels 0..255: x / 255) or choose a Gaussian one"
+        return f"the {type(likelihood).__name__} likelihood needs [0, 1]; rescale it (pixels 0..255: x / 255) or choose a Gaussian one"
     return f"binarize={binarize!r} needs [0, 1]; rescale it (pixels 0..255: x / 255) or leave binarize out" if binarize != "none" else ""
 
 
@@ -289,14 +293,17 @@ def values(name, part, within="", first=None, where=""):
         raise ValueError(f"{name} has values from {part.min():g} to {part.max():g}{where}, but {within}")
 
 
-def data(name, x, dim, within):
-    """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are valid."""
+def data(name, x, dim, within, near_one):
+    """What fit takes: examples with values.  Every row is read, unless x.trusted says that its values are valid.
+
+    near_one : whether the model is known to suit values near 1
+    """
     n, largest = examples(name, x, dim), 0.0
     for start in () if getattr(x, "trusted", False) else range(0, n, 1000):
         part = np.asarray(x[np.arange(start, min(start + 1000, n))])
         values(name, part, within, start, f" (within rows {start} to {start + len(part) - 1})")
         largest = max(largest, float(np.abs(part).max()))
-    if largest > 30 and not within:
+    if largest > 30 and near_one and not within:
         warnings.warn(
             f"{name} has values up to {largest:g}: the decoder and a noise of sigma 1 suit values near 1, so "
             f"rescale them (pixels 0..255: {name} / 255; others: subtract the mean, divide by the standard deviation)",
@@ -360,11 +367,22 @@ def own_params(likelihood, dtype, *networks):
     return dict.fromkeys(found)
 
 
+def of_dtype(model, params):
+    """Parameters by name, arrays of the model's dtype; one of another would change that of all."""
+    for name, value in params.items():
+        if getattr(value, "dtype", None) != model.dtype:
+            got = getattr(value, "dtype", type(value).__name__)
+            raise ValueError(f"{type(model).__name__}.initial_params must give arrays of self.dtype, {model.dtype}; {name} is {got}")
+    return params
+
+
 def setting(model, name, value):
     """The value of a hyperparameter that the model has: within its bound, and an int where the constructor says so."""
     if name not in model.hyperparameters:
         known = ", ".join(model.hyperparameters) or "none"
-        raise ValueError(f"{type(model).__name__} has no hyperparameter {name!r}; it has: {known}")
+        parents = [base for base in type(model).__mro__ if name in vars(base).get("hyperparameters", {})]
+        lost = "".join(f"; to keep those of {base.__name__}, write {{**{base.__name__}.hyperparameters, ...}}" for base in parents[:1])
+        raise ValueError(f"{type(model).__name__} has no hyperparameter {name!r}; it has: {known}{lost}")
     least = model.hyperparameters[name]
     if name in wholes(type(model)):
         return whole(name, value, least=-(2**63) if least is None else least)
@@ -385,8 +403,18 @@ def optimizers(value, players):
         raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(map(str, chosen))}")
     for one in chosen.values():
         if isinstance(one, type) or not hasattr(one, "step") or not hasattr(one, "initial_state"):
-            raise TypeError(f"optimizer must be SGD(...), Adagrad(...) or Adam(...), got {one!r}")
+            raise TypeError(f"optimizer must be SGD(...), Adagrad(...), Adam(...) or of a subclass of Optimizer, got {one!r}")
     return {name: chosen[name] for name in players}
+
+
+def state(name, value):
+    """An optimizer's state as checkpoints hold it: numbers, arrays that keep their shape, and dicts of them; returns it."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            state(f"{name}[{key!r}]", each)
+    elif not isinstance(value, (int, float, np.ndarray, np.generic)) or np.asarray(value).dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be a number, an array of numbers or a dict of them, got {value!r:.80}")
+    return value
 
 
 def training(schedule, callback, callback_at):
@@ -422,7 +450,8 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
     flag("weight_decay", weight_decay)
     for name, rows_ in {"x": x, "x_valid": x_valid}.items():
         if rows_ is not None:
-            data(name, rows_, model_.data_dim, unit_interval(model_.likelihood, binarize))
+            near_one = bundled(type(model_.likelihood))  # a user's may be one of counts
+            data(name, rows_, model_.data_dim, unit_interval(model_.likelihood, binarize), near_one)
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
     comparable(model_, batch_size)

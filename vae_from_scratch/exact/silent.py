@@ -53,7 +53,7 @@ def collapse(model, x, *, binarize="none", seed=0, batch_size=500):
     beta = 1.0 if type(model) is VAE else None  # what a nat of the KL costs; None where that is not known
     if isinstance(model, BetaVAE) and as_it_was:
         beta = model.beta
-    gaussian = isinstance(likelihood, Gaussian) and likelihood.sigma != "per-pixel"
+    gaussian = type(likelihood) is Gaussian and likelihood.sigma != "per-pixel"
     linear = gaussian and likelihood.mean_activation == "linear" and not model.decoder_hidden
     right, verdict = None, (
         "cannot be told for this model: train again from another seed, or with beta rising from 0, and keep the "
@@ -106,11 +106,11 @@ def _moments(model, x, binarize, seed, batch_size):
 
 def silent_variance(likelihood, mean, variance):
     """Var[x|z] (D,) of the best decoder that ignores z, Eq. (COL.2), from the data's mean and variance (D,); None: unknown."""
-    if isinstance(likelihood, Bernoulli):
+    if type(likelihood) is Bernoulli:  # a subclass may have another optimum
         return mean * (1 - mean)
-    if isinstance(likelihood, ContinuousBernoulli):
+    if type(likelihood) is ContinuousBernoulli:
         return ops.continuous_bernoulli_variance(silent_logits(mean))
-    if not isinstance(likelihood, Gaussian):
+    if type(likelihood) is not Gaussian:
         return None
     if likelihood.sigma == "per-pixel":
         return variance
