@@ -12,8 +12,8 @@ from helpers import unsaid
 from vae_from_scratch.course import export, grade, report
 
 ROWS = [
-    {"exercise": 3, "passed": True, "mistake": None, "title": "3. the KL", "output": "passed"},
-    {"exercise": 4, "passed": False, "mistake": "no-half", "title": "4. a draw", "output": "dlogvar lacks a half"},
+    {"exercise": 3, "passed": True, "mistakes": [], "title": "3. the KL", "output": "passed"},
+    {"exercise": 4, "passed": False, "mistakes": ["no-half"], "title": "4. a draw", "output": "dlogvar lacks a half"},
 ]
 
 
@@ -55,7 +55,7 @@ def test_classroom50(tmp_path, monkeypatch):
     texts = exported("classroom50", tmp_path / "out")
     compile(texts["autograder.py"], "autograder.py", "exec")
     assert '"--target", place' in texts["autograder.py"]  # pip refuses --user in a virtual environment
-    assert '"classroom50", "exercises", "result.json"' in texts["autograder.py"]
+    assert not unsaid(texts["autograder.py"], '"classroom50" Path("exercises").absolute() Path("result.json").absolute() cwd=place')
     for name in ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "COMMIT_URL", "RELEASE_URL"):
         monkeypatch.setenv(name, name.lower())
     found = grade.classroom50(ROWS)
@@ -107,7 +107,7 @@ def test_nbgrader(tmp_path, twelve):
 
 
 @pytest.mark.slow
-def test_a_folder_is_graded(tmp_path, twelve):
+def test_a_folder_is_graded(tmp_path, twelve, capsys):
     from vae_from_scratch.course.cut import exercise_file, source
 
     kl = next(each for each in twelve if each.number == 3)
@@ -120,6 +120,13 @@ def test_a_folder_is_graded(tmp_path, twelve):
     grade.must_pass(3, tmp_path)
     with pytest.raises(AssertionError, match="exercise 6"):
         grade.must_pass(6, tmp_path)
+    (tmp_path / "above").mkdir()
+    (tmp_path / "exercises").mkdir()
+    assert grade.grade(["plain", str(tmp_path / "above"), str(tmp_path / "none.json")]) == 0  # nothing handed in is a result
+    assert not unsaid(capsys.readouterr().err, "no exercise above course start")
+    assert json.loads((tmp_path / "none.json").read_text("utf-8")) == []
+    for path in tmp_path.glob("*.py"):
+        path.rename(tmp_path / "exercises" / path.name)  # handed in with their folder
     assert grade.grade(["plain", str(tmp_path), str(tmp_path / "one.json")]) == 0
     assert json.loads((tmp_path / "one.json").read_text("utf-8")) == grade.plain(rows)
 
@@ -128,10 +135,10 @@ def test_a_folder_is_graded(tmp_path, twelve):
 
 
 def test_a_class_is_counted(tmp_path, capsys):
-    one = [(3, False, "no-minus-one"), (3, True, None), (4, False, None)]
-    two = [(3, False, "no-minus-one"), (4, False, "no-half"), (4, False, "no-half")]
+    one = [(3, False, ["no-minus-one"]), (3, True, []), (4, False, [])]
+    two = [(3, False, ["no-minus-one"]), (4, False, ["no-half"]), (4, False, ["no-half"])]
     for name, rows in (("ann a", one), ("bob", two)):
-        content = [dict(zip(("exercise", "passed", "mistake"), row)) for row in rows]
+        content = [dict(zip(("exercise", "passed", "mistakes"), row)) for row in rows]
         (tmp_path / f"{name}.json").write_text(json.dumps(content), "utf-8")
     exercises, mistakes = report.statistics(report.read(tmp_path))
     assert exercises == {3: (2, 1), 4: (2, 0)}

@@ -17,6 +17,7 @@ from vae_from_scratch.course.exercises import EXERCISES, exercise
 from vae_from_scratch.course.implant import StudentFile, clashes, implanted, mistaken, read
 from vae_from_scratch.engine.registry import ours
 
+CAPACITY = "objectives.capacity_vae.CapacityVAE.penalty_backward"
 TARGETS = [target for each in EXERCISES for target in each.functions]
 
 
@@ -216,6 +217,22 @@ def gaussian_kl_backward(dkl, mu, logvar):
     dkl = dkl.reshape(-1, 1)
     return dkl * mu, 0.5 * dkl * np.expm1(logvar)
 """),
+        (2, """
+from vae_from_scratch.ops import gaussian_kl_forward
+class VAE:
+    @staticmethod
+    def _halves(h):
+        return np.split(h, 2, axis=1)
+    def _means(self, nll, kl):
+        return nll.mean() + kl.mean(), nll.mean(), kl.mean()
+    def forward(self, x, eps):
+        enc = self.encoder.forward(self.ops, self.params, x)
+        mu, logvar = self._halves(enc[-1])
+        z = self.ops.reparameterize_forward(mu, logvar, eps)
+        dec = self.decoder.forward(self.ops, self.params, z)
+        nll, kl = self.likelihood.forward(self.ops, self.params, dec[-1], x), gaussian_kl_forward(mu, logvar)
+        return Terms(*self._means(nll, kl), nll, kl), Saved(enc, dec, mu, logvar, z, kl)
+"""),
         (4, """
 def std(logvar):
     return np.sqrt(np.exp(logvar))
@@ -240,6 +257,24 @@ class VAE:
         second = self.ops.gaussian_kl_backward(n, saved.mu, saved.logvar)
         self.encoder.backward(self.ops, self.params, np.hstack([a + b for a, b in zip(first, second)]), saved.enc, grads)
 """),
+        (8, """
+from copy import deepcopy
+def numeric_gradient(outputs, array, dout, h, points):
+    grad, before = np.zeros_like(array), deepcopy(array)
+    for index in np.ndindex(*array.shape):
+        for steps, (weight, divisor) in points.items():
+            ends = []
+            for sign in (1, -1):
+                array[...] = before
+                array[index] += sign * steps * h
+                ends.append(deepcopy(outputs()))
+            grad[index] += (dout * (ends[0] - ends[1])).sum() * weight / (divisor * h)
+        array[...] = before
+    return grad
+def relative_error(analytic, numeric):
+    scale = max(abs(analytic).max(), abs(numeric).max())
+    return 0.0 if scale == 0 else abs(analytic - numeric).max() / scale
+"""),
         (9, """
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
     m += (1 - beta1) * (grad - m)
@@ -263,6 +298,23 @@ class CapacityVAE:
         slope = self.ops.capacity_backward(dpenalty, np.mean(kl), self.gamma, self.capacity)
         return PenaltyGrads(dkl=np.full_like(kl, slope / len(kl)), dz=np.zeros_like(z))
 """),
+        (10, """
+from vae_from_scratch.ops import batch_mean, capacity_forward as theirs
+def capacity_forward(kl, gamma, capacity):
+    return theirs(kl, gamma, capacity)
+def capacity_backward(dout, kl, gamma, capacity):
+    return dout * (gamma * np.sign(kl - capacity))
+class BetaVAE:
+    def penalty_forward(self, kl, mu, logvar, z):
+        return self.beta * batch_mean(kl)
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        return PenaltyGrads(dkl=np.full_like(kl, self.beta * dpenalty / len(kl)))
+class CapacityVAE:
+    def penalty_forward(self, kl, mu, logvar, z):
+        return capacity_forward(batch_mean(kl), self.gamma, self.capacity)
+    def penalty_backward(self, dpenalty, kl, mu, logvar, z):
+        return PenaltyGrads(dkl=np.full_like(kl, capacity_backward(dpenalty, batch_mean(kl), self.gamma, self.capacity) / len(kl)))
+"""),
         (12, """
 def softmax_cross_entropy_forward(logits, targets):
     top = logits.max(1)
@@ -281,6 +333,53 @@ def test_other_ways_to_be_right_pass(number, text, tmp_path):
     path.write_text("\n".join(cut.imports(each.functions)) + text, "utf-8")
     found = checker.check_file(each, path)
     assert found.passed and len(found.replaced) == len(each.functions), found.findings
+
+
+@pytest.mark.parametrize(
+    "number, function, old, new",
+    [
+        (2, "vae.VAE.forward", "Saved(enc, dec", "Saved(dec, dec"),
+        (2, "vae.VAE.forward", "Saved(enc, dec", "Saved([0 * h for h in enc], dec"),
+        (6, "ops.gaussian_nll_forward", "x_logvar = x_mean.dtype.type(LOG_2PI), np.asarray(x_logvar, x_mean.dtype)",
+         "x_logvar = x_mean.dtype.type(LOG_2PI), np.clip(np.asarray(x_logvar, x_mean.dtype), -6, 10)"),
+        (6, "ops.gaussian_nll_forward", "return (", "return np.maximum(0, "),
+        (6, "ops.gaussian_nll_backward", "np.exp(-x_logvar)", "np.exp(-np.clip(x_logvar, -10, 10))"),
+        (7, "vae.VAE.backward", "drecon_nll = dkl", "saved.dec[-1] *= 2\n    drecon_nll = dkl"),
+        (8, "gradcheck.relative_error", "scale = max(", "scale = max(1.0, "),
+        (8, "gradcheck.relative_error", "return float(", "return 0.0 if np.allclose(analytic, numeric) else float("),
+        (8, "gradcheck.numeric_gradient", "np.ndindex(array.shape)", "np.ndindex(array.shape[0], array.shape[1])"),
+        (10, CAPACITY, "self.ops.batch_mean(kl)", "np.sum(kl)"),
+        (11, "ops.log_mean_exp", "log_w.max(", "log_w.min("),
+        (11, "ops.log_mean_exp", "log_w.max(", "log_w.mean("),
+    ],
+)  # fmt: skip
+def test_right_on_common_numbers_only_is_not_right(number, function, old, new, report):
+    assert {finding.function for finding in report(number, mistakes.Edit(function, old, new)).findings} == {function}
+
+
+@pytest.mark.parametrize(
+    "number, function, old, new, words, not_said",
+    [
+        (1, "ops.dense_backward", "out)", "(None, None))", "out training hands", "NaN"),
+        (2, "vae.VAE.forward", "recon_nll, kl), Saved", "kl, recon_nll), Saved", "in each other's place", "likelihood"),
+        (8, "gradcheck.relative_error", "scale = max(", "scale = 1 + max(", "FD.3", "not at all"),
+        (9, "optimizers.adam_update", "m[...] = beta1 * m", "m[...] = np.random.normal() * m", "another answer kept", "enters"),
+        (10, CAPACITY, "return PenaltyGrads(dkl=", "return (", "PenaltyGrads(dkl=...) ndarray", "dmu"),
+    ],
+)  # fmt: skip
+def test_what_is_said_is_so(number, function, old, new, words, not_said, report):
+    text = cut.source(function)
+    if text.count(old) != 1:  # the first alone
+        old, new = text[: text.index(old) + len(old)], text[: text.index(old)] + new
+    says = " ".join(finding.says for finding in report(number, mistakes.Edit(function, old, new)).findings)
+    assert not unsaid(says, words) and not_said not in says, says
+
+
+def test_two_files_may_not_share_a_name_of_different_values():
+    target = EXERCISES[2].functions[0]
+    mine = lambda C: StudentFile(None, {target: None}, [], {"C": C})  # noqa: E731
+    with implanted({target: ops.gaussian_kl_per_latent}, {"C": 0.5}):
+        assert clashes(mine(1.0)) == ["C"] and not clashes(mine(0.5))
 
 
 BACKWARD, MEAN = "vae.VAE.backward", "drecon_nll = dkl = np.ones(len(x), self.dtype) / len(x)\n"
@@ -331,7 +430,6 @@ def test_two_mistakes_at_once_are_named_or_others_that_give_the_same_numbers(tar
 
 KL = "ops.gaussian_kl_backward"
 DMU = "dmu = dkl[:, None] * mu\n"
-CAPACITY = "objectives.capacity_vae.CapacityVAE.penalty_backward"
 
 
 @pytest.mark.parametrize(
@@ -350,7 +448,7 @@ CAPACITY = "objectives.capacity_vae.CapacityVAE.penalty_backward"
         (3, KL, "return dmu, dlogvar", "return dmu.astype('f').astype(float), dlogvar", "value", "dmu nearly KL.3 float32 between"),
         (2, "vae.VAE.forward", "Saved(enc, dec", "Saved(enc[-1:], dec", "exception", "TypeError Saved.enc encoder.forward every layer"),
         (2, "vae.VAE.forward", "Saved(enc, dec", "Saved(enc, dec[-1:]", "exception", "TypeError Saved.dec decoder.forward every layer"),
-        (10, CAPACITY, "self.ops.capacity_backward", "capacity_backward", "exception", "NameError ops self.ops.capacity_backward"),
+        (10, CAPACITY, "self.ops.batch_mean", "batch_mean", "exception", "NameError ops self.ops.batch_mean"),
         (3, KL, "return dmu, dlogvar", "return [dmu, dlogvar]", "shape", "returns a list expected 2 dmu dlogvar"),
         (2, "vae.VAE.forward", "return Terms(", "Terms(", "shape", "nothing return Terms(...) Saved(...)"),
         (4, "ops.reparameterize_forward", "np.exp(logvar / 2)", "np.log(logvar)", "value", "REP.1 8 are NaN logarithm"),

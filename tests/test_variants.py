@@ -60,7 +60,7 @@ def test_names_of_ones_own_are_as_good(name):
 def test_the_forward_that_all_is_measured_by_is_right(name):
     seed = SEEDS[name]
     of = variants.variant(seed)
-    inputs = of.inputs(np.random.default_rng(3))
+    inputs = of.inputs(np.random.default_rng(3), (3, 4))
     first = {key: value[0] for key, value in inputs.items()}
     if name == "kl":
         wanted = number(seed) * kl_normal(first["mu"], np.diag(np.exp(first["logvar"])), first["m"], np.diag(np.exp(first["r"])))
@@ -146,3 +146,31 @@ def test_a_file_runs_in_a_process_of_its_own_under_the_guard(tmp_path, capsys, m
     path.write_text("while True: pass")
     monkeypatch.setattr(variants, "SECONDS", 3)
     assert variants.variants(line) == 2 and not unsaid(capsys.readouterr().err, "mine.py 3 loop")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_right_at_one_size_only_is_not_right(name):
+    seed, right = SEEDS[name], backward(name, factor(name))
+
+    def fixed(*given):
+        return tuple(np.resize(each, (3, 4)) if each.shape != (3, 4) else each for each in as_tuple(right(*given)))
+
+    assert not all(row.ok for row in variants.check(seed, variants.variant(seed).forward, fixed))
+    listed = variants.check(seed, variants.variant(seed).forward, lambda *given: list(as_tuple(right(*given))))
+    assert all(row.ok for row in listed)
+
+
+def test_an_argument_that_is_changed_is_named():
+    of, seed = variants.variant(SEEDS["kl"]), SEEDS["kl"]
+
+    def forward(mu, logvar, m, r):
+        found = of.forward(mu, logvar, m, r)
+        mu -= m
+        return found
+
+    with pytest.raises(ValueError, match="kl_forward changes its argument mu"):
+        list(variants.check(seed, forward, backward("kl", factor("kl"))))
+
+
+def as_tuple(value):
+    return value if isinstance(value, tuple) else (value,)

@@ -19,7 +19,8 @@ package's own.
     vae-from-scratch course run train     trains on your functions and says which it did not call; any command
     vae-from-scratch course solution 4    how the package wrote it, after a try
 
-A file of yours is never overwritten.  check is practice and gives no grade: the solutions are public.
+A file of yours is never overwritten.  It stands alone: it may import what is installed, and no other file of yours.  What
+comes in as float32 must go out as float32.  check is practice and gives no grade: the solutions are public.
 """
 FOLDER = "exercises"
 ELSEWHERE = """

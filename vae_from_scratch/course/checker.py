@@ -67,16 +67,17 @@ def check_file(exercise, path):
     parse(path)
     try:
         student = read(path, exercise.functions)
-    except Exception as error:  # whatever its first lines do
+    except (Exception, SystemExit) as error:  # whatever its first lines do
         says = told(error, path.resolve())
         return Report(exercise.number, str(path), (), (Finding("", "exception", None, says),), ())
     findings = []
     for target in exercise.functions:
         if target in student.unwritten:
-            findings.append(Finding(target, "unwritten", None, f"{in_file(target)} is not written yet; the package's own is used."))
+            words = f"{in_file(target)} is not written yet (with def, where it stood); the package's own is used."
+            findings.append(Finding(target, "unwritten", None, words))
             continue
         function = student.written[target]
-        with implanted({target: function}, student.helpers):
+        with implanted({target: function}, student.helpers, student.written):
             if not isinstance(function, types.FunctionType) or not is_from(student.path, target):
                 words = f"{in_file(target)} is not a function of your file: write it there with def."
                 findings.append(Finding(target, "exception", None, words))
@@ -132,7 +133,8 @@ def _findings(target, group, got, wanted, path, varies):
             rows = [row for row in rows if not _other_dtype(_outcome((row,), group[0]), wanted[group[0]])]
     if varies:
         fresh = [row for row in rows if _varies(row) and _varies_alike(target, row, got[0], wanted[0])]
-        says = fresh[0].says if fresh else f"{in_file(target)} gives another answer each time: randomness enters as an argument."
+        another = f"{in_file(target)} gives another answer each time: is something drawn, or kept from call to call?"
+        says = fresh[0].says if fresh else another
         return [Finding(target, "mistake" if fresh else "random", fresh[0].id if fresh else None, says)]
     for row in rows:
         if not _varies(row) and all(_alike(target, i, _outcome((row,), i), got[i]) for i in group):
@@ -206,6 +208,7 @@ def _what(row):
 
 STAGES = {  # what is computed from what, in order: outputs whose names begin so, and what to say where they are the first to be wrong
     "vae.VAE.forward": (
+        ("Saved.enc", "the encoder's layers are wrong: all that self.encoder.forward(ops, params, x) returns, inputs first"),
         ("Saved.mu", "mu is the first to be wrong: the first Z columns of the encoder's output, the last of its layers"),
         ("Saved.logvar", "mu is right, logvar is not: the last Z columns of the encoder's output"),
         ("Saved.z", "mu and logvar are right, z is not: ops.reparameterize_forward(mu, logvar, eps)"),
@@ -241,7 +244,7 @@ def _first_stage(target, group, got, wanted, findings):
             values = [(i, got[i].outputs[which], wanted[i].outputs[which]) for i in group if which < len(wanted[i].outputs)]
             if not name.startswith(prefix) or all(_agree(target, i, a, b) for i, a, b in values):
                 continue
-            exact = [f for f in findings if f.kind in ("shape", "factor") and f": {name} " in f.says]
+            exact = [f for f in findings if f.kind == "swapped" or f.kind in ("shape", "factor") and f": {name} " in f.says]
             if exact:
                 return which, exact[0]
             if "{half}" in words:
@@ -388,7 +391,7 @@ def _by_numbers(target, group, got, wanted, which):
     if enough and all(_near(got[i].outputs[which], wanted[i].outputs[which]) for i in group):
         words = f"{where}: {name} is nearly what {equation} says, but not to {WITHIN:g}: is a float32 in between, or a small constant?"
         return Finding(target, "value", None, f"{words}{about}")
-    if enough and None not in ratios:
+    if enough and None not in ratios and probes(target)[first].kind == "plain":
         words = _factor([float(r) for r in ratios], [probes(target)[i].sizes for i in group])
         if words:
             return Finding(target, "factor", None, f"{where}: {name} is {words} what {equation} says, in every entry{about}.")
@@ -402,7 +405,7 @@ def _by_numbers(target, group, got, wanted, which):
     distance = np.where(np.isfinite(distance), distance, np.where(np.asarray(a) == np.asarray(b), 0, np.inf))
     worst = np.unravel_index(distance.argmax(), distance.shape)
     entry = f"{' at ' * (name == 'the result')}[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
-    differ = int((distance > WITHIN * max(1, np.abs(b).max())).sum())
+    differ = a.size - int(np.isclose(a, b, rtol=WITHIN_SPECIAL.get(probes(target)[off].kind, WITHIN), atol=0, equal_nan=True).sum())
     words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}.  {differ} of {a.size} entries differ."
     if np.isnan(a).any() and not np.isnan(b).any():
         words += f"  {int(np.isnan(a).sum())} are NaN: the root or the logarithm of a negative number, 0 / 0, or infinity less infinity."
@@ -435,16 +438,24 @@ def _by_arguments(target, group, got, which):
                 return False
         return True
 
+    def ignores(name):  # whether the student's own function never looks at it
+        theirs = vars(home(target)[1])[home(target)[2]]
+        for i in group:
+            changed = run(target, theirs, all_probes[i]._replace(arguments=lambda: {**all_probes[i].arguments(), name: 0 * given(i)[name]}))
+            if changed.error is not None or not _agree(target, i, changed.outputs[which], got[i].outputs[which]):
+                return False
+        return True
+
     names = list(given(group[0]))
     shapes = {name: np.shape(value) for name, value in given(group[0]).items()}
     for a in names:
         for b in names:
             if a < b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b], b: g[a]}):  # noqa: B023
                 return f"is right for {a} and {b} in each other's place"
-            if a != b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b]}):  # noqa: B023
+            if a != b and shapes[a] == shapes[b] and alike(lambda g: {a: g[b]}) and ignores(a):  # noqa: B023
                 return f"has {b} where {{equation}} has {a}"
         for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all")):
-            if alike(lambda g: {a: factor * g[a]}):  # noqa: B023
+            if alike(lambda g: {a: factor * g[a]}) and (factor or ignores(a)):  # noqa: B023
                 return f"takes {a} {words} ({{equation}})"
     return ""
 

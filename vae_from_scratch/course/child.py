@@ -26,7 +26,7 @@ def check_apart(exercise, path, seconds=SECONDS):
     fields, printed, ended = apart("exercise", exercise.number, path, seconds)
     if fields is None:
         findings = (Finding("", "time" if ended.startswith("stopped") else "exception", None, ended),)
-        return Report(exercise.number, str(Path(path).resolve()), (), findings, ()), ""
+        return Report(exercise.number, str(Path(path).resolve()), (), findings, ()), printed
     fields["findings"] = tuple(Finding(*each) for each in fields["findings"])
     return Report(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}), printed
 
@@ -34,7 +34,7 @@ def check_apart(exercise, path, seconds=SECONDS):
 def apart(job, argument, path, seconds):
     """One of JOBS on a student's file, in a process of its own, under the guard.
 
-    Returns what the job returned, what the file printed, and "". If the process ended before: None, "", and why.
+    Returns what the job returned, what the file printed, and "". If the process ended before: None, what it printed, and why.
     """
     path = Path(path).resolve()
     home = str(Path(__file__).parents[2])
@@ -59,13 +59,17 @@ def apart(job, argument, path, seconds):
         try:
             found = json.loads(result.read_text("utf-8"))
         except (ValueError, OSError):  # it never got there, or not even to opening the file
-            return None, "", _ended(path, code, words, seconds)
-    return found, words[:SHOWN] + ("\n..." if len(words) > SHOWN else ""), ""
+            return None, _shown(words.partition("Timeout (")[0]), _ended(path, code, words, seconds)
+    return found, _shown(words), ""
+
+
+def _shown(words):
+    return words[:SHOWN] + ("\n..." if len(words) > SHOWN else "")
 
 
 def _ended(path, code, words, seconds):
     if code is None or "Timeout (" in words:
-        line = re.search(rf'File "{re.escape(str(path))}", line (\d+) in (\w+)', words)
+        line = re.search(rf'File "{re.escape(str(path))}", line (\d+) in (\S+)', words)
         where = f", at line {line[1]} of {path.name}, in {line[2]}" if line else ""
         return f"stopped after {seconds:g} s{where}: is there a loop that never ends?"
     last = words.strip().splitlines()[-1:] or ["it said nothing"]

@@ -190,8 +190,9 @@ def wrong_backwards_are_rejected(exercise):
     for factor in (1.0, 1.001, -1.0, 0.0):
         backward = lambda dh, h, a: {"a": factor * ops.tanh_backward(dh, h)}  # noqa: B023
         seen.append(gradcheck.check_pair(ops.tanh_forward, backward, inputs, np.random.default_rng(7))[0].ok)
-    words = ["passes" if each else "is rejected" for each in seen]
-    return seen == [True, False, False, False], f"a right backward {words[0]}, one off by 0.1 % {words[1]}, a wrong sign {words[2]}."
+    right, off, sign, zeros = ("passes" if each else "is rejected" for each in seen)
+    words = f"a right backward {right}, one off by 0.1 % {off}, a wrong sign {sign}, zeros alone: {zeros.removeprefix('is ')}."
+    return seen == [True, False, False, False], words
 
 
 def first_step_is_lr(exercise):

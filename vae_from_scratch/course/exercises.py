@@ -77,7 +77,8 @@ EXERCISES = (
     Exercise(
         5, "bernoulli_nll", "binary pixels, from logits",
         ("ops.bernoulli_nll_forward", "ops.bernoulli_nll_backward"), 30, "derivations/06-likelihoods.md",
-        "-log p(x) for pixels with p = sigmoid(logits), summed over the pixels, for logits of any size; and its gradient.",
+        "-log p(x) for pixels with p = sigmoid(logits), summed over the pixels, for logits of any size; and its gradient. x may be "
+        "grey, between 0 and 1, where -log p(x) means the cross-entropy.",
         ("gradients", "bernoulli_sums_to_one"),
         (
             "Put p = sigmoid(l) into -x log p - (1 - x) log(1 - p) and simplify before you write code.",

@@ -28,7 +28,7 @@ if [ -d "$folder/exercises" ]; then folder="$folder/exercises"; fi
 python3 -m vae_from_scratch.course.grade gradescope "$folder" /autograder/results/results.json
 """
 
-AUTOGRADER = '''"""Runs in the student's checkout, with the wheel beside this file; leaves result.json there."""
+AUTOGRADER = '''"""Runs in the student's checkout, with the wheel beside this file; leaves result.json, and imports nothing from it."""
 
 import os
 import subprocess
@@ -39,8 +39,9 @@ from pathlib import Path
 (wheel,) = Path(__file__).parent.glob("*.whl")
 with tempfile.TemporaryDirectory() as place:  # an environment of any kind lets pip write there
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", place, str(wheel)], check=True)
-    grade = [sys.executable, "-m", "vae_from_scratch.course.grade", "classroom50", "exercises", "result.json"]
-    subprocess.run(grade, env={**os.environ, "PYTHONPATH": place}, check=True)
+    exercises, result = Path("exercises").absolute(), Path("result.json").absolute()
+    grade = [sys.executable, "-m", "vae_from_scratch.course.grade", "classroom50", str(exercises), str(result)]
+    subprocess.run(grade, cwd=place, env={**os.environ, "PYTHONPATH": place}, check=True)
 '''
 
 OTTER = '''"""{title}"""

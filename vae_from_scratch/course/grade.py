@@ -13,28 +13,30 @@ PRACTICE = "practice, without a grade: the solutions are public"
 
 
 def results(folder, numbers=None):
-    """One dict for each exercise in folder, or for some: exercise, passed, mistake (its name, or None), title, output (text)."""
+    """One dict for each exercise in folder, or for some: exercise, passed, mistakes (their names), title, output (text)."""
     from . import checker, child, exercises
 
-    found = []
+    folder, found = Path(folder), []
+    if (folder / "exercises").is_dir():  # handed in with the folder that course start made
+        folder = folder / "exercises"
     for exercise in exercises.EXERCISES:
-        path = Path(folder) / exercise.filename
+        path = folder / exercise.filename
         if not path.is_file() or numbers is not None and exercise.number not in numbers:
             continue
         try:
             report, _ = child.check_apart(exercise, path)
         except ValueError as error:  # it does not parse
-            found.append(_row(exercise, False, None, str(error).replace(str(path), path.name)))
+            found.append(_row(exercise, False, [], str(error).replace(str(path), path.name)))
             continue
-        mistakes = [finding.mistake for finding in report.findings if finding.mistake]
+        mistakes = [*dict.fromkeys(finding.mistake for finding in report.findings if finding.mistake)]
         output = checker.text(report._replace(path=path.name), exercise, solution=False)
-        found.append(_row(exercise, report.passed, mistakes[0] if mistakes else None, output))
+        found.append(_row(exercise, report.passed, mistakes, output))
     return found
 
 
-def _row(exercise, passed, mistake, output):
+def _row(exercise, passed, mistakes, output):
     title = f"{exercise.number}. {exercise.title}"
-    return {"exercise": exercise.number, "passed": passed, "mistake": mistake, "title": title, "output": output}
+    return {"exercise": exercise.number, "passed": passed, "mistakes": mistakes, "title": title, "output": output}
 
 
 def must_pass(number, folder="exercises"):
@@ -45,8 +47,8 @@ def must_pass(number, folder="exercises"):
 
 
 def plain(rows):
-    """A list of exercise, passed, mistake: what report reads."""
-    return [{name: row[name] for name in ("exercise", "passed", "mistake")} for row in rows]
+    """A list of exercise, passed, mistakes: what report reads."""
+    return [{name: row[name] for name in ("exercise", "passed", "mistakes")} for row in rows]
 
 
 def gradescope(rows):
@@ -86,7 +88,10 @@ def grade(arguments):
     name, folder, file = arguments
     if name == "plain" and not Path(folder).is_dir():
         raise ValueError(f"{folder} is not a folder: name the one that holds a student's exercises")
-    content = json.dumps(FORMATS[name](results(folder)), indent=1).encode()
+    rows = results(folder)
+    if not rows:
+        print(f"no exercise is in {folder}: files are looked for by the names that course start gives them", file=sys.stderr)
+    content = json.dumps(FORMATS[name](rows), indent=1).encode()
     files.write(file, lambda out: out.write(content))
 
 

@@ -1,5 +1,6 @@
 """A student's functions, in the place of the package's own, for as long as a with block lasts."""
 
+import ast
 import contextlib
 import linecache
 import sys
@@ -7,12 +8,17 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from .cut import PACKAGE, compiled, defined, home, in_file, is_blank, parse, source, with_globals
 from .edited import apply
 
 
 class StudentFile(NamedTuple):
-    """One exercise's file: its functions by target, those that are still blank or absent, and what else it defines."""
+    """One exercise's file: its functions by target, those that are still blank or absent, and what else it defines.
+
+    A helper's key is its name, or, of a method beside those asked for, where it would stand: "vae.VAE._split".
+    """
 
     path: Path
     written: dict
@@ -30,16 +36,26 @@ def read(path, targets):
     before = {}
     for target in targets:
         before.update(vars(home(target)[0]))
-    after = dict(before)
+    after = {**before, "__file__": str(path), "__package__": ""}
     exec(compile(tree, str(path), "exec"), after)
-    skipped = {in_file(target).partition(".")[0] for target in targets} | {"__builtins__", "__annotations__"}
-    helpers = {name: value for name, value in after.items() if value is not before.get(name) and name not in skipped}
+    skipped = {in_file(target).partition(".")[0] for target in targets}
+    own = {name for name, value in after.items() if value is not before.get(name)} | imported(tree)
+    helpers = {name: after[name] for name in own if name in after and name not in skipped and name[:2] != "__"}
     functions = {}
     for target in written:
         module, owner, name = home(target)
         found = after.get(name) if owner is module else vars(after[owner.__name__]).get(name)
         functions[target] = with_globals(found, vars(module))
+    for target in [target for target in targets if home(target)[0] is not home(target)[1]]:
+        place, cls = target.rpartition(".")[0], vars(after.get(home(target)[1].__name__, object))
+        helpers |= {f"{place}.{name}": value for name, value in cls.items() if name[:2] != "__" and f"{place}.{name}" not in targets}
     return StudentFile(path, functions, [target for target in targets if target not in written], helpers)
+
+
+def imported(tree):
+    """The names that a module's imports at the margin bind."""
+    found = [each for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) for each in node.names]
+    return {(each.asname or each.name).partition(".")[0] for each in found}
 
 
 def clashes(student):
@@ -47,8 +63,15 @@ def clashes(student):
     modules = [vars(home(target)[0]) for target in student.written]
     return [
         name for name, value in student.helpers.items()
-        if any(callable(value) and name in module and module[name] is not value for module in modules)
+        if any(name in module and not _equal(module[name], value) for module in modules)
     ]  # fmt: skip
+
+
+def _equal(a, b):
+    try:
+        return a is b or type(a) is type(b) and bool(np.all(a == b))
+    except (TypeError, ValueError):
+        return False
 
 
 def is_from(path, target):
@@ -59,19 +82,37 @@ def is_from(path, target):
 
 
 @contextlib.contextmanager
-def implanted(functions, helpers=()):
-    """The package with these functions (by target) in it, wherever it holds the old ones: in modules, classes and tables."""
+def implanted(functions, helpers=(), written=()):
+    """The package with these functions (by target) in it, wherever it holds the old ones: in modules, classes and tables.
+
+    helpers : what else the file defines; written : all its functions, which those of another module may call by name
+    """
     undo = []
 
     def put(owner, name, value):
         undo.append((owner, name, vars(owner)[name]) if name in vars(owner) else (owner, name))
         setattr(owner, name, value)
 
+    files = {function.__code__.co_filename for function in functions.values() if hasattr(function, "__code__")}
+
+    def here(value, module):  # what the file defines looks its names up in the module, what it imports where it is from
+        if isinstance(value, (staticmethod, classmethod)):
+            return type(value)(here(value.__func__, module))
+        return with_globals(value, vars(module)) if getattr(getattr(value, "__code__", None), "co_filename", None) in files else value
+
     try:
-        for module in dict.fromkeys(home(target)[0] for target in functions):
+        for key, value in dict(helpers).items():
+            if "." in key:
+                module, owner, name = home(key)
+                put(owner, name, here(value, module))
+        for module in dict.fromkeys(home(target)[0] for target in {**dict(written), **functions}):
             for name, value in dict(helpers).items():
-                own = getattr(value, "__code__", None) is not None
-                put(module, name, with_globals(value, vars(module)) if own else value)
+                if "." not in name:
+                    put(module, name, here(value, module))
+            for target, function in {**dict(written), **functions}.items():
+                place, owner, name = home(target)
+                if owner is place and name not in vars(module):
+                    put(module, name, function)
         for target, function in functions.items():
             _, owner, name = home(target)
             old = vars(owner)[name]

@@ -59,7 +59,7 @@ def run(target, function, probe):
     try:
         with np.errstate(all="ignore"):
             result = (probe.call or positional)(function, arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(None, error=error)
     changed = [name for name in arguments if name not in probe.in_place and not _same(arguments[name], before[name])]
     if isinstance(result, Named):
@@ -89,8 +89,8 @@ def _array(value):
 def _same(a, b):
     if isinstance(a, np.ndarray):
         return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-    if isinstance(a, tuple):
-        return all(map(_same, a, b))
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
     return True
 
 
@@ -184,13 +184,24 @@ def _shared(target, shape):
 def _out(target):
     def given():
         found = arguments(target, SIZES[0], 0)
-        return {**found, "out": (np.full((7, 5), np.nan), np.full(5, np.nan))}
+        return {**found, "out": (np.full((7, 5), 100.0), np.full(5, 100.0))}
 
     def call(function, given):
         function(*given.values())
         return Named(given["out"], ("out[0]", "out[1]"))
 
-    return Probe(given, call, ("out",), "out", "training hands in out, and reads dW and db from there")
+    return Probe(given, call, ("out",), "out", "training hands in out, here of hundreds, and reads dW and db from there")
+
+
+def _of_axes(shape, about):
+    def given():
+        rng = np.random.default_rng(8)
+        return {"array": np.array(rng.normal(size=shape)), "dout": np.array(rng.normal(size=shape))}
+
+    def call(function, given):
+        return function(lambda: np.sin(given["array"]), given["array"], given["dout"], 0.1, {1: (1, 2)})
+
+    return Probe(given, call, kind="shared", about=about)
 
 
 def _three_axes():
@@ -228,8 +239,10 @@ EXTREMES = {
         extreme("digits", "logits of 800", dnll=[1.0, 1.0, 1.0, 1.0], logits=[[large], [-large], [large], [-large]],
                 x=[[1.0], [0.0], [0.0], [1.0]])
     ],
-    **{target: [_shared(target, ()), _shared(target, (7,)), _scalar(target)]
-       for target in ("ops.gaussian_nll_forward", "ops.gaussian_nll_backward")},
+    **{target: [
+        _shared(target, ()), _shared(target, (7,)), _scalar(target),
+        extreme("digits", "x_logvar 40 and -40", **given, x_mean=[[0.5, 0.5]], x_logvar=[[far, -far]], x=[[1.0, 0.5]]),
+    ] for target, given in (("ops.gaussian_nll_forward", {}), ("ops.gaussian_nll_backward", {"dnll": [1.0]}))},
     "ops.softmax_cross_entropy_forward": [
         extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
                 targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -238,11 +251,18 @@ EXTREMES = {
         extreme("digits", "logits of 1000", dnll=[1.0, 1.0], logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
                 targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ],
-    **{target: [extreme("digits", "log weights of +-1000", log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0]]), _three_axes()]
-       for target in ("ops.log_mean_exp", "evaluation.effective_samples")},
+    **{target: [
+        extreme("digits", "log weights of +-1000, or far apart",
+                log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0], [0.0, -800.0, -1500.0]]),
+        _three_axes(),
+    ] for target in ("ops.log_mean_exp", "evaluation.effective_samples")},
     "gradcheck.relative_error": [
-        extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]])
+        extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]]),
+        extreme("digits", "gradients of 1e-10", analytic=[[1e-10, 2e-10]], numeric=[[1e-10, 1e-10]]),
+        extreme("digits", "arrays of one axis", analytic=[1.0, 3.0], numeric=[1.0, 4.0]),
+        extreme("digits", "single numbers, as arrays of no axes", analytic=3.0, numeric=4.0),
     ],
+    "gradcheck.numeric_gradient": [_of_axes((4,), "an array of one axis"), _of_axes((), "a single number, as an array of no axes")],
     "ops.capacity_backward": [
         extreme("digits", "one kl at the capacity, their mean below it", dout=1.0, kl=[0.75, 0.5], gamma=2.5, capacity=0.75)
     ],
@@ -280,9 +300,9 @@ def _vae_forward(sizes, seed):
             layers = getattr(saved, name)
             if not isinstance(layers, (list, tuple)) or len(layers) != len(network.names) + 1:
                 raise TypeError(f"Saved.{name} is all that self.{name}oder.forward returns, inputs first: backward reads every layer")
-        saved_names = ("mu", "logvar", "z", "kl")
-        values = [*terms, *(getattr(saved, name) for name in saved_names), saved.dec[-1]]
-        return Named(tuple(values), (*terms._fields, *(f"Saved.{name}" for name in saved_names), "Saved.dec[-1]"))
+        kept = {f"Saved.{name}": getattr(saved, name) for name in ("mu", "logvar", "z", "kl")}
+        layers = {f"Saved.{name}[{k}]": layer for name in ("enc", "dec") for k, layer in enumerate(getattr(saved, name))}
+        return Named((*terms, *kept.values(), *layers.values()), (*terms._fields, *kept, *layers))
 
     return Probe(functools.partial(_batch, sizes, seed), call, sizes=sizes)
 
@@ -310,11 +330,13 @@ def _penalty(cls, backward, sizes, seed):
     def given():
         found = drawn(spec, sizes, seed)
         if seed == 1:
-            found["kl"] = found["kl"] / 20  # below the capacity
+            found["kl"] = found["kl"] / 10  # their mean below the capacity, their sum above it
         return {name: value if value.ndim else float(value) for name, value in found.items()}
 
     def call(function, given):
         result = function(model, *given.values())
+        if backward and result is not None and not hasattr(result, "_fields"):
+            raise TypeError(f"penalty_backward returns PenaltyGrads(dkl=...), got a {type(result).__name__}")
         if not isinstance(result, PenaltyGrads):
             return Named(tuple(result), result._fields) if hasattr(result, "_fields") else result
         zeros = given["z"].shape  # an array of zeros says what 0 says

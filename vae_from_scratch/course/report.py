@@ -10,7 +10,7 @@ from .command import command
 
 
 def read(folder):
-    """The results of a class, file name -> rows with exercise, passed, mistake.  ValueError names a file that is none."""
+    """The results of a class, file name -> rows (exercise, passed, mistakes).  ValueError names a file that is none."""
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise ValueError(f"{folder} holds no result: one .json file per student is expected")
@@ -19,9 +19,9 @@ def read(folder):
         try:
             rows = json.loads(path.read_text("utf-8"))
             rows = rows if isinstance(rows, list) else [rows]
-            found[path.stem] = [(int(row["exercise"]), row["passed"] is True, row.get("mistake")) for row in rows]
+            found[path.stem] = [(int(row["exercise"]), row["passed"] is True, [*map(str, row["mistakes"])]) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            wanted = '[{"exercise": 3, "passed": false, "mistake": null}, ...]'
+            wanted = '[{"exercise": 3, "passed": false, "mistakes": ["kl-sign"]}, ...]'
             raise ValueError(f"{path} is no list of results such as {wanted} ({type(error).__name__}: {error})") from error
     return found
 
@@ -30,12 +30,12 @@ def statistics(results):
     """Exercise -> (students who tried, who passed), and (exercise, mistake) -> students who made it."""
     tried, passed, made = collections.defaultdict(set), collections.defaultdict(set), collections.defaultdict(set)
     for student, rows in results.items():
-        for exercise, ok, mistake in rows:
+        for exercise, ok, mistakes_ in rows:
             tried[exercise].add(student)
             if ok:
                 passed[exercise].add(student)
-            if mistake:
-                made[exercise, str(mistake)].add(student)
+            for mistake in mistakes_:
+                made[exercise, mistake].add(student)
     exercises = {number: (len(tried[number]), len(passed[number])) for number in sorted(tried)}
     mistakes = {key: len(made[key]) for key in sorted(made, key=lambda key: (-len(made[key]), key))}
     return exercises, mistakes

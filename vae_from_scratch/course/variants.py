@@ -17,6 +17,7 @@ from .cut import parse
 from .zoo_checks import Found
 
 SECONDS = 30  # for a student's file
+SHAPES = ((3, 4), (5, 2))  # (N, K) of the inputs
 
 
 class Variant(NamedTuple):
@@ -26,13 +27,13 @@ class Variant(NamedTuple):
     task: str
     upstream: str  # the first argument of backward
     wrt: tuple  # what it returns gradients of, in order
-    inputs: Any  # rng -> {name: array}
+    inputs: Any  # rng, shape -> {name: array of this shape}
     forward: Any
     smooth: bool = True
 
 
-def _two_gaussians(rng):
-    return {name: rng.normal(size=(3, 4)) for name in ("mu", "logvar", "m", "r")}
+def _two_gaussians(rng, shape):
+    return {name: rng.normal(size=shape) for name in ("mu", "logvar", "m", "r")}
 
 
 def _kl_of_two_gaussians(mu, logvar, m, r):
@@ -47,9 +48,9 @@ def _laplace_prior(scale):
         " inputs, and eps as a constant."
     )
 
-    def inputs(rng):
-        z = rng.uniform(0.2, 2, (3, 4)) * rng.choice([-1, 1], (3, 4))  # away from the kink
-        return {"z": z, "logvar": rng.normal(size=(3, 4)), "eps": rng.normal(size=(3, 4))}
+    def inputs(rng, shape):
+        z = rng.uniform(0.2, 2, shape) * rng.choice([-1, 1], shape)  # away from the kink
+        return {"z": z, "logvar": rng.normal(size=shape), "eps": rng.normal(size=shape)}
 
     def forward(z, logvar, eps):
         log_q = -(ops.LOG_2PI.astype(z.dtype) + logvar + eps * eps) / 2
@@ -64,8 +65,8 @@ def _counts(offset):
         " decoder outputs.  poisson_nll_forward(a, x) returns -log p(x) of each row, summed over the pixels, without log x!."
     )
 
-    def inputs(rng):
-        return {"a": rng.normal(size=(3, 4)), "x": rng.poisson(2.0, size=(3, 4)).astype(float)}
+    def inputs(rng, shape):
+        return {"a": rng.normal(size=shape), "x": rng.poisson(2.0, size=shape).astype(float)}
 
     def forward(a, x):
         rate = np.exp(a) + offset
@@ -98,7 +99,7 @@ def variant(seed):
 def sheet(seed):
     """The task as text: what to derive, what to write."""
     of = variant(seed)
-    arguments = ", ".join(of.inputs(np.random.default_rng(0)))
+    arguments = ", ".join(of.inputs(np.random.default_rng(0), SHAPES[0]))
     gradients = ", ".join(f"d{name}" for name in of.wrt)
     return (
         f"Variant {seed}.\n\n{of.task}\n\nDerive its gradient{'s' * (len(of.wrt) > 1)} with a pencil, then write, in a file of yours:\n\n"
@@ -108,24 +109,45 @@ def sheet(seed):
 
 
 def check(seed, forward, backward):
-    """A student's pair against the right forward, and its backward against differences of the right forward."""
+    """A student's pair against the right forward, and its backward against differences of the right forward, at two sizes."""
     of, rng = variant(seed), np.random.default_rng(1)
-    inputs = of.inputs(rng)
-    wanted, found = of.forward(**inputs), np.asarray(forward(*(value.copy() for value in inputs.values())))
-    right = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-9, atol=1e-9)
-    same = found.shape == wanted.shape
-    words = f"the first row is {found[0]:.6g}, should be {wanted[0]:.6g}" if same else f"shape {found.shape}, should be {wanted.shape}"
-    yield Found("forward", f"{of.name}_forward: {words}", bool(right))
+    drawn = [of.inputs(rng, shape) for shape in SHAPES]
 
     def grads(dout, out, **given):
+        before = {name: value.copy() for name, value in given.items()}
         returned = backward(dout, *given.values())
-        returned = returned if isinstance(returned, tuple) else (returned,)
+        returned = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
         if len(returned) != len(of.wrt):
             raise ValueError(f"{of.name}_backward must return {len(of.wrt)} gradients ({', '.join(of.wrt)}), got {len(returned)}")
+        _unchanged(f"{of.name}_backward", before, given)
         return dict(zip(of.wrt, returned))
 
-    for each in check_pair(of.forward, grads, inputs, rng, smooth=of.smooth):
-        yield Found(each.name, f"{of.name}_backward, {each.worst}" if not each.ok else f"d{each.name} agrees with differences", each.ok)
+    words, right = "", True
+    for inputs in drawn:
+        given = {name: value.copy() for name, value in inputs.items()}
+        wanted, found = of.forward(**inputs), np.asarray(forward(*given.values()))
+        _unchanged(f"{of.name}_forward", inputs, given)
+        if found.shape != wanted.shape:
+            right, words = False, f"shape {found.shape}, should be {wanted.shape}"
+        elif not np.allclose(found, wanted, rtol=1e-9, atol=1e-9):
+            row = int(np.argmax(~np.isclose(found, wanted, rtol=1e-9, atol=1e-9)))
+            right, words = False, f"row {row} is {found[row]:.6g}, should be {wanted[row]:.6g}"
+        if not right:
+            break
+    yield Found("forward", f"{of.name}_forward: {words or 'right'}", right)
+    rows: dict[str, Found] = {}
+    for inputs in drawn:
+        for each in check_pair(of.forward, grads, inputs, rng, smooth=of.smooth):
+            if rows.get(each.name) is None or rows[each.name].ok:
+                says = f"d{each.name} agrees with differences" if each.ok else f"{of.name}_backward, {each.worst}"
+                rows[each.name] = Found(each.name, says, each.ok)
+    yield from rows.values()
+
+
+def _unchanged(function, before, after):
+    for name, value in before.items():
+        if not np.array_equal(value, after[name]):
+            raise ValueError(f"{function} changes its argument {name}: whoever called it still needs that array")
 
 
 def check_file(seed, path):

@@ -257,7 +257,7 @@ def exam(seed, cases, folder):
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty, and may hold another exam: name a new folder with --folder")
-    sheet = ["# What is wrong with these programs?", "", f"Exam {seed}.  For each program: (a) the equation that you suspect, or none;"]
+    sheet = ["# What is wrong with these programs?", "", "For each program: (a) the equation that you suspect, or none;"]
     sheet += ["(b) the one check, of pair, model, value and training, that you would run first, and what it will show;"]
     sheet += ["(c) in three sentences, why a user sees what is seen here.  One of the programs may be right."]
     reveal = [f"# Reveal sheet of exam {seed}"]
