@@ -595,7 +595,7 @@ MISTAKES = [
         ("adam-eps-inside", "(np.sqrt(v_hat) + adam_eps)", "np.sqrt(v_hat + adam_eps)",
          "adam_eps is inside of the root; ADAM.5 adds it after. With 1e-8 inside, gradients below 1e-4 hardly move anything."),
         ("adam-eps-missing", "(np.sqrt(v_hat) + adam_eps)", "np.sqrt(v_hat)",
-         "adam_eps is missing (see ADAM.5): a parameter whose gradient has always been 0 becomes 0 / 0."),
+         "adam_eps is not added to the root (see ADAM.5); without it a parameter whose gradient has always been 0 becomes 0 / 0."),
         ("adam-sign", "param -= lr", "param += lr", "param climbs: the step is taken away, not added."),
         ("adam-grad", "lr * m_hat", "lr * grad", "The step uses grad; it uses m_hat, the running mean (see ADAM.5). Yours is RMSProp."),
         ("adam-no-decay", "beta1 * m + (1 - beta1) * grad", "beta1 * m + grad",
@@ -608,8 +608,7 @@ MISTAKES = [
         ("adam-v-rebound", "v[...] = beta2", "v = beta2",
          "The name v is given to a new array (v = ...): the caller's v stays zero. v[...] = ... writes into it."),
         ("adam-param-rebound", "param -= lr", "param = param - lr",
-         "The name param is given to a new array (param = param - ...): the model's parameters stay as they are. param -= ... writes into "
-         "them."),
+         "A new array is made (param = param - ..., or returned): the model's parameters stay as they are. param -= ... writes into them."),
     ),
     # ---- 10
     *_of(
