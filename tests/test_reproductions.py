@@ -815,6 +815,8 @@ def test_what_the_family_does(rows, example):
         (r"deviations of ([\d.]+) to ([\d.]+) over", [f(spread(settings[key], mig)[1] for key in family) for f in (min, max)]),
     ):  # fmt: skip
         agree(re.search(pattern, words).groups(), values)
+    said(r"Locatello et al. 2019: [^|]*\|[^|]*\| (\d+) % / (\d+) % of its variance",
+         [percent[:, 1:].sum(axis=1).mean(), percent[:, 0].mean()])  # fmt: skip
     assert (percent[:, 2] > percent[:, 0]).sum() == 8 and "in eight scores of eleven" in words
     assert leader == ("DIP-VAE i", 10) and means[factor]["VAE", 1] == means[factor][second_best]
     first_five = {key: np.mean([row[factor] for row in mine[:5]]) for key, mine in settings.items()}

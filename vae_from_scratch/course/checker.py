@@ -230,7 +230,7 @@ STAGES = {  # what is computed from what, in order: outputs whose names begin so
     "optimizers.adam_update": (
         ("m after", "m is wrong: a running mean of grad, written into m (m[...] = ..., see ADAM.1)"),
         ("v after", "m is right, v is not: a running mean of the square of grad, written into v (see ADAM.2)"),
-        ("param after step 1", "m and v are right, the step is not: ADAM.3 and ADAM.4, then ADAM.5, with the lr and the adam_eps that come in"),
+        ("param after step 1", "m and v are right, the step is not: ADAM.3 and ADAM.4, then ADAM.5, with lr and adam_eps as they come in"),
         ("param after", "the first step is right, a later one is not: look at t in ADAM.3 and ADAM.4"),
     ),
 }  # fmt: skip
