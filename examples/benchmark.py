@@ -635,7 +635,7 @@ def draw(results):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--threads", nargs="+", choices=("1", "all"), default=["1", "all"])
     parser.add_argument("--isa", nargs="+", choices=("best", "avx2"), default=["best"], help="the instructions that may be used")

@@ -25,7 +25,9 @@ def train_and_draw(data_name, epochs, betas=(0, 1, 5), seed=0):
     for row, beta in zip(figure.subplots(len(betas), 2, squeeze=False, width_ratios=(1, 1.1)), betas):
         model = BetaVAE(train.data_dim, hidden=(500,), latent_dim=2, activation="relu", beta=beta, seed=seed)
         batch_size = min(256, len(train))
-        fit(model, train, Adam(lr=1e-3), batch_size, epochs, seed, binarize="dynamic", progress=False)
+        history = fit(model, train, Adam(lr=1e-3), batch_size, epochs, seed, binarize="dynamic", progress=False)
+        if len(history["epoch"]) < epochs:
+            raise KeyboardInterrupt("interrupted; no figure is written")
         result = evaluation.evaluate(model, test, binarize="dynamic", seed=seed)
         table.append((beta, result.recon_nll, result.kl))
         mu, _ = model.encode(test[np.arange(len(test))])
@@ -44,7 +46,7 @@ def train_and_draw(data_name, epochs, betas=(0, 1, 5), seed=0):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", default="mnist", help="mnist, fashion-mnist, kmnist or digits")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="one epoch on the bundled digits: shows that it runs")

@@ -26,7 +26,7 @@ def options(script, doc, arguments=None, **extra):
 
     A default that is a tuple is of whole numbers, typed as 0-4 or 0,1,2; of those --quick takes the first alone.
     """
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the same on few data for few steps: shows that it runs")
     parser.add_argument("--out", type=Path, help="folder for all that it makes; runs/NAME of the script unless given")
     for name, default in extra.items():

@@ -319,3 +319,12 @@ def test_a_path_is_a_gif_or_a_new_folder(tmp_path):
     assert animation_path(tmp_path / "new") == (tmp_path / "new", False) and animation_path(tmp_path) == (tmp_path, False)
     (tmp_path / "a.gif").mkdir()
     assert animation_path(tmp_path / "a.gif") == (tmp_path / "a.gif", False)
+
+
+def test_frames_stay_where_they_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = Frames("frames.npz", SOME, **HOW)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    frames(small(), 1)
+    assert (tmp_path / "frames.npz").is_file() and not [*(tmp_path / "elsewhere").iterdir()]

@@ -172,6 +172,8 @@ def stored(value, scale):
 # What is done: (call, words that any good message holds: the name, the value, what was expected or the way out)
 CALLS = {
     "data_dim zero": (lambda: VAE(0), "data_dim 0 1"),
+    "fit: a little above one": (lambda: fit(model(), X.clip(0, 0.5) * 2.000002, batch_size=3, progress=False), "x 1.000001 [0, 1]"),
+    "encode: beyond float32": (lambda: model(likelihood="gaussian").encode(X * 1e300), "x too large for float32"),
     "initial_params: dtype": (lambda: parameters(np.zeros(3)), "Own.initial_params float32 own float64"),
     "initial_params: a number": (lambda: parameters(0.0), "Own.initial_params float32 own float"),
     "noise_shapes: one shape": (lambda: fit(noises((9, 2)), X, batch_size=9, progress=False), "noise_shapes ((n, Z),) (9, 2)"),

@@ -7,7 +7,7 @@ import stat
 import types
 
 import pytest
-from helpers import unsaid
+from helpers import python, unsaid
 
 from vae_from_scratch.course import export, grade, report
 
@@ -173,3 +173,8 @@ def test_a_file_that_is_no_result_is_named(content, tmp_path):
     (tmp_path / "eve.json").write_text(content, "utf-8")
     with pytest.raises(ValueError, match="eve.json"):
         report.read(tmp_path)
+
+
+def test_python_without_asserts_passes_nothing(tmp_path):
+    code = "from vae_from_scratch.course.grade import must_pass\ntry:\n    must_pass(3, 'nowhere')\nexcept AssertionError:\n    print('no')"
+    assert python("-O", "-c", code).strip() == "no"

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -337,6 +338,66 @@ def stopped(here, undrawn, monkeypatch, capsys):
     return here / "r"
 
 
+def test_a_run_ended_within_an_epoch_says_so(stopped, capsys):
+    run("train --resume r --quiet --epochs 1")
+    assert "trained for 15 steps" in (said := capsys.readouterr().out) and "450 examples of the next epoch" in said
+    shutil.rmtree(stopped / "figures")
+    run("train --resume r --quiet --epochs 3")
+    assert "next epoch" not in capsys.readouterr().out
+
+
+def test_a_name_that_the_output_cannot_encode_is_no_error(here, undrawn, monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    run("train --quiet --epochs 1 --out \u043f")
+    assert b"\\u043f" in sys.stdout.buffer.getvalue() and (here / "\u043f" / "model.npz").is_file()
+
+
+def test_without_standard_error_there_are_no_bars(here, undrawn, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    run("train --epochs 1 --out r")
+    run("evaluate r --importance-samples 5")
+
+
+def test_other_libraries_warnings_are_no_notes_of_ours(monkeypatch, capsys):
+    class Theirs(UserWarning):
+        pass
+
+    def command(options):
+        warnings.warn("mine", stacklevel=1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.warn("theirs", Theirs, stacklevel=1)
+        warnings.showwarning(caught[0].message, Theirs, "theirs.py", 1)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", command)
+    assert cli.main(["gradcheck"]) == 2
+    said = capsys.readouterr().err
+    assert "note: mine\n" in said and "note: theirs" not in said
+    assert "vae-from-scratch gradcheck: error: can't start new thread\n" in said
+
+
+def test_ctrl_c_while_figures_are_drawn_says_that_the_run_is_whole(here, monkeypatch, capsys):
+    def pressed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli.train, "draw_figures", pressed)
+        assert cli.main("train --quiet --epochs 1 --out r".split()) == 130
+    assert "whole" in (said := capsys.readouterr().err) and "train --resume r draws" in said
+    run("train --resume r --quiet")
+    assert any((here / "r" / "figures").iterdir())
+
+
+@pytest.mark.parametrize("line", ["score r", "animate r", "sample r"])
+def test_a_run_that_cannot_be_written_to_is_known_before_anything_is_computed(line, here, undrawn, monkeypatch, capsys):
+    run("train --quiet --epochs 1 --data blobs --hidden 5 --out r")
+    monkeypatch.setattr(cli.look.os, "access", lambda *_: False)
+    monkeypatch.setattr(cli.look.disentanglement, "all_scores", None)
+    assert cli.main(line.split()) == 2 and "cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", ["evaluate r", "sample r --n 3", "traverse r", "traverse r --between 0 9"])
 def test_a_stopped_run_is_looked_at_as_it_is(line, stopped, capsys):
     run(line)
@@ -471,7 +532,7 @@ def test_a_model_prints_as_a_few_lines():
 
 @pytest.mark.parametrize("before, module", [("", "tqdm.std"), ("sys.modules['ipykernel'] = sys;", "tqdm.asyncio|tqdm.notebook")])
 def test_the_bar_is_a_notebooks_own_only_in_a_notebook(before, module):
-    code = f"import sys; {before} from vae_from_scratch.engine import bars; print(bars.tqdm.__module__)"
+    code = f"import sys; {before} from vae_from_scratch.engine import bars; print(bars.any_tqdm.__module__)"
     assert python("-W", "error", "-c", code).strip() in module.split("|")
 
 

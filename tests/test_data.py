@@ -720,3 +720,21 @@ def test_a_run_takes_photos_in_the_size_that_it_is_told(album, tmp_path, capsys,
     assert cli.main(f"{line}/none --image-shape 6,5,2".split()) == 2
     assert "rows,columns or rows,columns,3 to resize photos to, got 6,5,2" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_the_row_that_holds_nan_is_that_of_the_file(tmp_path):
+    x = np.random.default_rng(0).uniform(size=(300, 4)).astype(np.float32)
+    for row in (123, 129):  # in the training split, and in the test split
+        x[row, 1] = np.nan
+        np.save(tmp_path / "a.npy", x)
+        with pytest.raises(ValueError, match=rf"a\.npy: .* first in row {row};"):
+            datasets.from_file(tmp_path / "a.npy")
+        x[row, 1] = 0
+
+
+def test_what_is_advised_for_whole_numbers_keeps_white_white(tmp_path):
+    for top, way in ((1, "astype(bool)"), (16, "images / 16"), (255, "astype(np.uint8)"), (1000, "images / 1000")):
+        np.save(tmp_path / "a.npy", np.arange(40).reshape(20, 2) % 2 * top)
+        with pytest.raises(TypeError) as error:
+            datasets.from_file(tmp_path / "a.npy")
+        assert f"store images.{way}" in str(error.value) or f"store {way}" in str(error.value)

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import ROOT, load
+from helpers import ROOT, load, python
 
 from vae_from_scratch import base, fit, gradcheck
 from vae_from_scratch.cli import COMMANDS
@@ -194,3 +194,8 @@ def test_every_objective_of_the_package_is_in_the_table_of_gradients():
     checked = {type(case.model) for case in gradient_table.models()}
     ours = {cls for cls in base.MODELS.values() if cls.__module__.startswith("vae_from_scratch.")}
     assert ours <= checked
+
+
+@pytest.mark.parametrize("name", ["beta_latent_space", "beta_blobs"])
+def test_a_script_needs_no_docstrings(name):
+    assert "--quick" in python("-OO", ROOT / "examples" / f"{name}.py", "--help")

@@ -530,3 +530,27 @@ def test_history_as_csv(tmp_path):
     }
     files.write_history(tmp_path / "h.csv", history)
     assert (tmp_path / "h.csv").read_text() == "epoch,loss,seconds,kl_0,kl_1\n1,3.25,0.5,0.1,0.2\n2,2.5,1,0.3,0.4\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_folder_of_files_is_there_whole_or_not_at_all(error, tmp_path):
+    with pytest.raises(error), files.whole_folder(tmp_path / "a") as place:
+        (place / "one").write_text("1")
+        raise error
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "a").mkdir()  # an empty one may be there
+    with files.whole_folder(tmp_path / "a") as place:
+        (place / "one").write_text("1")
+    assert [each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*")] == ["a", "a/one"]
+
+
+def test_too_little_memory_to_pack_is_said_to_be_that(tmp_path, monkeypatch):
+    def savez(*_, **__):
+        try:
+            raise MemoryError
+        finally:
+            raise ValueError("I/O operation on closed file.")
+
+    monkeypatch.setattr(files.np, "savez", savez)
+    with pytest.raises(MemoryError, match="memory to pack"):
+        files.write_npz(tmp_path / "a.npz", {"a": np.zeros(3)})

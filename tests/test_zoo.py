@@ -206,3 +206,19 @@ def test_the_score_of_a_code_is_shown_without_training(play):
     (case,) = [case for case in CASES if case.model[0] == "mig"]
     numbers, _ = zoo.look(zoo.right, case)
     assert numbers["MIG of a code that is the factors"] == pytest.approx(1)
+
+
+def test_an_interrupted_training_gives_no_numbers_and_no_exam(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vae_from_scratch.training.fit", lambda *_, **__: {"epoch": [1]})
+    with pytest.raises(KeyboardInterrupt):
+        zoo.exam(0, 1, "e")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("state", ["{}", "[]", '{"seed": 0, "place": 99, "done": []}', '{"seed": 0, "place": 0, "done": 1}', "{"])
+def test_a_state_of_another_shape_is_refused(state, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "state.json").write_text(state)
+    assert zoo.zoo(["score"]) == 2 and not unsaid(capsys.readouterr().err, "state.json delete begin again")

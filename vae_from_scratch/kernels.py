@@ -95,7 +95,8 @@ class SayCompiling(event.Listener):
 
     def say(self):
         self.said = True
-        tqdm.write("compiling kernels, once", file=sys.stderr)  # a bar that is shown makes room for it
+        if sys.stderr:
+            tqdm.write("compiling kernels, once", file=sys.stderr)  # a bar that is shown makes room for it
 
     def on_start(self, event):
         if not self.said and self.timer is None:

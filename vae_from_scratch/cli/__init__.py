@@ -22,6 +22,9 @@ def main(arguments=None):
 
     141, in silence, where nobody reads on, as with | head -1.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is no reason to fail
     try:
         code = run(arguments)
         if sys.stdout is not None:
@@ -54,7 +57,15 @@ def run(arguments):
         parser.exit(2, f"{command}: error: unrecognized arguments: {' '.join(rest)} (see {command} --help)\n")
     with threads.one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)  # notes, whatever -W says
-        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+        others = warnings.showwarning
+
+        def note(message, category, *where, **how):
+            if category is UserWarning:
+                print(f"note: {message}", file=sys.stderr)
+            else:
+                others(message, category, *where, **how)
+
+        warnings.showwarning = note
         try:
             for name in ("out", "resume", "separate"):  # "" is a variable of the shell that is not set
                 if getattr(options, name, None) is not None:
@@ -62,7 +73,7 @@ def run(arguments):
             return COMMANDS[options.command](options) or 0
         except BrokenPipeError:
             raise
-        except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
             words = str(error) or "not enough memory"
             print(f"vae-from-scratch {options.command}: error: {words}", file=sys.stderr)
             return 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .look import open_run
+from .look import _writable, open_run
 from .train import FRAMES, IN_FRAMES, open_data
 
 
@@ -16,6 +16,7 @@ def animate_run(options):
 
     out = run / "figures" / "animation.gif" if options.out is None else options.out
     if options.out is None:
+        _writable(run / "figures" if (run / "figures").is_dir() else run)
         (run / "figures").mkdir(exist_ok=True)  # a run that was stopped has none yet
     out, _ = plots.animation_path(out)
     training = (run / FRAMES).is_file()

@@ -95,18 +95,17 @@ def read_history(folder):
 
 def draw(curves):
     """Loss, reconstruction and KL of each run against the epoch, on its test data where it has them."""
-    from matplotlib.figure import Figure
+    from ..plots.style import COLOURS, Figure, plain, style
 
-    from .. import plots
-
-    figure = Figure(figsize=(10.2, 3.2), layout="constrained")
-    for ax, (name, title) in zip(figure.subplots(1, 3), PANELS.items()):
-        for number, (folder, curve) in enumerate(curves.items()):
-            if not np.any(curve[name]):  # an autoencoder has no KL
-                continue
-            style = {"color": plots.COLOURS[number % len(plots.COLOURS)], "ls": "-" if number < len(plots.COLOURS) else "--"}
-            marker = "." if len(curve["epoch"]) == 1 else None
-            ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=plots.plain(folder), **style)
-        ax.set(title=title, xlabel="epoch", ylabel="nats per example")
-    figure.axes[0].legend(frameon=False)  # all have a loss, an autoencoder no KL
+    with style():
+        figure = Figure(figsize=(10.2, 3.2), layout="constrained")
+        for ax, (name, title) in zip(figure.subplots(1, 3), PANELS.items()):
+            for number, (folder, curve) in enumerate(curves.items()):
+                if not np.any(curve[name]):  # an autoencoder has no KL
+                    continue
+                look = {"color": COLOURS[number % len(COLOURS)], "ls": "-" if number < len(COLOURS) else "--"}
+                marker = "." if len(curve["epoch"]) == 1 else None
+                ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=plain(folder), **look)
+            ax.set(title=title, xlabel="epoch", ylabel="nats per example")
+        figure.axes[0].legend(frameon=False)  # all have a loss, an autoencoder no KL
     return figure

@@ -121,7 +121,7 @@ def start(options):
     readme = README if options.folder == FOLDER else README + ELSEWHERE.format(_command(options, "check", "4"))
     for at, text in ((path, exercise_file(chosen)), (folder / "README.md", readme)):
         if not at.exists():
-            files.write(at, lambda file, text=text: file.write(text.encode()))
+            files.write(at, lambda file, text=text: file.write(text.encode("utf-8", "backslashreplace")))
     print(f"{path}: {chosen.title}, about {chosen.minutes} minutes.  Read {chosen.note}, write the functions, then:")
     print(_command(options, "check", str(chosen.number)))
 
@@ -197,7 +197,10 @@ def run_on(options):
         with calls(written) as left:
             code = cli.run(options.line)
         if left:
-            advice = "; what is called depends on the options, such as --model vae" * (options.line[0] == "train")
+            advice = (
+                "; what is called depends on the options, such as --model vae; where a function is written just as the package's, "
+                "its kernel runs, and --backend numpy calls yours"
+            ) * (options.line[0] == "train")
             print(f"not called by this command: {', '.join(sorted(left.values()))}{advice}")
         return code
 

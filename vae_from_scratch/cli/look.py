@@ -1,6 +1,7 @@
 """vae-from-scratch evaluate, sample, traverse, score: what a run is worth, finished or stopped."""
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def open_run(folder, options):
     config = read_config(folder)
 
     def newer(path):
-        epoch, done, epochs = checkpoints.progress(path)
+        epoch, done, epochs, _ = checkpoints.progress(path)
         if final.is_file() and epochs <= config["epochs"]:  # training ended with it
             return None
         kl = files.read_npz(path, only=("history/kl_per_latent",)).get("history/kl_per_latent", [None])
@@ -252,7 +253,14 @@ def _figure_path(options, name):
 
         plots.check_path(out)
         return out
-    return Path(options.run) / "figures" / f"{name}.png"
+    path = Path(options.run) / "figures" / f"{name}.png"
+    _writable(path.parent if path.parent.is_dir() else path.parent.parent)
+    return path
+
+
+def _writable(folder):
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} cannot be written, where the figure of this run goes; name a file with --out, or copy the run")
 
 
 def _write_figure(figure, path):

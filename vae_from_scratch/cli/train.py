@@ -50,13 +50,19 @@ def train_run(options):
                 files.write_json(out / "config.json", {**config, "epochs": read_config(out)["epochs"]})
             way = ""
             if files.has_checkpoint(out):
-                _, done, _ = checkpoints.progress(out / files.CHECKPOINT)
+                _, done, _, _ = checkpoints.progress(out / files.CHECKPOINT)
                 here = "end it here" if done else "end it after one epoch"
                 way = f"; go on with: vae-from-scratch train --resume {typed(out)}, or {here} with the same and --epochs {max(1, done)}"
             raise KeyboardInterrupt((str(stop) or "interrupted") + way) from stop
-    print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s")
+    further = checkpoints.progress(out / files.CHECKPOINT)[3] if files.has_checkpoint(out) else 0  # of a run ended within an epoch
+    also = f", and on {further} examples of the next epoch" * (further > 0)
+    print(f"trained for {history['steps'][-1]} steps in {history['seconds'][-1]:.1f} s{also}")
     report(model, result, f"{data.name} {config['split']}")
-    draw_figures(model, test, history, result, out / "figures", config["seed"])
+    try:
+        draw_figures(model, test, history, result, out / "figures", config["seed"])
+    except KeyboardInterrupt as stop:
+        words = f"interrupted while figures were drawn; the run is whole, and vae-from-scratch train --resume {typed(out)} draws them"
+        raise KeyboardInterrupt(words) from stop
     if (out / "figures").is_dir():
         print(f"figures: {out / 'figures'}")
 

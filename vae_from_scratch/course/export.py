@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from ..engine import files
 from .command import command
 from .grade import PRACTICE
 
@@ -131,12 +132,13 @@ def export(arguments):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already and holds something; name another folder")
     texts = make() | {"README.md": READ_ME.format(service=arguments[0], what=what, practice=PRACTICE)}
-    for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8", newline="\n")  # on Windows too: Bash does not take its line ends
-        if text.startswith("#!"):
-            path.chmod(0o755)
+    with files.whole_folder(folder) as place:
+        for name, text in texts.items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", newline="\n")  # on Windows too: Bash does not take its line ends
+            if text.startswith("#!"):
+                path.chmod(0o755)
     print(f"{folder}: {', '.join(sorted(texts))}")
 
 

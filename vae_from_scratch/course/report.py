@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from ..plots.style import COLOURS, GREY, Figure, save
+from ..plots.style import COLOURS, GREY, Figure, save, style
 from .command import command
 
 
@@ -41,6 +41,7 @@ def statistics(results):
     return exercises, mistakes
 
 
+@style()
 def draw(exercises, mistakes, students):
     """Bars per exercise, and of the ten most frequent mistakes."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine import files
 from ..plots.images import show_grid
-from ..plots.style import TRAIN, VALID, Figure, save
+from ..plots.style import TRAIN, VALID, Figure, save, style
 from . import edited, zoo_checks
 from .cases import CASES, CHECKS
 from .command import command
@@ -92,10 +92,11 @@ def show(case, path, title):
     with edited.package(case.file, case.edits) as get:
         numbers, draw = look(get, case)
     beside, _ = look(right, case)
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    draw(figure)
-    figure.suptitle(title)
-    save(figure, path)
+    with style():
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        draw(figure)
+        figure.suptitle(title)
+        save(figure, path)
     kind = case.model[0].rsplit(".", 1)[-1]
     words = lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else value  # noqa: E731
     settings = "".join(f", {name} {words(value)}" for name, value in ({"hidden": (64,)} | case.model[1]).items())
@@ -143,11 +144,14 @@ def judge(case, tag):
 def _load():
     path = FOLDER / "state.json"
     try:
-        return json.loads(path.read_text("utf-8"))
+        state = json.loads(path.read_text("utf-8"))
+        if not -1 <= state["place"] < len(CASES) or state["seed"] < 0 or not isinstance(state["done"], list):
+            raise ValueError("it is not what zoo writes")
+        return state
     except FileNotFoundError:
         return {"seed": 0, "place": -1, "done": []}
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete it to begin again") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read ({error!r}); delete it to begin again") from error
 
 
 def _store(state):
@@ -254,9 +258,13 @@ def exam(seed, cases, folder):
     if not 1 <= cases <= len(CASES):
         raise ValueError(f"--cases must be from 1 to {len(CASES)}, got {cases}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty, and may hold another exam: name a new folder with --folder")
+    with files.whole_folder(folder) as place:
+        _write_exam(seed, cases, place)
+
+
+def _write_exam(seed, cases, folder):
     sheet = ["# What is wrong with these programs?", "", "For each program: (a) the equation that you suspect, or none;"]
     sheet += ["(b) the one check, of pair, model, value and training, that you would run first, and what it will show;"]
     sheet += ["(c) in three sentences, why a user sees what is seen here.  One of the programs may be right."]

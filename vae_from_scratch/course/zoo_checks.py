@@ -271,6 +271,8 @@ def train(get, case, seed=0):
     adam = get("optimizers").Adam(3e-3)
     fit = get("training").fit
     history = fit(model, digits(), adam, 50, seed=seed, x_valid=digits("test"), schedule=schedule, progress=False, threads=1, **how)
+    if len(history["epoch"]) < how["epochs"]:
+        raise KeyboardInterrupt  # fit returned what there was: no numbers for a case
     return model, history
 
 

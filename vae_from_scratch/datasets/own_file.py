@@ -115,7 +115,7 @@ def _check(path, images, least):
         raise ValueError(f"{path}: images have shape {images.shape}; (n, rows, columns, 3) is needed in colour: store {way}")
     if images.dtype.kind in "iu" and images.dtype != np.uint8:
         low, high = int(images.min()), int(images.max())
-        if 0 <= low and high <= 255:
+        if 0 <= low and high <= 255 and not 1 < high <= FEW:
             way = f"images.astype({'bool' if high <= 1 else 'np.uint8'})"
         else:
             way = f"images / {high}" if low >= 0 else f"(images.astype('float32') + {-low}) / {max(1, high - low)}"
@@ -124,6 +124,10 @@ def _check(path, images, least):
         )
     if images.dtype.kind not in "fb" and images.dtype != np.uint8:
         raise TypeError(f"{path}: images are {images.dtype}; store floats, uint8 (0..255) or bool")
+    for start in range(0, len(images), 1000) if images.dtype.kind == "f" else ():
+        wrong = ~np.isfinite(images[start : start + 1000]).all(axis=tuple(range(1, images.ndim)))
+        if wrong.any():
+            raise ValueError(f"{path}: images hold NaN or infinity, first in row {start + int(wrong.argmax())}; remove such rows")
 
 
 def _scale(path, every):

@@ -6,11 +6,16 @@ import warnings
 if "ipykernel" in sys.modules:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without ipywidgets it is plain text there, too
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm as any_tqdm
 else:
-    from tqdm import tqdm
+    from tqdm import tqdm as any_tqdm
 
-__all__ = ["tqdm", "counting"]
+
+class tqdm(any_tqdm):
+    """A bar; none where there is nothing to draw it on, as under pythonw."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **(settings if sys.stderr else {**settings, "disable": True}))
 
 
 def counting(parts, n, hidden):

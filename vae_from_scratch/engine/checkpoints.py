@@ -266,13 +266,17 @@ def _fingerprint(x):
 
 
 def progress(path):
-    """The epoch under way in a checkpoint, the epochs done, and how many there are to be.  ValueError if it is not one."""
+    """The epoch under way in a checkpoint, the epochs done, how many there are to be, and the examples seen in that under way.
+
+    ValueError if it is not one.
+    """
     about = files.parse_about(files.read_npz(path, only=("about",)), path)
     try:
         epoch, epochs = require.whole("epoch", about["epoch"]), require.whole("epochs", about["settings"]["epochs"])
+        seen = require.whole("position", about["position"], 0)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
-    return min(epoch, epochs), epoch - 1, epochs
+    return min(epoch, epochs), epoch - 1, epochs, seen
 
 
 def _compare(path, then, now, done):

@@ -18,6 +18,7 @@ import re
 import secrets
 import stat
 import struct
+import tempfile
 import time
 import urllib.request
 import warnings
@@ -169,10 +170,32 @@ def _open_lock(path):
         file.close()  # its holder removed it just before it was locked
 
 
+@contextlib.contextmanager
+def whole_folder(folder):
+    """A place to write in that becomes this folder at the end: until then, and after an error, there is nothing.
+
+    folder may exist if it is empty.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+        inside = Path(place) / "inside"
+        inside.mkdir()
+        yield inside
+        if folder.is_dir():
+            folder.rmdir()
+        inside.rename(folder)
+
+
 def write_npz(path, arrays, previous=None):
     """Arrays by name to an .npz file."""
     content = io.BytesIO()  # packed in memory, so that a full disk meets one plain write
-    np.savez(content, **arrays)
+    try:
+        np.savez(content, **arrays)
+    except ValueError as error:  # closing what could not be packed hides why
+        if isinstance(error.__context__, MemoryError):
+            raise MemoryError(f"not enough memory to pack {path}") from error
+        raise
     write(path, lambda file: file.write(content.getbuffer()), previous)
 
 

@@ -154,7 +154,8 @@ def rows(name, x, dim, dtype, n=None):
         raise ValueError(f"{name} must have shape (N, {dim}), got {shape}; {way}")
     if x.dtype.kind not in "fb":
         raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(name, x)}")
-    return x.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # values says what is too large
+        return x.astype(dtype, copy=False)
 
 
 def codes(name, z, dim, dtype):
@@ -288,9 +289,15 @@ def values(name, part, within="", first=None, where=""):
     """Finite rows, in [0, 1] if unit_interval says so; first: the number of the first row, where the caller knows it."""
     if not finite([part]):
         row = "" if first is None else f", first in row {first + int((~np.isfinite(part)).any(axis=1).argmax())}"
-        raise ValueError(f"{name} holds NaN or infinity{row}; remove such rows")
+        raise ValueError(f"{name} holds NaN, infinity or values too large for {part.dtype}{row}; remove such rows")
     if within and part.size and (part.min() < 0 or part.max() > 1):
-        raise ValueError(f"{name} has values from {part.min():g} to {part.max():g}{where}, but {within}")
+        raise ValueError(f"{name} has values from {_digits(part.min())} to {_digits(part.max())}{where}, but {within}")
+
+
+def _digits(value):
+    """As few digits as leave a number on its side of 0 and of 1."""
+    short = f"{value:g}"
+    return short if (0 <= float(short) <= 1) == (0 <= value <= 1) else str(value)
 
 
 def data(name, x, dim, within, near_one):

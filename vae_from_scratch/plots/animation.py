@@ -46,6 +46,7 @@ class Frames:
         x = require.array("x", x)
         if np.ndim(x[:1]) != 2 or len(x) == 0:
             raise ValueError(f"x must be images (n, D), one in each row, got shape {np.shape(x)}")
+        path = None if path is None else Path(path).absolute()  # wherever the working folder is later
         self.path, self.x, self.binarize, self.seed = path, np.asarray(x[np.arange(len(x))]), binarize, seed
         if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or math.prod(image_shape) != self.x.shape[1]:
             wanted = f"(rows, columns) or (rows, columns, 3) of {self.x.shape[1]} values, those of each image"
