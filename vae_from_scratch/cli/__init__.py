@@ -73,7 +73,7 @@ def run(arguments):
             return COMMANDS[options.command](options) or 0
         except BrokenPipeError:
             raise
-        except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+        except (ValueError, TypeError, OSError, FloatingPointError, OverflowError, MemoryError, RuntimeError) as error:
             words = str(error) or "not enough memory"
             print(f"vae-from-scratch {options.command}: error: {words}", file=sys.stderr)
             return 2
