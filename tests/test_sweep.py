@@ -432,3 +432,13 @@ def test_a_cluster_loses_a_worker_and_no_run(tmp_path, whole):
         assert workers[0] not in client.run(os.getpid).values()
     assert elbos(tmp_path / "s") == whole
     shutil.rmtree(tmp_path / "s")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be held back here")
+def test_ctrl_c_waits_while_a_process_is_started():
+    """A process inherits that, and says nothing of its own if it is pressed before it has begun."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt), sweeps.ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("the end")
+    assert reached == ["the end"]

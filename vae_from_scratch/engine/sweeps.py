@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 import warnings
@@ -49,9 +50,27 @@ def processes(jobs):
                 raise
 
 
+@contextlib.contextmanager
+def ctrl_c_waits():
+    """Inside, Ctrl-C waits, also in a process that is started there, until start_process lets it through."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_process():
     """In a process of the pool: it ends with the one that started it, however that ends; its warnings were given there."""
     warnings.simplefilter("ignore")
+    try:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    except KeyboardInterrupt:  # pressed while it was being started
+        os._exit(130)
     threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
 
 
@@ -68,7 +87,8 @@ def run_all(executor: Executor, task, items, window):
             while waiting and len(running) < window:
                 item = waiting.pop(0)
                 try:
-                    running[executor.submit(task, *item)] = item
+                    with ctrl_c_waits():
+                        running[executor.submit(task, *item)] = item
                 except BrokenExecutor as broken:
                     yield item, None, broken
             ended = wait(running, return_when=FIRST_COMPLETED).done if running else set()
