@@ -4,7 +4,7 @@
     python derivations/book.py --slides 4   # build/slides-04.pdf: figures, tables, problems, equations with their code
 
 Pandoc reads the notes. It writes the page, with formulas as MathML, and the text of the PDF for Typst to set. Both are
-Python packages: pip install '.[book]'. Between the two stands this filter. It works on Pandoc's tree, where an element is
+Python packages: pip install -e '.[book]'. Between the two stands this filter. It works on Pandoc's tree, where an element is
 {"t": its kind, "c": its content}, and it knows the notes by their marks alone: headings, tags, links, <details>.
 """
 
@@ -409,7 +409,7 @@ def need(module):
     try:
         return __import__(module)
     except ImportError:
-        raise SystemExit(f"this needs the package {module}: pip install '.[book]', in the repository's folder") from None
+        raise SystemExit(f"this needs the package {module}: pip install -e '.[book]', in the repository's folder") from None
 
 
 def pandoc(source, read, write, *options):
@@ -417,7 +417,7 @@ def pandoc(source, read, write, *options):
     try:
         return need("pypandoc").convert_text(source, write, read, extra_args=["--fail-if-warnings", *options])
     except (RuntimeError, OSError) as error:  # OSError: there is no Pandoc
-        raise SystemExit(f"Pandoc, which pip install '.[book]' brings, says: {error}") from None
+        raise SystemExit(f"Pandoc, which pip install -e '.[book]' brings, says: {error}") from None
 
 
 def written(blocks, write, *options):

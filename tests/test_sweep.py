@@ -416,7 +416,7 @@ def test_processes_have_one_blas_thread_and_a_dead_one_is_replaced(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Dask itself
 def test_a_cluster_loses_a_worker_and_no_run(tmp_path, whole):
-    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed: pip install '.[cluster]'")
+    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed: pip install -e '.[cluster]'")
     where = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**where) as cluster, distributed.Client(cluster) as client:
         workers = list(client.run(os.getpid).values())

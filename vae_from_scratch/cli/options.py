@@ -1,6 +1,6 @@
 """The command line's options: one table feeds the parser, the help and config.json.
 
-Its defaults are those of the first run, the bundled digits in under a minute; the classes' are those of MNIST.
+Its defaults are those of the first run, the bundled digits in a few seconds; the classes' are those of MNIST.
 """
 
 import argparse
@@ -235,7 +235,7 @@ def build_parser():
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser(
         "train",
-        help="train a model; with no options, a beta-VAE on the bundled digits, in under a minute",
+        help="train a model; with no options, a beta-VAE on the bundled digits, in a few seconds",
         description="Train a model and leave model.npz, history.csv, config.json, checkpoint.npz and figures/ in a "
         "new folder.  All losses are in nats per example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -411,7 +411,7 @@ def cluster(address):
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise ValueError("--scheduler needs dask.distributed: pip install '.[cluster]' in the folder of the project") from error
+        raise ValueError("--scheduler needs dask.distributed: pip install -e '.[cluster]' in the folder of the project") from error
     with Client(address, timeout="10s") as client:
         yield client.get_executor(pure=False)
 
