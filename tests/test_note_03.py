@@ -218,7 +218,7 @@ def test_both_gaps_in_the_figure(equation):
     for gap in amortisation.values():
         assert (gap > -1e-4).all()  # best_elbo is itself found by training, to about this
     approximate, linear = re.search(
-        r"approximation gap, ([\d.]+) nats in the mean.*?A linear encoder loses another ([\d.]+),", PROSE
+        r"approximation gap, ([\d.]+) nats on average.*?A linear encoder loses another ([\d.]+),", PROSE
     ).groups()
     assert (approximate, linear) == (f"{weights @ approximation:.2f}", f"{weights @ amortisation[()]:.1f}")
     assert weights @ amortisation[16,] < 0.01

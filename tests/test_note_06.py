@@ -80,7 +80,7 @@ def test_every_finite_logit_is_safe(equation, dtype):
 
 def test_where_probabilities_end():
     threshold = 24 * np.log(2)
-    assert f"24 \\log 2 = {threshold:.2f}" in FLAT and f"\\lambda \\le {threshold:.2f}" in FLAT
+    assert f"24 \\log 2 = {threshold:.2f}" in FLAT and "\\lambda \\le 24 \\log 2" in FLAT
     # e^-lambda is 5 % off 2^-24 on either side: far more than the rounding of exp
     below, above = ops.sigmoid_forward(np.array([threshold - 0.05, threshold + 0.05], np.float32))
     assert below < 1 and above == 1
@@ -206,11 +206,11 @@ def test_the_continuous_bernoulli_is_right_to_rounding_at_every_logit(equation, 
         found, exact_value = ops.continuous_bernoulli_mean(logits), ops.continuous_bernoulli_mean(wide)
         error = np.abs(found - exact_value) / exact_value
     assert found.dtype == dtype and np.isfinite(found).all()
-    assert error.max() < 1.7 * eps  # in float32 2e-7
+    assert error.max() < 2.5 * eps  # in float32 3e-7
     if equation == "CB.2":  # grey pixels at large logits, where the rounding of x lambda is left: what the note says
         x = np.random.default_rng(0).random((100, 1)).astype(dtype)
         error = np.abs(continuous(logits, x) - continuous(wide, x.astype(np.longdouble)))
-        assert np.all(error < 1.7 * eps * np.maximum(1, np.abs(wide)))
+        assert np.all(error < 2.5 * eps * np.maximum(1, np.abs(wide)))
         assert np.any(error > 100 * eps)
 
 
@@ -491,7 +491,7 @@ def test_a_constant_pixel_has_no_least_loss(equation):
 def test_a_shared_variance_has_no_bound_either():
     """Two data on a line in three dimensions: the best linear VAE of one latent, its exact ELBO, and the note's table."""
     x = np.array([[1.0, 1, 1], [-1, -1, -1]])
-    head, row = re.search(r"\| \$`\\sigma`\$ \|(.*)\|\n\|[-|]+\n\| least minus ELBO \|(.*)\|", NOTE).groups()
+    head, row = re.search(r"\| \$`\\sigma`\$ \|(.*)\|\n\|[-|]+\n\| smallest \$`-\\mathrm\{ELBO\}`\$ \|(.*)\|", NOTE).groups()
     for sigma, printed in zip(map(float, head.split("|")), row.split("|"), strict=True):
         used, noise = exact.linear_optimum(np.array([3.0, 0, 0]), 1, 1.0, sigma**2)  # eigenvalues of the covariance
         model = linear_model(VAE, 3, 1, Gaussian(sigma=sigma))

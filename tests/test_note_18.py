@@ -303,7 +303,7 @@ def test_a_batch_held_constant_is_found_out():
     # detached: mu and logvar get only what flows through their own log q(z_n|x_n), of which total correlation has none
     detached = mutant(
         ops.batch_parts_backward,
-        ("dmu[:, j] = (dlog_q * u).sum(axis=0)", "dmu[:, j] = np.diagonal(dinformation * own * u)"),
+        ("dmu[:, j] = (dlog_q * u).sum(axis=0)", "dmu[:, j] = np.diagonal(dinformation * same * u)"),
     )
     with pytest.raises(AssertionError):
         check_shift_and_stretch(detached)

@@ -498,7 +498,7 @@ def continuous_bernoulli_nll_forward(logits, x):
     return ops.continuous_bernoulli_nll_forward(logits, x)
 
 
-@twins.of(ops, continuous_bernoulli_nll_backward=0x1e5569be, continuous_bernoulli_mean=0xb26afa15, _langevin=0x3c4539d3)
+@twins.of(ops, continuous_bernoulli_nll_backward=0x1e5569be, continuous_bernoulli_mean=0xb26afa15, _langevin=0x1930fa4e)
 def continuous_bernoulli_nll_backward(dnll, logits, x):
     if (
         type(dnll) is type(logits) is type(x) is ndarray
@@ -749,7 +749,7 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
     return ops.batch_parts_forward(mu, logvar, z, n_train, stratified)
 
 
-@twins.of(ops, batch_parts_backward=0x612e16d5, normalised_weights=0xcb4c6c51, **BATCH_PARTS)
+@twins.of(ops, batch_parts_backward=0x36b399e5, normalised_weights=0xcb4c6c51, **BATCH_PARTS)
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     found = _latents_first(mu, logvar, z, n_train, stratified)
     if found is not None and type(dparts) is ndarray and dparts.dtype == F32 and dparts.ndim == 2:

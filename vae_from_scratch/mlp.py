@@ -84,7 +84,8 @@ class MLP:
                 if init == "normal":
                     params[name] = (0.01 * rng.standard_normal(shape)).astype(dtype)
                 elif init == "uniform":
-                    params[name] = (fan_in**-0.5 * rng.uniform(-1, 1, shape)).astype(dtype)
+                    r = fan_in**-0.5
+                    params[name] = (r * rng.uniform(-1, 1, shape)).astype(dtype)
         return params
 
     def forward(self, ops, params, x):
@@ -97,10 +98,10 @@ class MLP:
     def backward(self, ops, params, dy, h, grads, need_dx=True):
         """Eq. (MLP.2): the layers in reverse.  h: forward's list.  Fills the layers' arrays in grads; returns dx (None unless needed)."""
         dh = dy
-        for l in reversed(range(len(self.names))):
-            (W, b), activation = self.names[l], self.activations[l]
-            if l == 0 and not need_dx:  # the first layer: nobody asks for the gradient in x
+        for l in reversed(range(1, len(h))):
+            (W, b), activation = self.names[l - 1], self.activations[l - 1]
+            if l == 1 and not need_dx:  # the first layer: nobody asks for the gradient in x
                 ops.dense_act_backward_params(dh, h[0], h[1], activation, out=(grads[W], grads[b]))
                 return None
-            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation, out=(grads[W], grads[b]))
+            dh, _, _ = ops.dense_act_backward(dh, h[l - 1], params[W], h[l], activation, out=(grads[W], grads[b]))
         return dh

@@ -232,15 +232,15 @@ def salt_and_pepper_noise(x, eps, t):
 
 def sparse_kl_forward(a, rho):
     """sum_j KL(rho || r_j), r_j the batch mean of h_j = sigmoid(a_j), in nats, Eq. (SPARSE.3).  a (N, Z); returns a number."""
-    r, s = batch_mean(sigmoid_forward(a)), batch_mean(sigmoid_forward(-a))  # s = 1 - r, with its digits where r is near 1
-    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / s)).sum()
+    r, not_r = batch_mean(sigmoid_forward(a)), batch_mean(sigmoid_forward(-a))  # 1 - r, with its digits where r is near 1
+    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / not_r)).sum()
 
 
 def sparse_kl_backward(dkl, a, rho):
     """Eq. (SPARSE.5).  dkl a number.  Every row has a share in r_j.  Returns da (N, Z)."""
     h, not_h = sigmoid_forward(a), sigmoid_forward(-a)
-    r, s = batch_mean(h), batch_mean(not_h)
-    return dkl * ((1 - rho) * (not_h / s) * h - rho * (h / r) * not_h) / len(a)
+    r, not_r = batch_mean(h), batch_mean(not_h)
+    return dkl * ((1 - rho) * (not_h / not_r) * h - rho * (h / r) * not_h) / len(a)
 
 
 def l1_forward(h):
@@ -402,13 +402,13 @@ def batch_parts_forward(mu, logvar, z, n_train, stratified):
 
 def batch_parts_backward(dparts, mu, logvar, z, n_train, stratified):
     """Eqs. (TC.14), (TC.15), (TC.16), (TC.17).  dparts (N, 3).  Returns dmu, dlogvar, dz."""
-    log_c, own = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
+    log_c, same = _spread_weights(z, n_train, stratified), np.eye(len(z), dtype=z.dtype)
     r = normalised_weights(log_c + sum(_log_density(mu, logvar, z, j) for j in range(z.shape[1])))
     dinformation, dcorrelation, ddimensions = dparts[:, :1], dparts[:, 1:2], dparts[:, 2:]
     dmu, dlogvar, dz = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     for j in range(z.shape[1]):
         t = normalised_weights(log_c + _log_density(mu, logvar, z, j))
-        dlog_q = dinformation * (own - r) + dcorrelation * (r - t) + ddimensions * t
+        dlog_q = dinformation * (same - r) + dcorrelation * (r - t) + ddimensions * t
         distance = z[:, j, None] - mu[:, j]
         u = distance * np.exp(-logvar[:, j])
         dz[:, j] = ddimensions[:, 0] * z[:, j] - (dlog_q * u).sum(axis=1)
@@ -578,15 +578,15 @@ def continuous_bernoulli_variance(logits):
     """Var[x] = K''(logit), Eq. (CB.6), 1/12 at 0.  Any shape."""
     a = np.abs(logits)
     near, far = np.minimum(a, 2), np.maximum(a, 2)
-    f, x2 = _langevin(near / 2), near * near / 4
-    return np.where(a <= 2, (1 - x2 * f * f - 2 * f) / 4, 1 / (far * far) - np.exp(-far) / np.expm1(-far) ** 2)
+    f, y2 = _langevin(near / 2), near * near / 4
+    return np.where(a <= 2, (1 - y2 * f * f - 2 * f) / 4, 1 / (far * far) - np.exp(-far) / np.expm1(-far) ** 2)
 
 
-def _langevin(x):
-    # (coth x - 1/x) / x = 1 / (3 + x^2 / (5 + x^2 / (7 + ...))), cut off at 19: for |x| <= 1 an error below 1e-19
+def _langevin(y):
+    # (coth y - 1/y) / y = 1 / (3 + y^2 / (5 + y^2 / (7 + ...))), cut off at 19: for |y| <= 1 an error below 1e-19
     fraction = 19
     for odd in (17, 15, 13, 11, 9, 7, 5, 3):
-        fraction = odd + x * x / fraction
+        fraction = odd + y * y / fraction
     return 1 / fraction
 
 

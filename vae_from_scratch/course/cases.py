@@ -284,9 +284,9 @@ CASES = [
         "mlp.py",
         (
             (
-                "            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h[l + 1], activation, out=(grads[W], grads[b]))\n",
-                "            h_out = h[l] if l > 0 else h[1]\n"
-                "            dh, _, _ = ops.dense_act_backward(dh, h[l], params[W], h_out, activation, out=(grads[W], grads[b]))\n",
+                "            dh, _, _ = ops.dense_act_backward(dh, h[l - 1], params[W], h[l], activation, out=(grads[W], grads[b]))\n",
+                "            h_out = h[l - 1] if l > 1 else h[1]\n"
+                "            dh, _, _ = ops.dense_act_backward(dh, h[l - 1], params[W], h_out, activation, out=(grads[W], grads[b]))\n",
             ),
         ),
         "danluu/UFLDL-tutorial, pull request 2",
@@ -568,12 +568,12 @@ CASES = [
         "ops.py",
         (
             (
-                "    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / s)).sum()\n",
+                "    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / not_r)).sum()\n",
                 "    h, not_h = sigmoid_forward(a), sigmoid_forward(-a)\n"
                 "    return (rho * np.log(rho / h) + (1 - rho) * np.log((1 - rho) / not_h)).sum() / len(a)\n",
             ),
             (
-                "    return dkl * ((1 - rho) * (not_h / s) * h - rho * (h / r) * not_h) / len(a)\n",
+                "    return dkl * ((1 - rho) * (not_h / not_r) * h - rho * (h / r) * not_h) / len(a)\n",
                 "    return dkl * ((1 - rho) * h - rho * not_h) / len(a)\n",
             ),
         ),

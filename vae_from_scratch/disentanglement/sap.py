@@ -86,7 +86,7 @@ def balanced_accuracy(z, labels, classes):
 
 
 def svm(z, labels, classes):
-    """w, b (K,) of one latent z (N,): squared hinge, b penalised as w is, positives weighted C N / (K n_c).
+    """w, b (K,) of one latent z (N,): squared hinge, b penalised as w is, positives weighted C N / (n_k N_c).
 
     Eq. (SAP.3), by Newton's method.  With z sorted, the points within the margin are a first or a last stretch, so sums
     over them come from running sums.  With two classes both sides are weighted.

@@ -7,7 +7,8 @@ def linear_optimum(eigenvalues, latent_dim, beta, noise=None):
     """The best beta-VAE with a linear decoder, for data whose covariance has these eigenvalues (D,), largest first.
 
     noise: sigma_x^2 of the decoder, None if it is learned.  Returns the eigenvalues of the A active directions (A,),
-    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); None if learned noise has no optimum.  ValueError if eigenvalues rise.
+    Eq. (LIN.4), and sigma_x^2, Eq. (LIN.10); of several equally good optima the one with the most noise, and None if
+    learned noise has none.  ValueError if eigenvalues rise.
     """
     eigenvalues = np.asarray(eigenvalues)
     if (np.diff(eigenvalues) > 0).any():
