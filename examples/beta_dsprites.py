@@ -179,6 +179,7 @@ def draw_scores(rows, per_epoch):
         ax.axhline(100 * pca, color="grey", linestyle="--", label="PCA, here")
     left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(40, 101))
     left_out = any("longer" in row["code"] for row in rows)
+    left.xaxis.get_major_locator().set_params(integer=True)
     right.set(title=f"at the end{', the longer runs left out' * left_out}", xlabel="loss at beta = 4, nats per image")
     for ax in (left, right):
         ax.legend(fontsize="small", loc="lower left" if ax is left else "best")
