@@ -55,8 +55,8 @@ def runs(data, seeds=SEEDS):
         larger = [Run(data, 3, 0.02, seed=seed) for seed in seeds]
         smaller = [run._replace(lr=0.01) for run in first[1:]]
         delayed = [Run(data, 3, 0.1, 1.0, seed) for seed in seeds[:3]]
-        each_step = [*first, larger[0], *too_large[:: len(seeds)]]
-        wide = [run._replace(seed=seed, sd=0.1) for seed in seeds[:3] for run in each_step]
+        wide = [Run(data, latents, 0.02, seed=seed, sd=0.1) for seed in seeds for latents in (3, 10, 20)]
+        wide += [run._replace(sd=0.1) for run in too_large if run.seed in seeds[:2]]
         return first + pictures + too_large + more + larger + smaller + delayed + wide
     first = [Run(data, latents, step(data, latents), seed=seeds[0]) for latents in (20, 10, 2)]
     arms = [(split, start) for start in (0.0, 0.1) for split in ("frey", "frey-end")]
