@@ -79,7 +79,7 @@ def test_one_seed_is_the_same_noise_for_two_models():
     model, shrunk = of_the_example(W, variance), of_the_example(W, variance)
     shrunk.params["decoder_W1"] = 0.8 * W
     one = errors(model)
-    printed = numbers(r"its correlation with itself is only (\d.\d)\. Change the signs of both, and it is (\d.\d)")
+    printed = numbers(r"its correlation with itself is only (\d.\d)\. Change the signs of both instead, and it is (\d.\d)")
     for other, number in zip((of_the_example(W[::-1], variance[::-1]), of_the_example(-W, variance)), printed, strict=True):
         assert agrees(number, np.corrcoef(one, errors(other))[0, 1], 0.02)  # of 2000 draws: 1 / sqrt(2000)
     # evaluate: the same seed, the same draws
