@@ -760,6 +760,7 @@ def test_exact_answers(rows):
     said(r"right would gain ([\d.]+) to ([\d.]+) nats", [f(twenty[1]) for f in (min, max)])
     said(r"in seed 2 the rows stay (\d+) degrees from their axes, in the others (\d) and (\d) at most", [two[0][k] for k in (2, 0, 1)])
     said(r"Of seed 2's gap, .* the approximation is ([\d.]+)\.", two[1][2:])
+    said(r"optimum known on paper, to ([\d.]+) nats", [max(row["gap"] for row in rows("exact_optimum"))])
     for latents, *cells in turned:
         mine = rows("exact_turned", partner=int(numbers(latents)[1]), degrees=45)
         lost = max(abs(row["log_likelihood_change"]) for row in mine)
