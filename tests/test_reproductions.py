@@ -926,7 +926,7 @@ def test_grey_digits(rows, example):
 
 RENEWED = (
     "autoencoders", "beta_blobs", "beta_capacity", "beta_sprites", "compare_objectives", "disentangle", "exact_beta", "exact_optimum",
-    "exact_turned", "gradient_variance", "grey_digits", "tighter_bounds", "tighter_bounds_noise",
+    "exact_turned", "gradient_variance", "grey_digits", "kingma_welling_2013_sd", "tighter_bounds", "tighter_bounds_noise",
 )  # fmt: skip
 
 

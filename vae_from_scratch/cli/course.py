@@ -221,7 +221,7 @@ def solution(options):
 ACTIONS = {"list": list_exercises, "start": start, "check": check, "hint": hint, "run": run_on, "solution": solution}
 TEACHERS = {  # name: module of course/, its function of a list of words, which returns the exit code; what it does; usage or None
     "zoo": ("zoo", "zoo", "find a real bug in a program by what it shows: next, check, name, patch, score, exam", None),
-    "variant": ("variants", "variants", "a task whose solution is nowhere, drawn by --seed S; with a file, check it", "--seed S [FILE]"),
+    "variant": ("variants", "variants", "a task whose gradient is nowhere, drawn by --seed S; with a file, check it", "--seed S [FILE]"),
     "export": ("export", "export", "write the files of a grading service: gradescope, classroom50, otter or nbgrader", "SERVICE [FOLDER]"),
     "report": ("report", "report", "what a class stumbled over, from a folder of results", "FOLDER"),
 }

@@ -21,7 +21,7 @@ def read(folder):
             rows = rows if isinstance(rows, list) else [rows]
             found[path.stem] = [(int(row["exercise"]), row["passed"] is True, [*map(str, row["mistakes"])]) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            wanted = '[{"exercise": 3, "passed": false, "mistakes": ["kl-sign"]}, ...]'
+            wanted = '[{"exercise": 3, "passed": false, "mistakes": ["kl-no-half"]}, ...]'
             raise ValueError(f"{path} is no list of results such as {wanted} ({type(error).__name__}: {error})") from error
     return found
 
@@ -30,11 +30,11 @@ def statistics(results):
     """Exercise -> (students who tried, who passed), and (exercise, mistake) -> students who made it."""
     tried, passed, made = collections.defaultdict(set), collections.defaultdict(set), collections.defaultdict(set)
     for student, rows in results.items():
-        for exercise, ok, mistakes_ in rows:
+        for exercise, ok, named in rows:
             tried[exercise].add(student)
             if ok:
                 passed[exercise].add(student)
-            for mistake in mistakes_:
+            for mistake in named:
                 made[exercise, mistake].add(student)
     exercises = {number: (len(tried[number]), len(passed[number])) for number in sorted(tried)}
     mistakes = {key: len(made[key]) for key in sorted(made, key=lambda key: (-len(made[key]), key))}
