@@ -330,6 +330,9 @@ def test_the_vector_itself_may_be_assigned_and_a_copy_is_apart(x):
     vector, snapshot = model.params.vector, model.params.copy()
     model.params.vector = average
     assert model.params.vector is vector and np.array_equal(vector, average)
+    for count in (7, 8):  # an attribute of one's own is no vector
+        model.params.seen = count
+    assert model.params.seen == 8 and np.array_equal(vector, average)
     fit(model, x, SGD(0.1), batch_size=3, epochs=1, progress=False)
     assert not np.array_equal(model.params["encoder_W1"], snapshot["encoder_W1"])
     assert np.array_equal(snapshot.vector, VAE(**SMALL).params.vector)

@@ -292,7 +292,9 @@ def test_draws_invert_the_distribution_function(equation):
         below = x < 2
         function = np.where(below, np.exp((x - 2) / 0.5) / 2, 1 - np.exp(-(x - 2) / 0.5) / 2)
         np.testing.assert_allclose(function, u, atol=1e-12)
-        assert np.isfinite(ops.laplace_draw(np.zeros(1, np.float32), np.float32(0), np.zeros(1, np.float32)))
+        ends = np.array([0, 1 - np.finfo(np.float32).epsneg], np.float32)  # what rng.random can return at its ends: both as far out
+        x = ops.laplace_draw(np.zeros(2, np.float32), 0.0, ends)
+        assert x.dtype == np.float32 and -x[0] == pytest.approx(x[1], abs=0.7) and x[1] == pytest.approx(23 * np.log(2), rel=1e-6)
 
 
 def test_a_black_pixel_earns_nats_slowly():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_from_scratch import VAE, Adagrad, Adam, ops, optimizers
+from vae_from_scratch import VAE, Adagrad, Adam, evaluation, exact, fit, ops, optimizers
 from vae_from_scratch.engine import twins
 
 try:
@@ -129,6 +129,20 @@ def test_a_function_that_others_call_sets_their_kernels_aside(model, monkeypatch
     assert said().startswith("ops.sigmoid_forward was changed: the kernel of bernoulli_nll_backward is set aside (")
     monkeypatch.undo()
     assert np.array_equal(of_batch(model)[1], before) and kernels.sigmoid_forward is ops.sigmoid_forward
+
+
+def test_formulas_that_other_files_call_follow(model, monkeypatch):
+    """IS.2 and PRIOR.1 are called from evaluation, exact and training: a version of one's own runs there, too."""
+    x, called = np.random.default_rng(0).random((8, 7), np.float32), []
+    for module, name in ((ops, "log_mean_exp"), (optimizers, "prior_gradient")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, name=name, original=original: called.append(name) or original(*args))
+    evaluation.log_likelihood(model, x, 3, progress=False)
+    assert set(called) == {"log_mean_exp"} and not called.clear()
+    exact.quadrature(model, x[:1], progress=False)
+    assert set(called) == {"log_mean_exp"} and not called.clear()
+    fit(model, x, batch_size=8, epochs=1, weight_decay=True, progress=False)
+    assert set(called) == {"prior_gradient"}
 
 
 def test_names_without_a_twin_follow(model, monkeypatch, said):

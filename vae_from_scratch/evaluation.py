@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
     kl_per_latent: np.ndarray | None = None  # (Z,)
     mu_variance: np.ndarray | None = None  # (Z,), over the data
     elbo_a: Estimate | None = None  # the KL sampled as well
-    elbo_b: Estimate | None = None  # the KL in closed form: the quieter one, unless q is close to the posterior
+    elbo_b: Estimate | None = None  # the KL in closed form; either may be the quieter one (derivations/05)
 
     @property
     def active_units(self):
@@ -56,10 +56,10 @@ def evaluate(
     ----------
     model : Autoencoder, VAE, BetaVAE or another
     x : array (n, D), or a data set with len and x[indices] -> (N, D)
-    binarize : {"none", "threshold", "dynamic"}
+    binarize : {"none", "threshold", "dynamic"}; as in fit, with the same images for the same seed
     seed : of the samples of z, the same for every objective, and of dynamic binarisation; streams of their own
     batch_size : examples at once; bounds the memory, changes the result by rounding only, except the loss of a model that has a
-        penalty on the whole batch or more noise than that of z
+        penalty on the whole batch or draws several arrays of noise
     samples : draws of z per example, over which recon_nll and both estimates of the ELBO are averaged; 1 for an Autoencoder
     threads : how many batches are computed at a time; one per core, if that pays, unless given; the bits are the same
 
@@ -129,7 +129,7 @@ def log_likelihood(
             log_w = model.ops.log_weight(model.recon_nll(repeated, z), z, logvar, eps).reshape(len(batch), len(part))
             parts.append(log_w.astype(np.float64))
         log_w = np.concatenate(parts, axis=1)
-        return log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)
+        return model.ops.log_mean_exp(log_w), log_mean_exp_error(log_w), log_w.mean(axis=1), mean_error(log_w.T), effective_samples(log_w)
 
     parts = in_threads(measure, batches(model, x, binarize, seed, max(1, pairs // K)), evaluation_threads(model, pairs, threads))
     found = list(counting(parts, n, not require.flag("progress", progress)))

@@ -29,7 +29,7 @@ class Check(NamedTuple):
 
 
 def step_and_limit(dtype, smooth, model):
-    """The step h, and the largest relative error that passes; derivations/08 derives both.  ValueError for float32.
+    """The step h, and the largest relative error that passes, both from derivations/08.  ValueError for float32.
 
     smooth: no kinks, so five points, else two; model: a whole model, not a pair.
     """

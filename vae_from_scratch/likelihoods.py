@@ -138,7 +138,7 @@ class Laplace(Likelihood):
 
     scale: b, a number (fixed), "learned" (one for all pixels) or "per-pixel" (a second decoder output, log b).
     mean: "linear", or "sigmoid" to keep x_mean within (0, 1).
-    A learned scale may have no optimum, like Gaussian's sigma.  Eqs. LAPLACE.1 to LAPLACE.3.
+    A learned scale may have no optimum, like Gaussian's sigma.  Eqs. LAPLACE.1 to LAPLACE.4.
     """
 
     name = "laplace"
@@ -186,7 +186,7 @@ class Laplace(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """Grey pixels in [0, 1], density C(logit) p^x (1 - p)^(1 - x) with p = sigmoid(logit) (Loaiza-Ganem and Cunningham 2019).
 
-    The Bernoulli loss with the constant that makes it a density, one logit per pixel.  The mean is not p: Eqs. CB.2 to CB.5.
+    The Bernoulli loss with the constant that makes it a density, one logit per pixel.  The mean is not p: Eqs. CB.2 to CB.5, CB.7.
     """
 
     name = "continuous-bernoulli"

@@ -28,7 +28,7 @@ class NamedVector(dict):
         return NamedVector(self)
 
     def __setattr__(self, name, value):
-        if name in vars(self):  # params.vector = ... fills the vector; nothing takes its place
+        if name == "vector" and name in vars(self):  # params.vector = ... fills the vector; nothing takes its place
             self.vector[...] = value
         else:
             super().__setattr__(name, value)

@@ -2,7 +2,7 @@
 
 Axes: N batch, D data, H hidden (I in, O out for one layer), Z latent, K draws.  A backward takes the upstream
 gradient first, then exactly the arrays its formula uses.  No argument is changed but out, which is there to be
-filled.  dtype in is dtype out; NaN and infinity pass through.  Tags such as (KL.4) name equations in derivations/.
+filled.  dtype in is dtype out; NaN and infinity pass where the formula lets them.  Tags such as (KL.4) name equations in derivations/.
 """
 
 import numpy as np
@@ -191,7 +191,7 @@ def log_weight(recon_nll, z, logvar, eps):
     recon_nll (N,), the others (N, Z).  Returns (N,) in nats.
     """
     # (z - mu) / sigma is eps, and both densities have the same 2 pi; z^2 - eps^2 as a product is 0 where q is the prior
-    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=1) / 2
+    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=-1) / 2
 
 
 def log_mean_exp(log_w):
@@ -311,7 +311,7 @@ def squared_norm_backward(dnorm, t):
 # ---- several draws, free bits: derivations/17 ----------------------------------------------------------
 def log_weights_forward(recon_nll, z, logvar, eps):
     """log_weight of K draws for each datum, Eq. (IWAE.2).  recon_nll (N, K), z and eps (N, K, Z), logvar (N, Z); returns (N, K)."""
-    return -recon_nll - ((z - eps) * (z + eps) - logvar[:, None]).sum(axis=-1) / 2
+    return log_weight(recon_nll, z, logvar[:, None], eps)
 
 
 def log_weights_backward(dlog_w, z):
@@ -346,7 +346,7 @@ def doubly_reparameterized(dz, log_w, dlog_w, logvar, eps):
 
     dz, eps (N, K, Z), log_w, dlog_w (N, K), logvar (N, Z).  Returns dz (N, K, Z).
     """
-    dz = dz + dlog_w[..., None] * eps * np.exp(-logvar / 2)[:, None]  # -log q(z|x) as a function of z alone
+    dz = dz + dlog_w[..., None] * eps * np.exp(-logvar / 2)[:, None]  # plus d(-log q(z|x)) / dz at fixed mu and sigma
     return normalised_weights(log_w)[..., None] * dz
 
 
@@ -516,7 +516,7 @@ def softmax_cross_entropy_forward(logits, targets):
     top = logits.argmax(axis=1)[:, None]
     below = logits - np.take_along_axis(logits, top, axis=1)  # <= 0: exp never overflows
     others = np.exp(below)
-    np.put_along_axis(others, top, 0, axis=1)  # exp(0) = 1 of the largest is log1p's: small losses keep their digits
+    np.put_along_axis(others, top, 0, axis=1)  # the largest has exp(0) = 1, which log1p adds: small losses keep their digits
     return np.log1p(others.sum(axis=1)) - (targets * below).sum(axis=1)
 
 
@@ -549,7 +549,8 @@ def laplace_nll_backward(dnll, x_mean, log_scale, x):
 
 def laplace_draw(x_mean, log_scale, u):
     """The x at which the distribution function is u, Eq. (LAPLACE.4): a draw if u ~ U[0, 1).  u (N, D); returns (N, D)."""
-    beyond = np.maximum(np.minimum(u, 1 - u), np.finfo(x_mean.dtype).tiny)  # the probability of what is further out than x
+    log_scale, least = np.asarray(log_scale, x_mean.dtype), np.finfo(x_mean.dtype).epsneg / 2  # half a step of the grid of u
+    beyond = np.maximum(np.minimum(u, 1 - u), least)  # the probability of what is further out than x
     return x_mean - np.sign(u - 0.5) * np.exp(log_scale) * np.log(2 * beyond)
 
 

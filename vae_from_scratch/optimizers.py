@@ -43,13 +43,13 @@ class Optimizer:
     """What the rules share; lr is a number > 0 or a function of the step (0, 1, ...)."""
 
     slots = {}  # what is remembered per parameter: name -> starting value
-    eps: str | None = None  # the name of what is added to a denominator
+    denominator: str | None = None  # the name of what is added to a denominator
 
     def initial_state(self, params):
         """The state before the first step: t, the steps taken, and one array per slot and parameter."""
         _rate(self.lr)  # which may have been changed
-        if self.eps is not None:  # or a gradient of 0 would be divided by 0
-            require.nonzero(self.eps, getattr(self, self.eps), params)
+        if self.denominator is not None:  # or a gradient of 0 would be divided by 0
+            require.nonzero(self.denominator, getattr(self, self.denominator), params)
         state = {"t": 0}
         for slot, start in self.slots.items():
             state[slot] = type(params)({name: np.full_like(value, start) for name, value in params.items()})
@@ -85,7 +85,7 @@ class SGD(Optimizer):
 class Adagrad(Optimizer):
     """Eqs. ADAGRAD.1, ADAGRAD.2.  lr > 0 or a function of the step; adagrad_eps > 0; initial: where the sum of squares starts."""
 
-    eps = "adagrad_eps"
+    denominator = "adagrad_eps"
 
     def __init__(self, lr=0.01, adagrad_eps: float = 1e-10, initial: float = 0.0):
         self.lr, self.adagrad_eps = _rate(lr), require.number("adagrad_eps", adagrad_eps, above=0)
@@ -99,7 +99,7 @@ class Adam(Optimizer):
     """Eqs. ADAM.1 to ADAM.5.  lr > 0 or a function of the step (0, 1, ...); beta1, beta2 in [0, 1); adam_eps > 0."""
 
     slots = {"m": 0.0, "v": 0.0}
-    eps = "adam_eps"
+    denominator = "adam_eps"
 
     def __init__(self, lr=1e-3, beta1: float = 0.9, beta2: float = 0.999, adam_eps: float = 1e-8):
         self.lr, self.adam_eps = _rate(lr), require.number("adam_eps", adam_eps, above=0)

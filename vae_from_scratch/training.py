@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from . import optimizers as rules
 from .engine import require
 from .engine.batches import FirstRows, fetch
 from .engine.checkpoints import Keeper, Run, settings_of
@@ -12,7 +13,6 @@ from .engine.explained import explained
 from .engine.parts import Crew, count
 from .engine.threads import asked, one_blas_thread
 from .evaluation import evaluate
-from .optimizers import Adam, prior_gradient
 
 GLIMPSE = 1000  # the first examples of x, on which divergence is judged and, without x_valid, the KL of each latent measured
 
@@ -36,7 +36,7 @@ def fit(
     batch_size : the last batch of an epoch may be smaller; its gradient is the mean over that batch
     epochs : passes over x, each in a fresh random order; with resume, None is the number that the run was started with
     seed : of the order, the noise and the binarisation: the same seed gives the same bits
-    binarize : {"none", "threshold", "dynamic"}; "dynamic" draws fresh binary images for every batch
+    binarize : {"none", "threshold", "dynamic"}; "threshold" is x >= 1/2, "dynamic" draws 1 with probability x, anew for every batch
     schedule : step (0, 1, ...) -> hyperparameters of the model for that step, such as {"beta": 2.0}
     weight_decay : the prior N(0, I) on every parameter: in the gradient, never in the loss reported
     callback, callback_at : callback(model, seen) is called once for each number of examples in callback_at, after the
@@ -46,13 +46,13 @@ def fit(
         end, every checkpoint_seconds (60 unless given; 0: after every step), and at Ctrl-C, which then raises
         KeyboardInterrupt.
     resume : whether to go on from the checkpoint, as if the run had never stopped: call fit again with a model built in
-        the same way and the same arguments, of which only epochs may change; as many as are done end the run where it
-        stands.  What cannot be compared is taken on trust: what the functions lr and schedule do, and the rows of x
+        the same way and the same arguments, of which only epochs may change: the number already done ends the run where
+        it stands.  What cannot be compared is taken on trust: what the functions lr and schedule do, and the rows of x
         beyond a hundred of them.
     gradient_norms : whether history["gradient_norms"] keeps, for each epoch, layer -> norm of its gradient, without weight decay, a mean
         over the steps weighted by their examples
     threads : parts of each batch, computed side by side; as many as pay off unless given.  The same number gives the same bits.
-        The evaluations in between take as many threads, or, if it is not given, what evaluate chooses.
+        The evaluations in between use the same number; if none is given, evaluate chooses.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def fit(
     """
     upcoming, seed = require.training(schedule, callback, callback_at), require.seed(seed)
     checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
-    optimizer = Adam() if optimizer is None else optimizer
+    optimizer = rules.Adam() if optimizer is None else optimizer
     x, x_valid = require.array("x", x), require.array("x_valid", x_valid)
     how = binarize, weight_decay, resume
     optimizers, batch_size, epochs = require.fitting(model, x, x_valid, optimizer, batch_size, epochs, *how)
@@ -112,7 +112,7 @@ def fit(
                 keeper.judge(batch, taken)  # raises if something is not finite
                 for name, (_, grads) in taken.items():
                     if weight_decay:
-                        prior_gradient(players[name].params, grads, n)
+                        rules.prior_gradient(players[name].params, grads, n)
                     optimizers[name].step(players[name].params, grads, run.states[name], crew.rules(model.ops))
                 run.count(len(batch), [terms for terms, _ in taken.values()])
                 del taken, grads  # or two sets of gradients would exist in the next step

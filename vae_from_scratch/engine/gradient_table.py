@@ -257,7 +257,7 @@ def small_case(model_class, dtype, activation, likelihood, seed=0, hidden=(4, 3)
 
 
 def models(dtype="float64"):
-    """Autoencoder, VAE, BetaVAE and CapacityVAE with eight likelihoods and five activations each, then the rest.
+    """Autoencoder, VAE, BetaVAE and CapacityVAE with each likelihood they take and five activations, then the rest.
 
     The rest: the terms apart, the capacity's other side, other depths, and a few rows of each further objective.
     """

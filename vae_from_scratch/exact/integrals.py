@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import ops
 from ..engine import require
 from ..engine.bars import tqdm
 from ..engine.batches import batches, in_order
 from ..engine.estimates import spread
 from ..engine.threads import one_blas_thread
-from ..ops import log_mean_exp
 
 FIRST_GRID, GRID, FINEST_GRID = {1: 1025, 2: 129}, {1: 129, 2: 65}, {1: 2**17, 2: 2**10}  # points along each latent
 REACH = 10.0  # where the prior is: a grid begins with [-REACH, REACH] along each axis
@@ -171,4 +171,4 @@ def _on_grid(model, x, frame, low, high, points, pairs):
 
 def log_integral(log_f, cell):
     """log of the integral of exp(log_f), given on a grid of this cell volume, Eq. (QUAD.1).  (..., G) -> (...)."""
-    return log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
+    return ops.log_mean_exp(log_f) + np.log(log_f.dtype.type(cell * log_f.shape[-1]))
