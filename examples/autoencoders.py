@@ -78,6 +78,7 @@ def draw(models, rows, image_shape):
         plots.show_grid(axis, filters.reshape(side, side, -1), image_shape, (-1, 1))
         axis.set_title(name)
         axis.set_xlabel(f"mean activation {row['activation']:.2f}\nsquared Jacobian norm {row['norm']:.3g}", fontsize="small")
+    figure.suptitle(f"weights of {SHOWN} units, each scaled to its own largest; grey is 0", fontsize="medium")
     return figure
 
 

@@ -78,6 +78,8 @@ def draw(models, data, results):
         bar.set_yticks(range(3), labels or [""] * 3, fontsize="small")
         bar.invert_yaxis()
         bar.spines[["top", "right"]].set_visible(False)
+    lines = [nets[0].lines[0], nets[0].lines[-1]]
+    figure.legend(lines, ["blob in one row", "blob in one column"], loc="outside upper center", ncols=2, frameon=False, fontsize="small")
     return figure
 
 

@@ -164,7 +164,7 @@ def test_a_data_set_is_taken_for_its_images():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_axes_stand_still_and_hold_the_codes_and_the_ring(kind):
+def test_the_axes_stand_still_and_hold_the_codes_and_the_cross(kind):
     model, how = KINDS[kind]()
     model, kept = learned(model, **how)
     plane = animation.Plane(kept)
@@ -176,11 +176,11 @@ def test_the_axes_stand_still_and_hold_the_codes_and_the_ring(kind):
         inside = (places > (left, low)) & (places < (right, high))
         assert places.shape == (30, 2) and inside.mean() > 0.9 and [len(row) for row in scene.rows] == [4] * 4
     for scene in moving:
-        z = scene.ring
+        z = scene.z
         ((across, up),) = plane.place(z[None])
         assert left <= across <= right and low <= up <= high
         np.testing.assert_array_equal(scene.rows[0], model.decode(z[None]))
-    ways = np.array([scene.ring for scene in moving])
+    ways = np.array([scene.z for scene in moving])
     assert np.abs(ways[:, plane.axes[0]]).max() > (2 if model.variational else 0)
 
 
@@ -191,7 +191,7 @@ def test_the_title_has_the_epoch_and_the_elbo_and_one_latent_moves_at_a_time():
     assert not unsaid(last, f"epoch 30: 6,000 examples ELBO {kept['elbo'][-1]:.2f}")
     _, lossy = learned(small(Autoencoder))
     assert f"loss {-lossy['elbo'][0]:.2f}" in next(animation.training_scenes(lossy)).of_plane
-    ways = np.array([scene.ring for scene in animation.traversal_scenes(model, kept, 12)]).reshape(-1, 12, 3)
+    ways = np.array([scene.z for scene in animation.traversal_scenes(model, kept, 12)]).reshape(-1, 12, 3)
     moving = [np.flatnonzero(np.ptp(way, axis=0)).tolist() for way in ways]
     assert moving == [[j] for j in np.argsort(-kept["kl"][-1])[: len(ways)]]
     assert np.abs(ways).max() <= 3 and np.ptp(ways[0]) > 4.9

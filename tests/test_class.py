@@ -146,6 +146,8 @@ def test_a_class_is_counted(tmp_path, capsys):
     assert report.report([str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("2 students") and not unsaid(out, "no-minus-one no-half report.png")
+    (tmp_path / "bob.json").write_text(json.dumps([{"exercise": 3, "passed": False, "mistakes": ["kl-no-half"]}]), "utf-8")
+    assert report.report([str(tmp_path)]) == 0 and not unsaid(capsys.readouterr().out, "kl-no-half lacks half")
     assert (tmp_path / "report.png").stat().st_size > 5000
 
 

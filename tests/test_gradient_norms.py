@@ -102,7 +102,8 @@ def test_the_figure_has_a_line_for_each_layer_on_a_logarithmic_scale():
         np.testing.assert_array_equal(line.get_ydata(), [row[line.get_label()] for row in history["gradient_norms"]])
     many = {"epoch": [1], "gradient_norms": [{f"layer_{j}": float(j) for j in range(12)}]}
     (ax,) = plots.gradient_norms(many).axes
-    assert len(ax.lines) == 11 and ax.lines[-1].get_color() == "0.75"  # the one that is zero has no line
+    assert [line.get_label() for line in ax.lines] == [f"layer_{j}" for j in range(1, 12)]  # the one that is zero has no line
+    assert len({(line.get_color(), line.get_marker()) for line in ax.lines}) == 11
     with refused("gradient_norms fit(..., gradient_norms=True)"):
         plots.gradient_norms({"epoch": [1]})
 

@@ -188,11 +188,12 @@ def planes():
         z, labels = centres(model, data[:]), data.labels
         low, high = box(model, data[:])
         for digit in range(10):
-            top.scatter(*z[labels == digit].T, s=4, color=plots.COLOURS[digit], linewidths=0)
-            across, up = np.median(z[labels == digit], axis=0)
-            up -= 0.07 * np.ptp(z[:, 1]) * (digit == 5)  # or it would lie under the 8
-            top.text(across, up, str(digit), weight="bold", ha="center", va="center",
-                     bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1})  # fmt: skip
+            mine, colour = z[labels == digit], plots.COLOURS[digit]
+            top.scatter(*mine.T, s=4, color=colour, linewidths=0)
+            apart = np.linalg.norm(mine[:, None] - mine, axis=-1)
+            place = mine[np.sort(apart)[:, 10].argmin()]  # where its codes are densest: ten others are nearest to it
+            top.text(*place, str(digit), weight="bold", ha="center", va="center", fontsize=9,
+                     bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 1.8})  # fmt: skip
         if model_class is VAE:
             angle = np.linspace(0, 2 * np.pi, 200)
             for radius in (1, 2):

@@ -68,7 +68,7 @@ def three():
     z = np.linspace(-3, 3, 601)
     posterior = np.exp(log_joint(z))
     left.fill_between(z, posterior / posterior.sum() / (z[1] - z[0]), color="0.88", label="posterior")
-    for K, colour, line in ((1, BLUE, "-"), (5, GREEN, "--"), (50, ORANGE, "-")):
+    for K, colour, line in ((1, BLUE, "-"), (50, ORANGE, "-"), (5, GREEN, "--")):  # the dashes over the line they nearly share
         mean, std = best_q(K)
         left.plot(z, np.exp(log_normal(z, mean, std**2)), line, color=colour, linewidth=1.8, label=f"best $q$, $K = {K}$")
     left.set(xlabel="$z$", ylabel="density", ylim=(0, 5.4), xlim=(-3, 3))

@@ -54,9 +54,9 @@ def total_correlation():
         name = "all 4 data: exact" if size == 4 else f"batches of {size}"
         left.plot(turned, up + up[-2::-1], style, color=colour, linewidth=2, label=name)
     left.text(45, 0.14, "the rate is 1.636\nat every angle", color=GREY, ha="center")
-    left.set(xlabel="the code, turned by (degrees)", ylabel="total correlation (nats)", xticks=[0, 45, 90], ylim=(-0.03, 0.66))
+    left.set(xlabel="the code, turned by (degrees)", ylabel="total correlation (nats)", xticks=[0, 45, 90], ylim=(-0.03, 0.74))
     left.set_title("four data, two latents")
-    left.legend(frameon=False, loc="upper center", ncols=3, fontsize=9, columnspacing=1, handlelength=1.8)
+    left.legend(frameon=False, loc="upper center", ncols=2, fontsize=9, columnspacing=1, handlelength=1.8)
     left.spines[["top", "right"]].set_visible(False)
     looks = ("MI", GREEN, "--"), ("TC", ORANGE, "-"), ("DW", BLUE, "-.")
     for column, (name, colour, style) in zip(errors(np.random.default_rng(0)).T, looks):

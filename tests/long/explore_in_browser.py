@@ -241,6 +241,10 @@ def what_a_user_does(page, several):
     check(drawn["picked"] is None and drawn["x"] != before["x"], "drawing does not change x")
     page.drag("#x", (20, -20), (-20, 20), kind="touch")
     check(state()["x"] != drawn["x"], "a finger does not draw")
+    image = page.run("return $('x').toDataURL()")
+    page.press("#x", "\ue013")  # arrow up
+    page.frame()
+    check(page.run("return $('x').toDataURL()") != image and page.run("return brush.keyed"), "a brush moved by keys is not shown")
     page.press("#x", " ")
     page.click("#clear")
     check(len(set(state()["x"])) == 1, "clear leaves something")
@@ -252,6 +256,9 @@ def what_a_user_does(page, several):
     )
     dropped = np.array(state()["x"])
     check(dropped.max() > 0.9 and dropped.min() < 0.1, "an image file is not read")
+    check("a.png is the image" in page.run("return $('opened').textContent"), "it is not said that an image was read")
+    page.run("return open_file(new File(['no image'], 'b.png')).then(() => true)")
+    check("b.png cannot be read" in page.run("return $('opened').textContent"), "it is not said that a file is no image")
 
     if variational:
         page.click("#draw-q")
@@ -265,6 +272,9 @@ def what_a_user_does(page, several):
     page.click("#set-to")
     page.press("#t", "\ue011")
     check(page.run("return state.z.every((z, j) => Math.abs(z - state.from[j]) < 1e-12)"), "the walk does not start at its start")
+    check(page.run("return state.walking"), "the line of the walk is not drawn")
+    page.press("#plane", "\ue012")
+    check(not page.run("return state.walking"), "the line of the walk stays when z has left it")
     page.click("#later") if page.run("return !$('later').disabled") else None
 
     if several:
@@ -359,7 +369,7 @@ def picture(page, path):
     page.run("scrollTo(0, 0)")
     page.frame()
     page.shoot(path, whole=False)
-    Image.open(path).convert("RGB").save(path, optimize=True)  # a third smaller
+    Image.open(path).convert("RGB").quantize().save(path, optimize=True)  # a third of the size
 
 
 def renew(path):

@@ -94,9 +94,11 @@ def read_history(folder):
 
 
 def draw(curves):
-    """Loss, reconstruction and KL of each run against the epoch, on its test data where it has them."""
+    """Loss, reconstruction and KL of each run against the epoch, on its test data if all have them."""
     from ..plots.style import COLOURS, Figure, plain, style
 
+    tested = all(f"valid_{name}" in curve for curve in curves.values() for name in PANELS)
+    prefix, of = ("valid_", "test example, after the epoch") if tested else ("", "training example, while learning")
     with style():
         figure = Figure(figsize=(10.2, 3.2), layout="constrained")
         for ax, (name, title) in zip(figure.subplots(1, 3), PANELS.items()):
@@ -105,7 +107,8 @@ def draw(curves):
                     continue
                 look = {"color": COLOURS[number % len(COLOURS)], "ls": "-" if number < len(COLOURS) else "--"}
                 marker = "." if len(curve["epoch"]) == 1 else None
-                ax.plot(curve["epoch"], curve.get(f"valid_{name}", curve[name]), marker=marker, label=plain(folder), **look)
-            ax.set(title=title, xlabel="epoch", ylabel="nats per example")
+                ax.plot(curve["epoch"], curve[prefix + name], marker=marker, label=plain(folder), **look)
+            ax.set(title=title, xlabel="epoch")
+        figure.axes[0].set(ylabel=f"nats per {of}")
         figure.axes[0].legend(frameon=False)  # all have a loss, an autoencoder no KL
     return figure

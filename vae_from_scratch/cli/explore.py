@@ -22,13 +22,18 @@ def explore_run(options):
     images |= {"name": f"{data.name} {config['split']}", "ends": explore.ends(next(iter(models.values())), x, images)}
     runs = [explore.pack_model(name, model, x, precision) for name, model in zip(names_of(models), models.values())]
     notes = list(sentences(runs, images, config))
-    text = explore.build(f"{data.name}: the latent space of {'a' if len(runs) == 1 else len(runs)} {words(models)}", runs, images, notes)
+    text = explore.build(f"{data.name}: the latent space of {one_or(len(runs), words(models))}", runs, images, notes)
     files.write(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
     for note in notes:
         print(note)
     if not options.float16 and any(abs(run["error"]["nats"]) > NOTICED for run in runs):
         print("--float16 keeps more digits of each weight, in a page nearly twice as large")
     print(f"wrote {path} ({len(text) / 1e6:.2f} MB); open it in a browser")
+
+
+def one_or(count, what):
+    """"a vae", "an iwae", "3 vaes"."""
+    return f"{count} {what}" if count > 1 else f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
 
 
 def words(models):

@@ -5,8 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from ..plots.style import COLOURS, GREY, Figure, save, style
 from .command import command
+from .mistakes import MISTAKES
 
 
 def read(folder):
@@ -47,15 +50,17 @@ def draw(exercises, mistakes, students):
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
     places = range(len(exercises))
-    left.bar(places, [tried for tried, _ in exercises.values()], color=GREY, label="tried")
-    left.bar(places, [passed for _, passed in exercises.values()], color=COLOURS[0], label="passed")
+    tried, passed = np.reshape(list(exercises.values()), (-1, 2)).T
+    left.bar(places, passed, color=COLOURS[0], label="passed")
+    left.bar(places, tried - passed, bottom=passed, color=GREY, label="tried, not passed")
     left.set_xticks(places, [str(number) for number in exercises])
     left.set(xlabel="exercise", ylabel="students", ylim=(0, students * 1.25))
     left.legend(frameon=False, ncols=2, loc="upper right")
     shown = list(mistakes.items())[:10][::-1]
     right.barh(range(len(shown)), [count for _, count in shown], color=COLOURS[2])
     right.set_yticks(range(len(shown)), [f"{number}: {name}" for (number, name), _ in shown])
-    right.set(xlabel="students who made it", title="mistakes" if shown else "no mistake was named")
+    of_all = f"the {len(shown)} most frequent of {len(mistakes)} mistakes" if len(mistakes) > len(shown) else "mistakes"
+    right.set(xlabel="students who made it", title=of_all if shown else "no mistake was named")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     left.yaxis.get_major_locator().set_params(integer=True)
@@ -72,12 +77,13 @@ def report(arguments):
     exercises, mistakes = statistics(results)
     picture = Path(arguments[0]) / "report.png"
     save(draw(exercises, mistakes, len(results)), picture)
-    print(f"{len(results)} students\n\nexercise  tried  passed")
+    print(f"{len(results)} student{'s' * (len(results) > 1)}\n\nexercise  tried  passed")
     for number, (tried, passed) in exercises.items():
         print(f"{number:8}{tried:7}{passed:8}")
     print("\nmistake                                   exercise  students")
+    says = {row.id: row.says.partition(". ")[0].rstrip(".") for row in MISTAKES}
     for (number, mistake), count in mistakes.items():
-        print(f"{mistake:42}{number:8}{count:10}")
+        print(f"{mistake:42}{number:8}{count:10}" + (f"\n    {says[mistake]}" if mistake in says else ""))
     print(f"\n{picture}")
 
 

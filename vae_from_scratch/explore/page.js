@@ -47,7 +47,7 @@ function set_x(x, picked = null) {
 
 function set_z(z, noisy = false) {
   state.z = Float64Array.from(z);
-  state.noisy = noisy; // whether it was drawn from q
+  [state.noisy, state.walking] = [noisy, false]; // whether it was drawn from q, is on the walk
   request_render();
 }
 
@@ -130,7 +130,7 @@ function build_gallery() {
   request_render();
 }
 
-const brush = { row: ROWS / 2, column: COLUMNS / 2, down: false };
+const brush = { row: ROWS / 2, column: COLUMNS / 2, down: false, keyed: false }; // keyed: moved by arrows, so it is shown
 
 function dab(row, column) {
   // a soft round spot at a place in pixels, on a copy of x
@@ -146,6 +146,13 @@ function dab(row, column) {
     }
   }
   state.x = x;
+}
+
+function show_brush(context) {
+  // one pixel, over x and not in it
+  Object.assign(context, { fillStyle: css("--accent"), globalAlpha: 0.7 });
+  context.fillRect(Math.min(COLUMNS - 1, Math.floor(brush.column)), Math.min(ROWS - 1, Math.floor(brush.row)), 1, 1);
+  context.globalAlpha = 1;
 }
 
 function stroke_to(row, column) {
@@ -165,11 +172,12 @@ function listen_to_pad() {
   pad.addEventListener("pointerdown", (event) => {
     pad.setPointerCapture(event.pointerId);
     [brush.row, brush.column] = place(event);
-    brush.down = true;
+    [brush.down, brush.keyed] = [true, false];
     stroke_to(brush.row, brush.column);
   });
   pad.addEventListener("pointermove", (event) => brush.down && stroke_to(...place(event)));
   for (const end of ["pointerup", "pointercancel"]) pad.addEventListener(end, () => { brush.down = false; });
+  pad.addEventListener("blur", () => { brush.keyed = false; request_render(); });
   pad.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], " ": [0, 0] }[event.key];
     if (!move) return;
@@ -177,7 +185,9 @@ function listen_to_pad() {
     const step = Math.max(1, ROWS / 28);
     brush.row = Math.min(ROWS, Math.max(0, brush.row + step * move[0]));
     brush.column = Math.min(COLUMNS, Math.max(0, brush.column + step * move[1]));
+    brush.keyed = true;
     if (event.key === " ") stroke_to(brush.row, brush.column);
+    request_render();
     say(`brush at row ${Math.floor(brush.row)}, column ${Math.floor(brush.column)}`);
   });
   $("clear").addEventListener("click", () => set_x(new Float64Array(D).fill(images.low)));
@@ -190,7 +200,8 @@ async function open_file(file) {
   try {
     picture = await createImageBitmap(file);
   } catch {
-    return say(`${file.name} cannot be read as an image`, true);
+    $("opened").textContent = `${file.name} cannot be read as an image`;
+    return;
   }
   const scale = Math.min(picture.width / COLUMNS, picture.height / ROWS);
   const [wide, high] = [COLUMNS * scale, ROWS * scale], [left, top] = [(picture.width - wide) / 2, (picture.height - high) / 2];
@@ -210,7 +221,7 @@ async function open_file(file) {
     values.forEach((value, c) => { x[d * COLOURS + c] = images.low + value / 255 * (images.high - images.low); });
   }
   set_x(x);
-  say(`${file.name} is the image now`);
+  $("opened").textContent = `${file.name} is the image now`;
 }
 
 function listen_to_files() {
@@ -260,6 +271,8 @@ const from_plane = (left, top) => [
 const is_dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const is_second = (k) => k % (2 * LIGHT.length) >= LIGHT.length; // from the eleventh class on the colours come again, as squares
+
 function colour_of(n) {
   const colouring = images.colourings[state.colour], palette = is_dark() ? DARK : LIGHT;
   if (!colouring) return palette[0];
@@ -287,13 +300,17 @@ function draw_codes() {
   context.font = `600 ${size > 420 ? 13 : 11}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
+  Object.assign(context, { strokeStyle: css(is_dark() ? "--soft" : "--text"), lineWidth: letters ? 1 : 0.6 }); // or some would be faint
   codes(state.across).forEach((a, n) => {
     const [left, top] = to_plane(a, heights[n]);
     context.fillStyle = colour_of(n);
-    if (letters) return context.fillText(class_of(n), left, top);
     context.beginPath();
-    context.arc(left, top, 3.5, 0, 2 * Math.PI);
+    if (letters && !is_dark()) context.strokeText(class_of(n), left, top);
+    if (letters) return context.fillText(class_of(n), left, top);
+    if (is_second(colouring && colouring.classes ? colouring.values[n] : 0)) context.rect(left - 3, top - 3, 6, 6);
+    else context.arc(left, top, 3.5, 0, 2 * Math.PI);
     context.fill();
+    context.stroke();
   });
 }
 
@@ -460,14 +477,14 @@ function build_legend() {
   $("legend").replaceChildren();
   $("colour-label").hidden = images.colourings.length < 2;
   if (!colouring) return;
-  const entry = (colour, text) => {
-    const swatch = element("span", { className: "swatch" });
+  const entry = (colour, text, k = 0) => {
+    const swatch = element("span", { className: is_second(k) ? "swatch square" : "swatch" });
     swatch.style.background = colour;
     return element("li", {}, swatch, text);
   };
   if (colouring.classes) {
     const palette = is_dark() ? DARK : LIGHT, shown = colouring.classes.slice(0, 20);
-    $("legend").append(...shown.map((name, k) => entry(palette[k % palette.length], name || "(none)")));
+    $("legend").append(...shown.map((name, k) => entry(palette[k % palette.length], name || "(none)", k)));
     if (colouring.classes.length > 20) $("legend").append(element("li", {}, `and ${colouring.classes.length - 20} more`));
   } else {
     const known = colouring.numbers.filter((number) => number !== null);
@@ -542,11 +559,11 @@ function draw_loss() {
   }
   $("recon").textContent = fixed(recon);
   $("kl").textContent = fixed(kl);
-  const sum = `${fixed(recon)} + ${fixed(kl)}`, beta = model().hyperparameters.beta;
+  const beta = model().hyperparameters.beta ?? 1, digits = 3 + Math.max(0, Math.ceil(Math.log10(beta || 1))); // or the sum would seem wrong
   let words = `${model().model === "autoencoder" ? "loss" : "reconstruction"} = ${fixed(recon)}`;
-  if (logvar) words = `${state.noisy ? "one draw of −ELBO" : "−ELBO, if this z is a draw from q"}: ${sum} = ${fixed(recon + kl)}`;
+  if (logvar) words = `${state.noisy ? "one draw of −ELBO" : "−ELBO, if this z is a draw from q"}: ${fixed(recon, 3)} + ${fixed(kl, 3)} = ${fixed(recon + kl)}`;
   if (logvar && model().model === "beta-vae" && beta !== 1) {
-    words += `; loss with β = ${beta}: ${fixed(recon)} + ${beta} × ${fixed(kl)} = ${fixed(recon + beta * kl)}`;
+    words += `; loss with β = ${beta}: ${fixed(recon, 3)} + ${beta} × ${fixed(kl, digits)} = ${fixed(recon + beta * kl)}`;
   }
   $("total").textContent = words;
 }
@@ -561,9 +578,9 @@ function nice(value) {
 const on_walk = (t) => state.from.map((a, j) => (1 - t) * a + t * state.to[j]);
 
 function set_t(t) {
-  [state.t, state.walking] = [t, true];
   $("t").value = t;
   set_z(on_walk(t));
+  [state.t, state.walking] = [t, true];
 }
 
 function draw_walk() {
@@ -597,6 +614,7 @@ function request_render() {
 function render() {
   waiting = false;
   paint($("x"), state.x);
+  if (brush.keyed) show_brush($("x").getContext("2d"));
   $("x").setAttribute("aria-label", state.picked === null ? "x, an image of your own" : `x, ${name_of(state.picked)}`);
   paint($("decoded"), decode(model(), state.z));
   draw_plane();
@@ -612,11 +630,10 @@ function render() {
 
 let saying = null;
 
-function say(words, now = false) {
+function say(words) {
   // to a screen reader, once it is quiet
   clearTimeout(saying);
-  saying = setTimeout(() => { $("status").textContent = words; }, now ? 0 : 500);
-  if (now) $("shown").textContent = words;
+  saying = setTimeout(() => { $("status").textContent = words; }, 500);
 }
 
 function start() {

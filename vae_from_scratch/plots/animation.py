@@ -119,13 +119,13 @@ def read_frames(path):
 
 
 class Scene(NamedTuple):
-    """One frame: codes (n, Z); rows of images (columns, D); a title for the plane and one for the images; a ring (Z,), or None."""
+    """One frame: codes (n, Z); rows of images (columns, D); a title for the plane and one for the images; z (Z,), marked, or None."""
 
     codes: np.ndarray
     rows: list
     of_plane: str
     of_images: str
-    ring: np.ndarray | None = None
+    z: np.ndarray | None = None
 
 
 def training_scenes(kept):
@@ -140,7 +140,7 @@ def training_scenes(kept):
 
 
 def traversal_scenes(model, kept, steps=STEPS):
-    """A ring on its way through the codes, and what is decoded there.
+    """A cross on its way through the codes, and what is decoded there.
 
     One latent at a time goes up, down and back, the largest KL first; the others stay as encoded from one image.  An
     autoencoder's latents have no common scale: there the way leads from the code of one image to the next.
@@ -157,14 +157,14 @@ def traversal_scenes(model, kept, steps=STEPS):
                 z = np.where(np.arange(len(home)) == j, value, home).astype(home.dtype)
                 words = f"z{j} = {value:+.1f} (KL {kl[j]:.2f} nats)" + ", off this plane" * (rank > 1)
                 words += ",\nthe others as encoded from one image" * (len(home) > 1)
-                yield Scene(codes, [model.decode(z[None])], words, "E[x|z] at the ring", z)
+                yield Scene(codes, [model.decode(z[None])], words, "E[x|z] at the cross", z)
         return
     ends = model.encode(x[:4])
     for k, (first, second) in enumerate(zip(ends, [*ends[1:], ends[0]])):
         for t in np.linspace(0, 1, steps, endpoint=False):
             z = ((1 - t) * first + t * second).astype(ends.dtype)
             words = f"from the code of image {k}\nto that of image {(k + 1) % len(ends)}"
-            yield Scene(codes, [model.decode(z[None])], words, "the decoder's image at the ring", z)
+            yield Scene(codes, [model.decode(z[None])], words, "the decoder's image at the cross", z)
 
 
 class Plane:
@@ -181,7 +181,7 @@ class Plane:
         self.up = np.arange(n) if self.labels is None else np.unique(self.labels, return_inverse=True)[1].astype(float)
         places = np.stack([self.place(each) for each in codes])
         self.limits = [_ends(places[..., 0]), _ends(places[..., 1])]
-        if self.prior:  # room for the ring, and both axes alike, so that the prior is round
+        if self.prior:  # room for the cross, and both axes alike, so that the prior is round
             reach = max(SPAN + 0.3, *np.abs(self.limits if len(self.axes) == 2 else self.limits[0]).ravel())
             self.limits = [(-reach, reach), (-reach, reach) if len(self.axes) == 2 else self.limits[1]]
 
@@ -193,7 +193,7 @@ class Plane:
         return np.stack([codes[:, self.axes[0]], up], axis=1)
 
     def show(self, ax, scene):
-        """Draw the codes of a scene, the prior's circles and the ring."""
+        """Draw the codes of a scene, the prior's circles and a cross at z."""
         latent_scatter(self.place(scene.codes), self.labels, ax=ax)
         horizontal, vertical = self.axes if len(self.axes) == 2 else (self.axes[0], None)
         up = "row" if self.labels is None else "label"
@@ -204,8 +204,8 @@ class Plane:
                 ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor="0.75", linewidth=0.8, zorder=0.5))
         if vertical is None:
             ax.set_yticks([])
-        if scene.ring is not None:
-            ax.plot(*self.place(scene.ring[None])[0], "ko", zorder=5, markersize=13, markerfacecolor="none", markeredgewidth=2)
+        if scene.z is not None:
+            ax.plot(*self.place(scene.z[None])[0], "X", zorder=5, markersize=13, color="black", markeredgecolor="white")
 
 
 def _ends(values):
@@ -273,11 +273,11 @@ def _drawn(figure, scenes, kept):
 
 def _draw(figure, scene, plane, shape, ends):
     figure.clear()
-    plane.show(figure.add_axes((0.085, 0.135, 0.4, 0.71)), scene)
+    plane.show(figure.add_axes((0.11, 0.135, 0.395, 0.71)), scene)
     rows = scene.rows
     if np.size(rows[0]) == math.prod(shape):  # a single image: larger, or the line around it would be as wide as one of its pixels
         pixels = np.reshape(rows[0], (*shape[:2], -1)).repeat(ACROSS, axis=0).repeat(ACROSS, axis=1)
         rows, shape = [pixels.reshape(1, -1)], (ACROSS * shape[0], ACROSS * shape[1], *shape[2:])
     show_grid(figure.add_axes((0.555, 0.06, 0.42, 0.785)), rows, shape, ends)
-    for left, words in ((0.085, scene.of_plane), (0.555, scene.of_images)):
+    for left, words in ((0.11, scene.of_plane), (0.555, scene.of_images)):
         figure.text(left, 0.98, words, ha="left", va="top", fontsize=9)

@@ -43,10 +43,11 @@ def latent_scatter(codes, labels=None, axes=(0, 1), ax=None, title=""):
         mine = labels == label
         colour = COLOURS[k % 10]
         ax.scatter(horizontal[mine], vertical[mine], color=colour, marker="ox"[k // 10], **dots | {"linewidths": k // 10})
-        place = np.median(horizontal[mine]), np.median(vertical[mine])
+        place, words = (np.median(horizontal[mine]), np.median(vertical[mine])), plain(label)
+        shape, size = ("circle", "medium") if len(words) <= 2 else ("round", "x-small")  # a circle round a word would hide the codes
         ax.annotate(
-            plain(label), place, ha="center", va="center", weight="bold",
-            bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 2},
+            words, place, ha="center", va="center", weight="bold", fontsize=size,
+            bbox={"boxstyle": f"{shape},pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 2},
         )  # fmt: skip
     return None
 

@@ -12,7 +12,7 @@ SILENT = 0.01  # nats: a latent with less says nothing
 def learning_curves(history):
     """Loss, reconstruction and KL against the epoch, and the KL of every latent.  history: what fit returned.
 
-    The first epochs, a twentieth of all, are left out if they would flatten the rest; the panel says how far they went.
+    The first epochs, a twentieth of all, are left out if they would flatten the rest; the axis says how far they went.
     """
     variational = "kl_per_latent" in history
     panels = {"loss": "loss"}
@@ -47,8 +47,7 @@ def _leave_out_the_start(ax):
     for end, above in ((first.max(), True), (first.min(), False)):
         if (end - high if above else low - end) > high - low + margin:  # or it would not flatten the others
             ax.set_ylim(low - margin, high + margin)
-            words = f"epoch{f's 1 to {start}' if start > 1 else ' 1'} not shown: {'up' if above else 'down'} to {end:.4g}"
-            ax.text(0.02, 0.03 if above else 0.9, words, transform=ax.transAxes, color="0.35", fontsize="small")
+            ax.set_xlabel(f"{ax.get_xlabel()} (not drawn: the start, {'up' if above else 'down'} to {end:.4g})")
 
 
 def show_kl_per_latent(ax, at, kl_per_latent, names=None):
@@ -85,20 +84,19 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
 def gradient_norms(history):
     """The norm of every layer's gradient against the epoch, on a logarithmic scale.  history: of fit(..., gradient_norms=True).
 
-    The first eight layers have a colour each, the others are grey; what is zero throughout has no line.
+    Eight colours, then the same dashed; what is zero throughout has no line.
     """
     if "gradient_norms" not in history:
         raise ValueError("the history holds no gradient_norms: train with fit(..., gradient_norms=True), or --gradient-norms")
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     ax = figure.subplots()
-    epochs, marker = history["epoch"], "." if len(history["epoch"]) == 1 else "-"
+    epochs = history["epoch"]
+    looks = (".", "x") if len(epochs) == 1 else ("-", "--")
     for number, layer in enumerate(history["gradient_norms"][0] if epochs else ()):
         norms = np.array([row[layer] for row in history["gradient_norms"]])
-        named = number < len(NAMED)
-        if not norms.any():
-            continue
-        look = {"color": NAMED[number], "label": layer} if named else {"color": GREY, "linewidth": 0.8, "zorder": 1.5}
-        ax.plot(epochs, np.where(norms > 0, norms, np.nan), marker, **look)
+        if norms.any():
+            look = looks[number // len(NAMED) % 2]
+            ax.plot(epochs, np.where(norms > 0, norms, np.nan), look, color=NAMED[number % len(NAMED)], label=layer)
     if ax.lines:
         ax.set_yscale("log")
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .curves import NAMED
-from .style import GREY, Figure, plain, style
+from .style import Figure, plain, style
 
 
 @style()
@@ -11,7 +11,7 @@ def sweep(rows, result, against, others=(), label=None):
     """A result against a setting: every seed a thin line, the mean over the seeds bold.
 
     rows: dicts as sweep returns them; result, against: names in them; others: settings that get a colour for each
-    combination of their values (eight at most, the rest is grey).  Runs without the result are counted in the title.
+    combination of their values (eight, then the same eight dashed).  Runs without the result are counted in the title.
     """
     seen = sorted({_key(row[against]) for row in rows}, key=lambda key: (isinstance(key, str), key))
     numeric = all(not isinstance(key, str) for key in seen)
@@ -22,7 +22,7 @@ def sweep(rows, result, against, others=(), label=None):
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     ax = figure.subplots()
     for number, (key, group) in enumerate(groups.items()):
-        colour = NAMED[number] if number < len(NAMED) else GREY
+        colour, line = NAMED[number % len(NAMED)], ("-", "--", ":")[number // len(NAMED) % 3]
         found = {}
         for row in group:
             value = np.nan if row.get(result) is None else float(row[result])
@@ -34,7 +34,7 @@ def sweep(rows, result, against, others=(), label=None):
         each = [[of_seed[x] for of_seed in found.values() if not np.isnan(of_seed.get(x, np.nan))] for x in at]
         means = [np.mean(values) if values else np.nan for values in each]
         words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in zip(others, key) if value != "None")
-        ax.plot(at, means, "o" if against == "seed" else "o-", color=colour, linewidth=2.6, label=plain(words) or None)
+        ax.plot(at, means, "o" if against == "seed" else f"o{line}", color=colour, linewidth=2.6, label=plain(words) or None)
     if numeric and seen[0] > 0 and seen[-1] >= 8 * seen[0]:
         ax.set_xscale("log", base=2 if seen[-1] / seen[0] < 1000 else 10)
     if len(seen) <= 12:
