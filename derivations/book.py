@@ -443,7 +443,8 @@ def for_typst(element):
         arguments = ", ".join(json.dumps(each) for each in (identifier, *values.values()))
         return [typst(f"#{kind}({arguments})["), *blocks, typst("]")]
     if element["t"] == "Image":
-        return [{"t": "Image", "c": [*element["c"][:2], [f"/{element['c'][2][0]}", ""]]}]  # from the root that Typst is given
+        path, seen = (json.dumps(each, ensure_ascii=False) for each in (f"/{element['c'][2][0]}", words(element["c"][1])))
+        return [{"t": "RawInline", "c": ["typst", f"#image({path}, alt: {seen})"]}]  # from the root that Typst is given
     if element["t"] == "Math":
         tex = re.sub(r"\\[lr]vert\b|(?<!\\)(?<!\\left)(?<!\\right)\|", BAR, element["c"][1])
         return [{"t": "Math", "c": [element["c"][0], tex]}]
