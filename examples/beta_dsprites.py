@@ -171,13 +171,14 @@ def draw_scores(rows, per_epoch):
             left.axhline(100 * PUBLISHED[code], color=color, linestyle=":", label=f"{code}, the paper")
         ended = [row for row in mine if row["images"] == max(row["images"] for row in mine)]
         earlier = networks(row for row in rows if row["code"] == f"{code} †")  # in the kept results: hollow
-        for points, face, label in ((ended, color, code), (earlier, "none", None)):
+        for points, face, label in ((ended, color, code), (earlier, "none", f"{code} †")):
             loss = [row["recon_nll"] + 4 * row["kl"] for row in points]
-            right.plot(loss, [100 * row["beta_vae_4"] for row in points], "o", color=color, markerfacecolor=face, label=label)
+            if points:
+                right.plot(loss, [100 * row["beta_vae_4"] for row in points], "o", color=color, markerfacecolor=face, label=label)
     pca = np.mean([row["beta_vae_4"] for row in rows if row["code"] == "PCA"])
     for ax in (left, right):
         ax.axhline(100 * pca, color="grey", linestyle="--", label="PCA, here")
-    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(40, 101))
+    left.set(title="while training", xlabel="epochs", ylabel="beta-VAE score without shape, per cent", ylim=(20, 101))
     left_out = any("longer" in row["code"] for row in rows)
     left.xaxis.get_major_locator().set_params(integer=True)
     right.set(title=f"at the end{', the longer runs left out' * left_out}", xlabel="loss at beta = 4, nats per image")
