@@ -7,7 +7,7 @@ from helpers import ROOT, refused, run, same, unsaid
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vae_from_scratch import VAE, Adam, Autoencoder, BetaTCVAE, cli, datasets, fit, load, plots
+from vae_from_scratch import VAE, Adam, Autoencoder, BetaTCVAE, BetaVAE, cli, datasets, fit, load, plots
 from vae_from_scratch.engine import files
 from vae_from_scratch.plots import Frames, animate, animation, animation_path, read_frames
 
@@ -58,7 +58,7 @@ def test_a_frame_holds_the_codes_the_images_and_the_elbo_of_its_moment():
     np.testing.assert_allclose(kept["images"][-1] / 255, model.reconstruct(SOME[:8]), atol=0.5 / 255 + 1e-6)
     assert kept["elbo"][-1] > kept["elbo"][0] and kept["kl"].shape == (3, 3) and np.ptp(kept["codes"][:, 0, 0]) > 0
     fields = {"examples", "elbo", "kl", "codes", "images", "x", "labels", "image_shape", "value_range", "n_train", "variational"}
-    assert set(kept) == fields
+    assert set(kept) == fields | {"of"}
 
 
 def test_looking_changes_no_bit():
@@ -113,6 +113,7 @@ def test_killed_while_writing_leaves_the_frames_before(tmp_path, monkeypatch):
         (lambda kept: kept | {"image_shape": np.array([3, 3])}, "frames shapes remove"),
         (lambda kept: {name: value for name, value in kept.items() if name != "kl"}, "frames kl remove"),
         (lambda kept: kept | {"codes": kept["codes"][:, :-1], "labels": kept["labels"][:-1]}, "29 30 another"),
+        (lambda kept: kept | {"x": 1 - kept["x"]}, "30 images another"),
     ],
 )
 def test_another_file_in_their_place_is_refused_before_training(spoil, words, tmp_path):
@@ -151,6 +152,35 @@ def test_frames_are_of_one_model(tmp_path):
     for other in (small(latent_dim=2), small(Autoencoder)):
         with refused("kept another model 3 64"):
             animate(other, frames.kept, tmp_path / "a.gif", progress=False)
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (small(), small(seed=1)),
+        (small(), small(activation="relu")),
+        (small(), small(latent_dim=2)),
+        (small(), small(Autoencoder)),
+        (small(BetaVAE, beta=2.0), small(BetaVAE, beta=3.0)),  # one run: a schedule may have raised it
+    ],
+    ids=["seed", "activation", "latents", "class", "beta"],
+)
+def test_a_file_holds_the_frames_of_one_model(first, second, tmp_path):
+    for examples, model in ((5, first), (10, second)):
+        frames = Frames(tmp_path / "frames.npz", SOME, **HOW)  # as in a process of its own
+        frames(model, examples)
+    same_run = isinstance(first, BetaVAE)
+    assert read_frames(tmp_path / "frames.npz")["examples"].tolist() == ([5, 10] if same_run else [10])
+
+
+def test_frames_are_kept_of_a_class_that_keeps_not_its_arguments(tmp_path):
+    class Forgetful(VAE):
+        def __init__(self, extra):
+            super().__init__(64, (4,), 2, backend="numpy")
+
+    for examples in (5, 10):
+        Frames(tmp_path / "frames.npz", SOME, **HOW)(Forgetful(1), examples)
+    assert read_frames(tmp_path / "frames.npz")["examples"].tolist() == [5, 10]
 
 
 def test_a_data_set_is_taken_for_its_images():

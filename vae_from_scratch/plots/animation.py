@@ -5,9 +5,12 @@
     plots.animate(model, frames.kept, "learning.gif")
 """
 
+import contextlib
+import json
 import math
 import tempfile
 import weakref
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +20,7 @@ from matplotlib.patches import Circle
 
 from ..engine import files, require
 from ..engine.bars import tqdm
+from ..engine.registry import whence
 from ..evaluation import evaluate
 from .codes import latent_scatter
 from .curves import SILENT
@@ -33,13 +37,14 @@ SIZE, DPI = (6.0, 3.4), 100
 class Frames:
     """A callback of fit that keeps what an animation of training shows.
 
-    path : of the .npz file that is written anew at each call; what a stopped run left there is kept.  None: in memory alone
+    path : of the .npz file that is written anew at each call; what a stopped run of the same model left there is kept, and
+        the frames of another model are not.  None: in memory alone
     x, labels : test images (n, D), some hundreds; (n,) or None.  Their codes are kept, and the first 8 reconstructions
     image_shape : (rows, columns), or (rows, columns, 3); n_train : examples in an epoch; binarize, seed : as in evaluate
     kept : name -> array, of T frames: examples, elbo (T,); kl (T, Z); codes (T, n, Z); images (T, 8, D) as bytes.  The same
-        for all: x, labels, image_shape, value_range, n_train, and variational, without which elbo is minus the loss.
+        for all: x, labels, image_shape, value_range, n_train; variational, without which elbo is minus the loss; of, whose they are.
 
-    Raises ValueError or OSError if there is something else at path.
+    Raises ValueError or OSError if there is something else at path, or frames of other images.
     """
 
     def __init__(self, path, x, labels=None, *, image_shape, n_train, binarize="none", seed=0):
@@ -64,8 +69,9 @@ class Frames:
             self.same["labels"] = labels if labels.dtype.kind in "biufU" else labels.astype(str)
         self.model = None  # whose frames they are, once it has been called
         self.kept = read_frames(path) if path is not None and Path(path).is_file() else {}
-        if self.kept and self.kept["codes"].shape[1] != len(self.x):
-            raise ValueError(f"{path} holds frames of {self.kept['codes'].shape[1]} images, these are {len(self.x)}; name another file")
+        n = self.kept["codes"].shape[1] if self.kept else len(self.x)
+        if n != len(self.x) or (self.kept and not np.array_equal(self.kept["x"], self.same["x"])):
+            raise ValueError(f"{path} holds frames of {n} images, and not of these {len(self.x)}; name another file")
 
     def at(self, count, epochs, batch_size=100):
         """callback_at for so many frames, close together at the start; fewer if there are fewer steps."""
@@ -90,16 +96,26 @@ class Frames:
             "codes": codes.astype(np.float32),
             "images": levels.astype(np.uint8),
         }
-        if self.model is not None and self.model() is not model:  # the frames of another training
+        of = self.described(model)
+        went_on = self.kept.get("of", of) == of if self.model is None else self.model() is model
+        if not went_on:  # the frames of another training
             self.kept = {}
         self.model = weakref.ref(model)
         earlier = self.kept["examples"] < examples if self.kept else []
         for name, value in frame.items():
             before = self.kept[name][earlier] if self.kept else np.empty((0, *np.shape(value)), np.asarray(value).dtype)
             frame[name] = np.concatenate([before, [value]])
-        self.kept = frame | self.same | {"variational": np.array(model.variational)}
+        self.kept = frame | self.same | {"variational": np.array(model.variational), "of": np.array(of)}
         if self.path is not None:
             files.write_npz(self.path, self.kept)
+
+    def described(self, model):
+        """A checksum of what a run that goes on has in common with its start: no hyperparameters, which a schedule may change."""
+        config = {}
+        with contextlib.suppress(TypeError):  # of a class that does not keep its arguments nothing more is known
+            config = {name: value for name, value in model.config.items() if name not in model.hyperparameters}
+        told = [whence(type(model)), config, int(self.same["n_train"]), self.binarize, self.seed]
+        return zlib.crc32(json.dumps(told, default=lambda value: type(value).__name__).encode())
 
 
 def read_frames(path):
@@ -109,7 +125,7 @@ def read_frames(path):
         T, n, Z = kept["codes"].shape
         P, D = kept["x"].shape
         wanted = {"examples": (T,), "elbo": (T,), "kl": (T, Z), "images": (T, P, D), "value_range": (2,), "n_train": (), "variational": ()}
-        wanted |= {"labels": (n,)} if "labels" in kept else {}
+        wanted |= {name: shape for name, shape in {"labels": (n,), "of": ()}.items() if name in kept}
         whole = T > 0 and all(kept[name].shape == shape for name, shape in wanted.items())
         if not whole or np.prod(kept["image_shape"]) != D or P > n:
             raise ValueError("their shapes do not belong together")
