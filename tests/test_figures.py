@@ -144,6 +144,32 @@ def test_scatter_and_traversals_name_what_they_show(trained):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["z1: 2.00 nats", "z0: 0.50 nats"]
 
 
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda model, x: {"z": model.encode(x[:1])}, "z mu[0] encode (2,) tuple (2, 1, 2)"),
+        (lambda model, x: {"z": model.encode(x)[0]}, "z one (2,) mu[0] (9, 2)"),
+        (lambda model, x: {"z": np.zeros(3)}, "z (2,) (3,)"),
+        (lambda model, x: {"z": None}, "z (2,) NoneType"),
+        (lambda model, x: {"z": np.zeros(2, int)}, "z int64 floats astype"),
+        (lambda model, x: {"kl_per_latent": None}, "kl_per_latent (2,) evaluate None Autoencoder traversal_rows"),
+        (lambda model, x: {"kl_per_latent": np.ones(3)}, "kl_per_latent (2,) (3,)"),
+        (lambda model, x: {"x": x[:1]}, "x one (64,) x[0] (1, 64)"),
+        (lambda model, x: {"steps": 0}, "steps 1 0"),
+    ],
+)
+def test_traversals_are_of_one_code(make, words, trained):
+    model, test, _ = trained
+    with refused(words):
+        plots.traversals(**{"model": model, "z": np.zeros(2), "kl_per_latent": np.ones(2), "image_shape": (8, 8)} | make(model, test[:9]))
+
+
+def test_rows_of_a_traversal_are_of_one_code(trained):
+    model, test, _ = trained
+    with refused("z one (2,) mu[0] (2, 1, 2)"):
+        plots.traversal_rows(model, model.encode(test[:1]), [0])
+
+
 def test_traversals_say_which_latents_are_left_out_and_why():
     def drawn(kl):
         model = VAE(4, (3,), len(kl))

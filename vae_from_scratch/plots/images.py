@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
+from ..engine import require
 from .curves import SILENT
 from .style import Figure, style
 
@@ -171,11 +172,19 @@ def readable(model, x):
 
 
 def traversals(model, z, kl_per_latent, image_shape, span=3.0, steps=11, most=10, *, x=None, value_range=None):
-    """A row for each latent, the largest KL first: it goes from -span to span while the others stay as in z (Z,).
+    """A row for each latent, the largest KL (Z,) first: it goes from -span to span while the others stay as in z (Z,).
 
     Of the latents that say nothing (below 0.01 nats), whose rows do not change, the first stands for all.
     x (D,): the image that z was encoded from, shown above.
     """
+    z, Z, steps = _one_code(model, z), model.latent_dim, require.whole("steps", steps)
+    if np.shape(kl_per_latent) != (Z,):
+        got = "None, as of an Autoencoder" if kl_per_latent is None else f"shape {np.shape(kl_per_latent)}"
+        wanted = f"the KL of each latent, ({Z},), as a VAE has in evaluate(model, x).kl_per_latent"
+        raise ValueError(f"kl_per_latent must be {wanted}, got {got}; traversal_rows needs none")
+    if x is not None and np.shape(x) != (model.data_dim,):
+        raise ValueError(f"x must be the one image that z was encoded from, ({model.data_dim},), such as x[0]; got shape {np.shape(x)}")
+    kl_per_latent = np.asarray(kl_per_latent)
     speaking = int((kl_per_latent > SILENT).sum())
     order = np.argsort(-kl_per_latent, kind="stable")
     latents = order[: min(most, speaking + 1)]
@@ -206,9 +215,18 @@ def _left_out(kl, speaking, shown):
     return "latents left out: " + "\nand ".join(words) if words else ""
 
 
+def _one_code(model, z):
+    # z (Z,) as a row that the model can decode
+    Z = model.latent_dim
+    if np.shape(z) != (Z,):
+        got = f"{type(z).__name__}, shape {np.shape(z)}"
+        raise ValueError(f"z must be the code of one image, ({Z},), as mu[0] is after mu, logvar = model.encode(x); got {got}")
+    return require.codes("z", np.asarray(z)[None], Z, model.dtype)[0]
+
+
 def traversal_rows(model, z, latents, span=3.0, steps=11):
     """The rows of traversals for these latents: a list of arrays (steps, D)."""
-    codes = np.tile(z, (len(latents), steps, 1))
+    codes = np.tile(_one_code(model, z), (len(latents), steps, 1))
     for row, j in zip(codes, latents):
         row[:, j] = np.linspace(-span, span, steps)
     return [model.decode(row) for row in codes]
