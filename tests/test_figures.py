@@ -193,6 +193,33 @@ def test_the_readable_image_is_the_one_that_comes_back_best():
     assert plots.readable(model, np.array([[0.1, 3.0], [4.0, 0.5], [-3.0, -2.0], [0.0, 0.1]])) == 1
 
 
+NATURAL_MISTAKES = {  # what is done: (call, words of the one line)
+    "no image": (lambda model, x, shape: plots.reconstructions(model, x[:0], shape), "no image one"),
+    "no sample": (lambda model, x, shape: plots.samples(x[:0], shape), "no image one"),
+    "no row": (lambda model, x, shape: plots.show_grid(Figure().subplots(), [], shape), "no image one"),
+    "a side for a shape": (lambda model, x, shape: plots.reconstructions(model, x, 8), "image_shape rows columns 8"),
+    "no shape": (lambda model, x, shape: plots.samples(x, None), "image_shape rows columns None"),
+    "no column": (lambda model, x, shape: plots.samples(x, shape, columns=0), "columns 1 0"),
+    "the pair of encode": (lambda model, x, shape: plots.manifold(model, shape, codes=model.encode(x)), "codes pair mu logvar"),
+    "no code": (lambda model, x, shape: plots.manifold(model, shape, codes=x[:0, :2]), "codes empty one None"),
+    "codes of one latent": (lambda model, x, shape: plots.manifold(model, shape, codes=x[:, :1]), "codes 2 (9, 1)"),
+    "no step": (lambda model, x, shape: plots.manifold(model, shape, steps=0), "steps 1 0"),
+    "labels as rows": (lambda model, x, shape: plots.latent_scatter(x, np.eye(9)), "labels (9,) (9, 9) argmax"),
+    "labels in a column": (lambda model, x, shape: plots.latent_scatter(x, np.ones((9, 1))), "labels (9,) (9, 1) labels[:, 0]"),
+    "a label for all": (lambda model, x, shape: plots.latent_scatter(x, 3), "labels (9,) shape ()"),
+    "swapped": (lambda model, x, shape: plots.save("a.png", plots.samples(x, shape)), "figure a.png save(figure, path)"),
+    "no name": (lambda model, x, shape: plots.save(plots.samples(x, shape), None), "path file None"),
+    "no run": (lambda model, x, shape: plots.sweep([], "elbo", "beta"), "rows empty one"),
+}
+
+
+@pytest.mark.parametrize("call, words", NATURAL_MISTAKES.values(), ids=NATURAL_MISTAKES)
+def test_a_natural_mistake_is_answered_in_its_own_words(call, words, trained):
+    model, test, _ = trained
+    with refused(words):
+        call(model, test[:9], (8, 8))
+
+
 # ---- labels ------------------------------------------------------------------------------------------
 
 

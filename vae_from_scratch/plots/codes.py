@@ -15,13 +15,16 @@ def latent_scatter(codes, labels=None, axes=(0, 1), ax=None, title=""):
     """
     if np.ndim(codes) != 2 or not all(0 <= j < np.shape(codes)[1] for j in axes):
         raise ValueError(f"codes must be (n, Z) with latents {axes[0]} and {axes[1]} among them, got shape {np.shape(codes)}")
-    if labels is not None and len(labels) != len(codes):
-        raise ValueError(f"labels must be one for each of {len(codes)} codes, got {len(labels)}")
+    if labels is not None and np.shape(labels) != (len(codes),):
+        shape = np.shape(labels)
+        way = "; labels[:, 0] if they are a column, labels.argmax(axis=1) if each row has a single 1" if len(shape) == 2 else ""
+        raise ValueError(f"labels must be one for each of {len(codes)} codes, ({len(codes)},), got shape {shape}{way}")
     if ax is None:
         with style():
             figure = Figure(figsize=(5.4, 4.6), layout="constrained")
             latent_scatter(codes, labels, axes, figure.subplots(), title)
         return figure
+    codes = np.asarray(codes)
     horizontal, vertical = codes[:, axes[0]], codes[:, axes[1]]
     dots = {"s": 6 * min(3, max(1, (2000 / max(1, len(codes))) ** 0.5)), "alpha": 0.6, "linewidths": 0}
     ax.set(xlabel=f"z{axes[0]}", ylabel=f"z{axes[1]}", title=title)

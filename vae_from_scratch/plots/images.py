@@ -29,9 +29,17 @@ def image_range(*images):
 
 
 def _height_and_width(image_shape):
-    if len(image_shape) not in (2, 3) or (*image_shape, 1)[2] not in (1, 3):
+    if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or (*image_shape, 1)[2] not in (1, 3):
         raise ValueError(f"image_shape must be (rows, columns) or (rows, columns, 3), got {image_shape}")
     return image_shape[:2]
+
+
+def _columns(rows):
+    # images in the longest row
+    count = max(map(len, rows), default=0)
+    if count == 0:
+        raise ValueError("there is no image to draw: at least one is needed")
+    return count
 
 
 def show_grid(ax, rows, image_shape, value_range=None):
@@ -43,8 +51,8 @@ def show_grid(ax, rows, image_shape, value_range=None):
     height, width = _height_and_width(image_shape)
     if wrong := {np.size(image) for row in rows for image in row} - {math.prod(image_shape)}:
         raise ValueError(f"image_shape is {tuple(image_shape)}, but an image has {wrong.pop()} values; name the shape of those")
+    count = _columns(rows)
     low, high = value_range or image_range(*rows)
-    count = max(len(row) for row in rows)
     colour = image_shape[2:] == (3,)
     canvas = np.full((len(rows) * (height + 1) + 1, count * (width + 1) + 1) + (3,) * colour, high, float)
     for r, row in enumerate(rows):
@@ -84,8 +92,8 @@ def image_grid(
 ):
     """show_grid as a figure with words around it; each image is cell inches wide, or what whole pixels make of that."""
     height, width = _height_and_width(image_shape)
+    count = _columns(rows)
     value_range = value_range or image_range(*rows)
-    count = max(len(row) for row in rows)
     side = cell * max(1.0, (10 / count) ** 0.5) * DPI
     scale = max(1, round(side / max(height, width)))
     across, down = (scale * (n * (side + 1) + 1) / DPI for n, side in ((count, width), (len(rows), height)))
@@ -123,7 +131,7 @@ def reconstructions(model, x, image_shape, value_range=None):
 
 def samples(images, image_shape, columns=10, value_range=None):
     """A square of samples: E[x|z] for z drawn from the prior.  images (n, D)."""
-    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    rows = [images[start : start + columns] for start in range(0, len(images), require.whole("columns", columns))]
     return image_grid(rows, image_shape, title=f"sample{'s' * (len(images) > 1)}: E[x|z], z ~ N(0, I)", value_range=value_range)
 
 
@@ -135,6 +143,9 @@ def manifold(model, image_shape, span=None, steps=15, *, codes=None, value_range
     """
     if model.latent_dim != 2:
         raise ValueError(f"the plane of a model with {model.latent_dim} latents cannot be drawn, two are needed; try traversals")
+    steps = require.whole("steps", steps)
+    if codes is not None and len(codes := require.codes("codes", codes, 2, model.dtype)) == 0:
+        raise ValueError("codes is empty: at least one is needed, or codes=None")
     if span is None:
         span = 2.5 if codes is None else np.quantile(codes, (0.01, 0.99), axis=0).T
     ranges = np.broadcast_to(_ends(span), (2, 2))

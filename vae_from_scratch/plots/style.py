@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.figure
 
-from ..engine import files
+from ..engine import files, require
 
 # Ten colours that stay apart for the colour-blind: Petroff 2021, arXiv 2107.02270, but for the second of its two greys
 COLOURS = "#3f90da #ffa90e #bd1f01 #94a4a2 #832db6 #a96b59 #e76300 #b9ac70 #14142b #92dadd".split()
@@ -57,7 +57,9 @@ def check_path(path):
 
 def save(figure, path):
     """Write a figure as its ending says; what was at path is replaced whole (engine/files.py)."""
-    kind, content = check_path(path), io.BytesIO()
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure must be a Matplotlib figure, such as all in plots return, got {figure!r:.80}; write save(figure, path)")
+    kind, content = check_path(require.path("path", path)), io.BytesIO()
     undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
     figure.savefig(content, format=kind, dpi=figure.dpi, metadata=undated)
     files.write(path, lambda file: file.write(content.getbuffer()))

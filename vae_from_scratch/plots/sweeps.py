@@ -13,6 +13,8 @@ def sweep(rows, result, against, others=(), label=None):
     rows: dicts as sweep returns them; result, against: names in them; others: settings that get a colour for each
     combination of their values (eight, then the same eight dashed).  Runs without the result are counted in the title.
     """
+    if not rows:
+        raise ValueError("rows is empty: a sweep of one run or more is needed")
     seen = sorted({_key(row[against]) for row in rows}, key=lambda key: (isinstance(key, str), key))
     numeric = all(not isinstance(key, str) for key in seen)
     place = {key: key if numeric else number for number, key in enumerate(seen)}
