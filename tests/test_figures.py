@@ -3,6 +3,7 @@
 import importlib
 import io
 import os
+import signal
 import sys
 import threading
 import xml.etree.ElementTree as xml
@@ -48,6 +49,23 @@ def test_the_first_epoch_does_not_flatten_the_others_and_it_is_said():
     assert "epoch (not drawn: the start, up to 900)" == ax.get_xlabel()
     (ax,) = plots.learning_curves(history | {"loss": [35.0, *history["loss"][1:]]}).axes  # not far above the others
     assert ax.get_ylim()[1] > 35 and ax.get_xlabel() == "epoch"
+
+
+def test_a_history_without_an_epoch_has_no_curves_and_this_is_said():
+    def stop(model, examples):
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C
+
+    model, how = VAE(64, (4,), 2, backend="numpy"), {"progress": False, "gradient_norms": True}
+    history = fit(model, datasets.digits()[:200], **how, callback=stop, callback_at=[100])
+    assert history["epoch"] == []
+    for draw in (plots.learning_curves, plots.gradient_norms):
+        with refused("history no epoch first train"):
+            draw(history)
+        for wrong in (model, {}):
+            with refused(f"history fit epoch {type(wrong).__name__}"):
+                draw(wrong)
+    with refused("kl_per_latent (T, Z) 0 (0,)"):
+        plots.show_kl_per_latent(Figure().subplots(), history["epoch"], history["kl_per_latent"])
 
 
 def image_of(figure):
@@ -207,7 +225,7 @@ NATURAL_MISTAKES = {  # what is done: (call, words of the one line)
     "labels as rows": (lambda model, x, shape: plots.latent_scatter(x, np.eye(9)), "labels (9,) (9, 9) argmax"),
     "labels in a column": (lambda model, x, shape: plots.latent_scatter(x, np.ones((9, 1))), "labels (9,) (9, 1) labels[:, 0]"),
     "a label for all": (lambda model, x, shape: plots.latent_scatter(x, 3), "labels (9,) shape ()"),
-    "swapped": (lambda model, x, shape: plots.save("a.png", plots.samples(x, shape)), "figure a.png save(figure, path)"),
+    "swapped": (lambda model, x, shape: plots.save("a.png", plots.samples(x, shape)), "figure str save(figure, path)"),
     "no name": (lambda model, x, shape: plots.save(plots.samples(x, shape), None), "path file None"),
     "no run": (lambda model, x, shape: plots.sweep([], "elbo", "beta"), "rows empty one"),
 }

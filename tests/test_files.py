@@ -532,6 +532,11 @@ def test_history_as_csv(tmp_path):
     assert (tmp_path / "h.csv").read_text() == "epoch,loss,seconds,kl_0,kl_1\n1,3.25,0.5,0.1,0.2\n2,2.5,1,0.3,0.4\n"
 
 
+def test_a_history_of_no_epoch_is_a_row_of_names(tmp_path):
+    files.write_history(tmp_path / "h.csv", {"epoch": [], "loss": [], "kl_per_latent": [], "gradient_norms": []})
+    assert (tmp_path / "h.csv").read_text() == "epoch,loss\n"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_a_folder_of_files_is_there_whole_or_not_at_all(error, tmp_path):
     with pytest.raises(error), files.whole_folder(tmp_path / "a") as place:

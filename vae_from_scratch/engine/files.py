@@ -432,7 +432,7 @@ def write_history(path, history):
     columns = {name: values for name, values in history.items() if name not in ("kl_per_latent", "gradient_norms")}
     if "kl_per_latent" in history:
         columns.update({f"kl_{j}": values for j, values in enumerate(np.transpose(history["kl_per_latent"]))})
-    for layer in history.get("gradient_norms", [{}])[0]:
+    for layer in next(iter(history.get("gradient_norms", [])), {}):  # none if not even one epoch was done
         columns[f"gradient_{layer}"] = [norms[layer] for norms in history["gradient_norms"]]
     rows = [list(columns)]
     for row in zip(*columns.values()):

@@ -8,12 +8,20 @@ NAMED = [colour for colour in COLOURS if colour != COLOURS[3]][:8]  # without th
 SILENT = 0.01  # nats: a latent with less says nothing
 
 
+def _check(history):
+    if not hasattr(history, "keys") or "epoch" not in history:
+        raise TypeError(f"history must be the dict that fit returned, with a list epoch; got {type(history).__name__}")
+    if len(history["epoch"]) == 0:
+        raise ValueError("the history has no epoch yet, for training was stopped within the first; train for one whole epoch, or more")
+
+
 @style()
 def learning_curves(history):
     """Loss, reconstruction and KL against the epoch, and the KL of every latent.  history: what fit returned.
 
     The first epochs, a twentieth of all, are left out if they would flatten the rest; the axis says how far they went.
     """
+    _check(history)
     variational = "kl_per_latent" in history
     panels = {"loss": "loss"}
     if variational:
@@ -56,6 +64,8 @@ def show_kl_per_latent(ax, at, kl_per_latent, names=None):
     The eight largest at the end have a colour each, and a name unless they say nothing; the others are grey.
     """
     kl = np.array(kl_per_latent)
+    if kl.ndim != 2 or len(kl) != len(at) or kl.size == 0:
+        raise ValueError(f"kl_per_latent must be (T, Z), a row for each of the {len(at)} in at, one or more; got shape {kl.shape}")
     for rank, j in enumerate(np.argsort(-kl[-1], kind="stable")):
         look = {"color": GREY, "linewidth": 0.8, "zorder": 1.5}
         if rank < len(NAMED) and kl[-1, j] > SILENT:
@@ -86,13 +96,14 @@ def gradient_norms(history):
 
     Eight colours, then the same dashed; what is zero throughout has no line.
     """
+    _check(history)
     if "gradient_norms" not in history:
         raise ValueError("the history holds no gradient_norms: train with fit(..., gradient_norms=True), or --gradient-norms")
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     ax = figure.subplots()
     epochs = history["epoch"]
     looks = (".", "x") if len(epochs) == 1 else ("-", "--")
-    for number, layer in enumerate(history["gradient_norms"][0] if epochs else ()):
+    for number, layer in enumerate(history["gradient_norms"][0]):
         norms = np.array([row[layer] for row in history["gradient_norms"]])
         if norms.any():
             look = looks[number // len(NAMED) % 2]

@@ -58,7 +58,7 @@ def check_path(path):
 def save(figure, path):
     """Write a figure as its ending says; what was at path is replaced whole (engine/files.py)."""
     if not hasattr(figure, "savefig"):
-        raise TypeError(f"figure must be a Matplotlib figure, such as all in plots return, got {figure!r:.80}; write save(figure, path)")
+        raise TypeError(f"figure must be a Matplotlib figure, as plots return them, got {type(figure).__name__}; write save(figure, path)")
     kind, content = check_path(require.path("path", path)), io.BytesIO()
     undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
     figure.savefig(content, format=kind, dpi=figure.dpi, metadata=undated)
