@@ -615,6 +615,21 @@ def test_single_images_and_the_way_between_two(trained, here):
     assert cli.main("traverse r --between 3 297".split()) == 2
 
 
+def test_single_images_have_the_range_of_the_data(here, undrawn, capsys):
+    np.save("far.npy", 255 * datasets.digits()[:60])
+    run("train --data far.npy --likelihood gaussian --batch-size 9 --epochs 1 --hidden 4 --latent-dim 2 --quiet --out r")
+    drawn = load("r/model.npz").sample(3, stream("samples", 0))
+    for name, (low, high) in {"with": (0, 255), "without": (drawn.min(), drawn.max())}.items():
+        capsys.readouterr()
+        run(f"sample r --n 3 --separate {name}")
+        said = capsys.readouterr().out
+        assert f"wrote 3 images to {name}: black is {low:.3g}, white is {high:.3g}" in said
+        assert ("the range of these images, for the data of the run cannot be found" in said) == (name == "without")
+        images = [matplotlib.image.imread(path)[..., 0].ravel() for path in sorted(Path(name).iterdir())]
+        assert np.abs(np.array(images) - np.clip((drawn - low) / (high - low), 0, 1)).max() <= 1 / 255
+        Path("far.npy").unlink(missing_ok=True)
+
+
 def test_help_explains_every_option(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", "--help"])

@@ -120,10 +120,11 @@ def sample_run(options):
 
     shape = config["image_shape"] or open_data(config, config["split"]).image_shape
     images = model.sample(options.n, stream("samples", config["seed"]))
+    ends = known_range(config)
     if options.separate:
-        write_separate(images, shape, Path(options.separate))
+        write_separate(images, shape, Path(options.separate), ends)
     if path is not None:
-        _write_figure(plots.samples(images, shape, value_range=known_range(config)), path)
+        _write_figure(plots.samples(images, shape, value_range=ends), path)
 
 
 def known_range(config):
@@ -137,19 +138,24 @@ def known_range(config):
     return plots.image_range(data[np.arange(min(SOME, len(data)))])
 
 
-def write_separate(images, shape, folder):
-    """Each image as a PNG file of its own, one pixel per value: 0 is black and 1 is white."""
+def write_separate(images, shape, folder, ends):
+    """Each image as a PNG file of its own, one pixel per value; ends: what is black and what is white, of the images if None."""
     from matplotlib.image import imsave
 
+    from .. import plots
+
+    low, high = plots.image_range(images) if ends is None else ends
     colours = shape[2] if len(shape) == 3 else 1
-    levels = np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
+    levels = np.rint(255 * np.clip((images - low) / (high - low), 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"--separate {folder} is a folder that holds other things; name a new one, or an empty one")
     with files.making(folder):
         for number, pixels in enumerate(np.repeat(levels, 3 // colours, axis=3)):
             path = folder / f"sample-{number:0{len(str(len(images) - 1))}d}.png"
             files.write(path, lambda file, pixels=pixels: imsave(file, pixels, format="png"))
-    print(f"wrote {len(images)} images to {folder}")
+    words = f": black is {low:.3g}, white is {high:.3g}" if ends != (0, 1) else ""
+    whose = ", the range of these images, for the data of the run cannot be found" if ends is None else ""
+    print(f"wrote {len(images)} images to {folder}{words}{whose}")
 
 
 def traverse_run(options):
