@@ -351,6 +351,24 @@ def test_a_path_is_a_gif_or_a_new_folder(tmp_path):
     assert animation_path(tmp_path / "a.gif") == (tmp_path / "a.gif", False)
 
 
+def test_stopped_while_drawing_leaves_no_half_folder_of_pictures(tmp_path, monkeypatch):
+    model, kept = learned(small(latent_dim=1), count=1)
+    for folder, error in ((tmp_path / "new", KeyboardInterrupt), (tmp_path, OSError)):
+        before, saved = sorted(tmp_path.rglob("*")), []
+
+        def stopped(figure, path):
+            if saved:
+                raise error
+            saved.append(path.write_text("a picture"))
+
+        monkeypatch.setattr(animation, "save", stopped)
+        with pytest.raises(error):
+            animate(model, kept, folder, steps=1, progress=False)
+        assert saved and sorted(tmp_path.rglob("*")) == before
+    monkeypatch.setattr(animation, "save", lambda figure, path: path.write_text("a picture"))
+    assert animate(model, kept, tmp_path / "new", steps=1, progress=False) == len([*(tmp_path / "new").iterdir()])
+
+
 def test_frames_stay_where_they_began(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frames = Frames("frames.npz", SOME, **HOW)

@@ -615,6 +615,23 @@ def test_single_images_and_the_way_between_two(trained, here):
     assert cli.main("traverse r --between 3 297".split()) == 2
 
 
+def test_stopped_while_writing_single_images_leaves_nothing_in_the_way(trained, here, monkeypatch, capsys):
+    shutil.copytree(trained[0] / "runs" / "001", here / "r")
+    write, written = files.write, []
+
+    def stopped(path, writer):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(write(path, writer))
+
+    monkeypatch.setattr(files, "write", stopped)
+    assert cli.main("sample r --n 3 --separate images".split()) == 130
+    assert sorted(path.name for path in here.iterdir()) == ["r"]
+    monkeypatch.setattr(files, "write", write)
+    run("sample r --n 3 --separate images")
+    assert len([*Path("images").iterdir()]) == 3
+
+
 def test_single_images_have_the_range_of_the_data(here, undrawn, capsys):
     np.save("far.npy", 255 * datasets.digits()[:60])
     run("train --data far.npy --likelihood gaussian --batch-size 9 --epochs 1 --hidden 4 --latent-dim 2 --quiet --out r")

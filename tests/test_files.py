@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -538,15 +539,27 @@ def test_a_history_of_no_epoch_is_a_row_of_names(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_a_folder_of_files_is_there_whole_or_not_at_all(error, tmp_path):
-    with pytest.raises(error), files.whole_folder(tmp_path / "a") as place:
-        (place / "one").write_text("1")
-        raise error
-    assert not [*tmp_path.iterdir()]
+def test_a_folder_of_files_is_there_whole_or_not_at_all(error, tmp_path, monkeypatch):
+    def fill(folder, fails):
+        with pytest.raises(error) if fails else contextlib.nullcontext(), files.whole_folder(folder) as place:
+            (place / "one").write_text("1")
+            if fails:
+                raise error
+
+    def there():
+        return sorted(each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*"))
+
+    fill(tmp_path / "new" / "a", fails=True)
+    assert there() == []
     (tmp_path / "a").mkdir()  # an empty one may be there
-    with files.whole_folder(tmp_path / "a") as place:
-        (place / "one").write_text("1")
-    assert [each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*")] == ["a", "a/one"]
+    monkeypatch.chdir(tmp_path / "a")  # even this one
+    for folder in (Path("."), tmp_path / "a"):
+        fill(folder, fails=True)
+        assert there() == ["a"]
+    fill(Path("."), fails=False)
+    assert there() == ["a", "a/one"] and [*Path(".").iterdir()] == [Path("one")]
+    fill(tmp_path / "new" / "b", fails=False)
+    assert there() == ["a", "a/one", "new", "new/b", "new/b/one"]
 
 
 def test_too_little_memory_to_pack_is_said_to_be_that(tmp_path, monkeypatch):

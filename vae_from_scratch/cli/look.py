@@ -149,9 +149,9 @@ def write_separate(images, shape, folder, ends):
     levels = np.rint(255 * np.clip((images - low) / (high - low), 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"--separate {folder} is a folder that holds other things; name a new one, or an empty one")
-    with files.making(folder):
+    with files.whole_folder(folder) as place:
         for number, pixels in enumerate(np.repeat(levels, 3 // colours, axis=3)):
-            path = folder / f"sample-{number:0{len(str(len(images) - 1))}d}.png"
+            path = place / f"sample-{number:0{len(str(len(images) - 1))}d}.png"
             files.write(path, lambda file, pixels=pixels: imsave(file, pixels, format="png"))
     words = f": black is {low:.3g}, white is {high:.3g}" if ends != (0, 1) else ""
     whose = ", the range of these images, for the data of the run cannot be found" if ends is None else ""

@@ -174,17 +174,20 @@ def _open_lock(path):
 def whole_folder(folder):
     """A place to write in that becomes this folder at the end: until then, and after an error, there is nothing.
 
-    folder may exist if it is empty.
+    folder may exist if it is empty: it stays, for it may be the working folder, a link or a mounted disk, and is filled.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+    there = folder.is_dir()
+    beside = folder if there else folder.parent
+    with making(beside), tempfile.TemporaryDirectory(dir=beside, prefix=f".{folder.name}.") as place:
         inside = Path(place) / "inside"
         inside.mkdir()
         yield inside
-        if folder.is_dir():
-            folder.rmdir()
-        inside.rename(folder)
+        if there:
+            for each in inside.iterdir():
+                each.rename(folder / each.name)
+        else:
+            inside.rename(folder)
 
 
 def write_npz(path, arrays, previous=None):

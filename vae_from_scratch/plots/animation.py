@@ -273,9 +273,9 @@ def animate(model, kept, out, *, training=True, steps=STEPS, progress=True):
             content = (Path(folder) / "a.gif").read_bytes()
         files.write(path, lambda file: file.write(content))
         return len(scenes)
-    with files.making(path):
+    with files.whole_folder(path) as place:
         for number, figure in enumerate(_drawn(Figure(figsize=SIZE, dpi=DPI), bar, kept)):
-            save(figure, path / f"frame-{number:0{len(str(len(scenes) - 1))}d}.png")
+            save(figure, place / f"frame-{number:0{len(str(len(scenes) - 1))}d}.png")
     return len(scenes)
 
 
