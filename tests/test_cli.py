@@ -359,6 +359,18 @@ def test_without_standard_error_there_are_no_bars(here, undrawn, monkeypatch):
     run("evaluate r --importance-samples 5")
 
 
+def test_a_standard_error_that_takes_nothing_ends_no_training(here, undrawn, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    np.save("low.npy", np.arange(200, dtype=np.uint8).reshape(20, 10) % 16)  # of which there is a note
+    monkeypatch.setattr(sys, "stderr", Full())
+    run("train --data low.npy --batch-size 9 --epochs 1 --out r")
+    run("evaluate r --importance-samples 5")
+    assert Path("r/model.npz").is_file()
+
+
 def test_other_libraries_warnings_are_no_notes_of_ours(monkeypatch, capsys):
     class Theirs(UserWarning):
         pass

@@ -61,7 +61,8 @@ def run(arguments):
 
         def note(message, category, *where, **how):
             if category is UserWarning:
-                print(f"note: {message}", file=sys.stderr)
+                with contextlib.suppress(OSError):  # where it cannot be written, the command goes on without it
+                    print(f"note: {message}", file=sys.stderr)
             else:
                 others(message, category, *where, **how)
 

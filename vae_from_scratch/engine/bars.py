@@ -1,5 +1,6 @@
 """The progress bar: a notebook's own where one runs, plain text elsewhere."""
 
+import contextlib
 import sys
 import warnings
 
@@ -12,10 +13,23 @@ else:
 
 
 class tqdm(any_tqdm):
-    """A bar; none where there is nothing to draw it on, as under pythonw."""
+    """A bar; none where there is nothing to draw it on, as under pythonw, or nothing can be written, as on a full disk."""
 
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **(settings if sys.stderr else {**settings, "disable": True}))
+
+    def display(self, *arguments, **settings):
+        try:
+            return super().display(*arguments, **settings)
+        except BrokenPipeError:  # nobody reads on
+            raise
+        except OSError:
+            self.disable = True
+            return False
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def counting(parts, n, hidden):
