@@ -60,6 +60,10 @@ def penalty_of(**wrong):
     return lambda **more: type("Mine", (PenaltyVAE,), methods)(7, (6,), 3, **more)
 
 
+def model_of(**methods):
+    return lambda **more: type("Mine", (VAE,), {"name": None} | methods)(7, (6,), 3, **more)
+
+
 def not_a_pair(**more):
     return VAE(7, (6,), 3, activation="square", **more)
 
@@ -75,6 +79,14 @@ MISTAKES = {  # what a class of the user's own does wrong, and words of the erro
         penalty_of(penalty_backward=lambda self, d, kl, *_: PenaltyGrads(dmu=np.ones(5))), "Mine.penalty_backward dmu (N, 3) (5,)",
     ),
     "no penalty_backward": (penalty_of(penalty_backward=...), "Mine penalty_backward PenaltyGrads"),
+    "a loss for Terms": (model_of(forward=lambda self, x, eps: np.float32(1)), "Mine.forward Terms Saved(...) got float32"),
+    "a loss and Saved": (model_of(forward=lambda self, x, eps: (np.float32(1), base.Saved([], []))), "forward Terms float32 and Saved"),
+    "Terms alone": (model_of(forward=lambda self, x, eps: VAE.forward(self, x, eps)[0]), "Mine.forward Terms and Saved(...) got Terms"),
+    "nothing": (model_of(forward=lambda self, x, eps: None), "Mine.forward Terms Saved(...) NoneType"),
+    "a number": (model_of(loss=lambda self, x, eps: VAE.loss(self, x, eps).loss), "Mine.loss Terms kl_each float32|float64"),
+    "no gradients": (
+        model_of(loss_and_grads=lambda self, x, eps, out=None: VAE.loss(self, x, eps)), "Mine.loss_and_grads Terms grads got Terms",
+    ),
     "an activation alone": (not_a_pair, "ACTIVATIONS 'square' pair forward backward"),
 }  # fmt: skip
 
@@ -125,10 +137,10 @@ def test_a_class_of_a_script_is_asked_for_where_it_was_saved(tmp_path, monkeypat
 
 @each
 def test_its_gradients_are_checked(make):
-    model = make(dtype="float64")
+    model, rng = make(dtype="float64"), np.random.default_rng(0)  # the same numbers whatever was drawn before
     for vector in vectors(model):
-        vector[...] = RNG.uniform(0.2, 0.5, vector.shape) * RNG.choice([-1, 1], vector.shape)
-    checks = gradcheck.check_model(model, X[:4], *model.draw_noise(4, RNG))
+        vector[...] = rng.uniform(0.2, 0.5, vector.shape) * rng.choice([-1, 1], vector.shape)
+    checks = gradcheck.check_model(model, X[:4], *model.draw_noise(4, rng))
     assert len(checks) == sum(len(player.params) for player in model.players.values())
     assert not [check.worst for check in checks if not check.ok]
 

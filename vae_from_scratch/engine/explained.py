@@ -1,4 +1,4 @@
-"""What a likelihood, an activation or a penalty of the user's own must return: said when a step of fit has failed."""
+"""What a likelihood, an activation, a penalty or a model of the user's own must return: said when a step of fit has failed."""
 
 import contextlib
 
@@ -39,6 +39,7 @@ def faults(player):
         yield from of_likelihood(type(likelihood).__name__, likelihood, player)
     if hasattr(player, "penalty_forward") and not _ours(_owner(player, "penalty_forward")):
         yield from of_penalty(type(player).__name__, player)
+    yield from of_terms(type(player).__name__, player)
 
 
 def of_activation(name, pair, a):
@@ -100,6 +101,28 @@ def of_penalty(name, player):
         if np.shape(grad) not in ((), array.shape):
             wanted = "(N,)" if array.ndim == 1 else f"(N, {player.latent_dim})"
             yield f"{name}.penalty_backward: {field} must have shape {wanted}, or be 0; for N = 3 it has {np.shape(grad)}"
+
+
+def of_terms(name, player):
+    """The same of a model's own forward, loss and loss_and_grads."""
+    from ..base import EncoderDecoder, Terms
+
+    if not isinstance(player, EncoderDecoder):  # a second player has terms of its own
+        return
+    x = np.full((3, player.data_dim), 0.5, player.dtype)
+    for method, other in {"forward": "Saved(...)", "loss": None, "loss_and_grads": "grads"}.items():
+        if _ours(_owner(player, method)):
+            continue
+        try:
+            found = getattr(player, method)(x, *player.draw_noise(3, np.random.default_rng(0)))
+        except Exception:  # its own error says more
+            continue
+        both = isinstance(found, tuple) and len(found) == 2
+        terms = found if other is None else found[0] if both else None
+        if not all(hasattr(terms, field) for field in Terms._fields):
+            wanted = f"Terms({', '.join(Terms._fields)})" + (f" and {other}" if other else "")
+            got = " and ".join(type(each).__name__ for each in (found if both else [found]))
+            yield f"{name}.{method} must return {wanted}; got {got}"
 
 
 def tried(function, *arguments):
