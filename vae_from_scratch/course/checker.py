@@ -548,8 +548,10 @@ def _equation(target, outcome, which):
     if target == "optimizers.adam_update":
         of = {"m": "ADAM.1", "v": "ADAM.2", "param": "ADAM.5"}
         return f"Eq. ({of[outcome.names[which].split()[0]]})"
-    named = returns(target)
-    return f"Eq. ({found[which] if len(found) == len(named) == len(outcome.outputs) else found[0]})"
+    outputs = len(outcome.outputs)
+    if len(found) == len(returns(target)) >= outputs:  # one for each; out holds the last of them, dW and db
+        found = [found[which - outputs]]
+    return f"Eq. ({') or ('.join(found)})"
 
 
 def told(error, path=None, target=None, sizes=None):

@@ -41,6 +41,10 @@ MISTAKES = [
          "DENSE.2)."),
         ("dense-order", "return dx, dW, db", "return dW, dx, db",
          "dx and dW are returned in each other's place. The order is dx, dW, db."),
+        ("dense-backward-dW-out", "dense_backward_params(dy, x, out)", "dense_backward_params(dy, x, (None, out[1]))",
+         "dW is right, but is not written to out[0], where training reads it from: the weights would never move."),
+        ("dense-backward-db-out", "dense_backward_params(dy, x, out)", "dense_backward_params(dy, x, (out[0], None))",
+         "db is right, but is not written to out[1], where training reads it from: the biases would never move."),
     ),
     *_of(
         1, "ops.dense_backward_params",
