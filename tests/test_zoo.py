@@ -174,6 +174,16 @@ def test_points_and_what_is_accepted_as_a_name(play, monkeypatch):
     assert json.loads(Path("zoo/state.json").read_text("utf-8"))["place"] == 1
 
 
+def test_points_and_pictures_stay_when_another_seed_begins(play, monkeypatch):
+    monkeypatch.setattr(zoo, "show", lambda case, path, title: [str(path.write_bytes(b"a"))])
+    for seed in (0, 4):
+        assert play(f"next --seed {seed}")[0] == 0
+        play(f"name {zoo._order(seed)[0].equations[0]}")
+    assert not unsaid(play("score")[1], "program 1 of seed 0: program 1 of seed 4: 10 points")
+    assert sorted(path.name for path in Path("zoo").glob("*.png")) == ["case-0-01.png", "case-4-01.png"]
+    assert "Program 1" not in play("next")[1]
+
+
 def test_a_state_that_cannot_be_read_is_named(play):
     Path("zoo").mkdir()
     Path("zoo/state.json").write_text("{")
@@ -190,7 +200,7 @@ def test_only_none_names_a_right_program():
 @pytest.mark.slow
 def test_what_next_and_an_exam_show(play, tmp_path):
     code, out, _ = play("next --seed 3")
-    assert code == 0 and (tmp_path / "zoo" / "case-01.png").stat().st_size > 5000
+    assert code == 0 and (tmp_path / "zoo" / "case-3-01.png").stat().st_size > 5000
     assert zoo._order(3)[0].id not in out and "ops.py" not in out and "a right one" in out
     assert play("exam --seed 3 --cases 2 --folder e")[0] == 0
     code, _, err = play("exam --seed 4 --cases 2 --folder e")

@@ -179,8 +179,8 @@ def _named(name):
 def _next(options):
     state = _load()
     seed = options.get("seed", state["seed"])
-    if seed != state["seed"]:
-        state = {"seed": seed, "place": -1, "done": []}
+    if seed != state["seed"]:  # another order; the points stay
+        state |= {"seed": seed, "place": -1}
     if "case" in options:
         case, title, name = _named(options["case"]), "A program", options["case"]
     elif state["place"] + 1 == len(CASES):
@@ -188,7 +188,7 @@ def _next(options):
     else:
         state["place"] += 1
         case, number = _order(seed)[state["place"]], state["place"] + 1
-        title, name = f"Program {number} of {len(CASES)}", f"{number:02}"
+        title, name = f"Program {number} of {len(CASES)}", f"{seed}-{number:02}"
     state |= {"case": options.get("case"), "checks": [], "wrong": [], "solved": False}
     FOLDER.mkdir(exist_ok=True)
     picture = FOLDER / f"case-{name}.png"
@@ -240,7 +240,7 @@ def _patch():
 
 
 def _finish(state, points):
-    title = state["case"] or f"program {state['place'] + 1}"
+    title = state["case"] or f"program {state['place'] + 1} of seed {state['seed']}"
     state["solved"] = True
     state["done"].append({"title": title, "checks": state["checks"], "wrong": state["wrong"], "points": points})
     _store(state)
