@@ -174,6 +174,16 @@ def test_points_and_what_is_accepted_as_a_name(play, monkeypatch):
     assert json.loads(Path("zoo/state.json").read_text("utf-8"))["place"] == 1
 
 
+def test_a_tag_of_no_equation_is_refused_and_costs_nothing(play, monkeypatch):
+    monkeypatch.setattr(zoo, "show", lambda *_: ["numbers"])
+    play("next --case kl-mean-over-latents")
+    for tag, near in (("ADAN.5", "ADAM.5"), ("KL.77", "KL.2"), ("?", "KL.2")):
+        code, out, error = play(f"name {tag}")
+        assert code == 2 and not out and not unsaid(error, f"equation {near} none '{tag}'"), error
+    assert "5 of 5" in play("name KL.2")[1]
+    assert {tag for case in CASES for tag in case.equations} - {"none"} <= zoo.equations()
+
+
 def test_points_and_pictures_stay_when_another_seed_begins(play, monkeypatch):
     monkeypatch.setattr(zoo, "show", lambda case, path, title: [str(path.write_bytes(b"a"))])
     for seed in (0, 4):

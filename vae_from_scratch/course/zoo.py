@@ -131,6 +131,11 @@ def patch(case):
     return "\n\n".join(words)
 
 
+def equations():
+    """The tags of the equations that the package's functions compute, as their docstrings say."""
+    return {tag for path in edited.ROOT.rglob("*.py") for tag in re.findall(r"\(([A-Z]+\.\d+)\)", path.read_text("utf-8"))}
+
+
 def judge(case, tag):
     """Whether a suspect is the place: one of the case's equations, or another of the same family."""
     if "none" in (tag, *case.equations):
@@ -215,8 +220,9 @@ def _check(kind):
 
 def _name(tag):
     tag = tag.lower() if tag.lower() == "none" else tag.upper()
-    if not re.fullmatch(r"none|[A-Z]+\.\d+", tag):
-        raise ValueError(f"name takes the tag of an equation, such as KL.2, or none; got {tag!r}")
+    if tag != "none" and tag not in (known := sorted(equations())):
+        near = ", ".join(difflib.get_close_matches(tag, known, 4)) or "KL.2"
+        raise ValueError(f"name takes the tag of an equation that a function computes, such as {near}, or none; got {tag!r}")
     state = _load()
     case = _current(state)
     if state["solved"]:
