@@ -156,6 +156,7 @@ def test_a_class_is_counted(tmp_path, capsys):
     [
         (report.report, [], "folder"),
         (report.report, ["."], "json student"),
+        (report.report, ["nowhere"], "nowhere not a folder"),
         (export.export, [], "gradescope nbgrader nothing"),
         (export.export, ["moodle"], "moodle gradescope"),
         (export.export, ["gradescope", "here"], "here another"),
@@ -170,11 +171,23 @@ def test_a_wrong_command_is_refused_in_one_line(command, arguments, words, tmp_p
     assert not out and error.count("\n") == 1 and not unsaid(error, words), error
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '[{"passed": true}]'])
-def test_a_file_that_is_no_result_is_named(content, tmp_path):
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("{", ""),
+        ("[1]", ""),
+        ('[{"passed": true}]', ""),
+        ('[{"exercise": 3, "passed": false, "mistakes": "kl-no-half"}]', "mistakes list 'kl-no-half'"),
+        ('[{"exercise": 3, "passed": false, "mistakes": [7]}]', "mistakes list [7]"),
+        ('[{"exercise": 3, "passed": "true", "mistakes": []}]', "passed True 'true'"),
+        ('[{"exercise": 3.7, "passed": true, "mistakes": []}]', "exercise whole 3.7"),
+    ],
+)
+def test_a_file_that_is_no_result_is_named(content, words, tmp_path):
     (tmp_path / "eve.json").write_text(content, "utf-8")
-    with pytest.raises(ValueError, match="eve.json"):
+    with pytest.raises(ValueError, match="eve.json") as error:
         report.read(tmp_path)
+    assert not unsaid(str(error.value), words)
 
 
 def test_python_without_asserts_passes_nothing(tmp_path):

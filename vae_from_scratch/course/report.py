@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engine import require
 from ..plots.style import COLOURS, GREY, Figure, save, style
 from .command import command
 from .mistakes import MISTAKES
@@ -14,6 +15,8 @@ from .mistakes import MISTAKES
 
 def read(folder):
     """The results of a class, file name -> rows (exercise, passed, mistakes).  ValueError names a file that is none."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder} is not a folder: name the one that holds a class's results")
     paths = sorted(Path(folder).glob("*.json"))
     if not paths:
         raise ValueError(f"{folder} holds no result: one .json file per student is expected")
@@ -22,11 +25,18 @@ def read(folder):
         try:
             rows = json.loads(path.read_text("utf-8"))
             rows = rows if isinstance(rows, list) else [rows]
-            found[path.stem] = [(int(row["exercise"]), row["passed"] is True, [*map(str, row["mistakes"])]) for row in rows]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            found[path.stem] = [_checked(row) for row in rows]
+        except (ValueError, KeyError, TypeError) as error:
             wanted = '[{"exercise": 3, "passed": false, "mistakes": ["kl-no-half"]}, ...]'
             raise ValueError(f"{path} is no list of results such as {wanted} ({type(error).__name__}: {error})") from error
     return found
+
+
+def _checked(row):
+    mistakes = row["mistakes"]
+    if not isinstance(mistakes, list) or not all(isinstance(each, str) for each in mistakes):
+        raise TypeError(f"mistakes must be a list of names, got {mistakes!r}")
+    return require.whole("exercise", row["exercise"]), require.flag("passed", row["passed"]), mistakes
 
 
 def statistics(results):
