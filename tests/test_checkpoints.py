@@ -15,8 +15,8 @@ import pytest
 from helpers import same, timeless
 
 from vae_from_scratch import (
-    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FreeBitsVAE,
-    Gaussian, cli, fit, load, training,
+    IWAE, SGD, VAE, Adagrad, Adam, Autoencoder, BetaVAE, CapacityVAE, ContractiveAutoencoder, DenoisingAutoencoder, FactorVAE,
+    FreeBitsVAE, Gaussian, cli, fit, load, training,
 )  # fmt: skip
 from vae_from_scratch.engine import checkpoints, files
 
@@ -149,6 +149,22 @@ def test_a_resume_says_which_setting_differs_and_changes_nothing(changed, words,
         plain(tmp_path, **{"epochs": 4, "model": model, **changed}, resume=True)
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
     assert all(np.array_equal(model.params[name], value) for name, value in start.items())
+
+
+@pytest.mark.parametrize(
+    "begun, changed, words",
+    [
+        ({"model": BetaVAE(7, (6,), 3)}, {"model": VAE(7, (6,), 3)}, "the model is 'VAE', but was 'BetaVAE'"),
+        ({"model": VAE(7, (6,), 3)}, {"model": FactorVAE(7, (6,), 3)}, "the model is 'FactorVAE', but was 'VAE'"),
+        ({"schedule": lambda step: {"beta": 2.0}}, {"schedule": None}, "schedule is None, but was 'a function'"),
+        ({"gradient_norms": True}, {"model": BetaVAE(7, (6, 6), 3)}, "the model's hidden is"),
+    ],
+)
+def test_a_resume_names_the_difference_and_not_what_follows_from_it(begun, changed, words, tmp_path):
+    begun = {"model": BetaVAE(7, (6,), 3), "batch_size": 5, "epochs": 2, "progress": False, "checkpoint": tmp_path} | begun
+    fit(x=X, **begun)
+    with pytest.raises(ValueError, match=words):
+        fit(x=X, resume=True, **begun | {"model": BetaVAE(7, (6,), 3)} | changed)
 
 
 def test_a_resume_refuses_other_data(tmp_path):

@@ -162,14 +162,18 @@ class Run:
         ValueError, and nothing is changed, if it was made with other settings or is not what save writes.
         """
         path, about, arrays = files.read_checkpoint(folder)
-        try:
-            then, rngs = dict(about["settings"]), {name: np.random.default_rng() for name in self.rngs}
-            for name, rng in rngs.items():
-                rng.bit_generator.state = about["rngs"][name]
+        with _understood(path):
+            then = dict(about["settings"])
             then.setdefault("threads", 1)  # as of a version that had one
             require.whole("epochs", then["epochs"])
             require.whole("threads", then["threads"])
-            epoch, position = require.whole("epoch", about["epoch"]), require.whole("position", about["position"], 0)
+            epoch = require.whole("epoch", about["epoch"])
+        _compare(path, then, settings, epoch - 1)  # first: another run's checkpoint holds what this one cannot
+        with _understood(path):
+            rngs = {name: np.random.default_rng() for name in self.rngs}
+            for name, rng in rngs.items():
+                rng.bit_generator.state = about["rngs"][name]
+            position = require.whole("position", about["position"], 0)
             earlier, limit = require.number("seconds", about["seconds"], 0), about["limit"] and float(about["limit"])
             cpu_earlier = float(about.get("cpu_seconds", "nan"))  # unknown: of a version that did not count them
             of_model = {name: require.setting(self.model, name, value) for name, value in about["of_model"].items()}
@@ -180,16 +184,13 @@ class Run:
             if not kept or (epoch > 1 and not {f"history/{name}" for name in (*COLUMNS, *self.columns)} <= set(history)):
                 raise ValueError(f"the history is not one of {epoch - 1} epochs")
             norms = history.get("history/gradient_norms")
-            if norms is not None and norms.shape[1:] != (len(self.layers),) and then.get("gradient_norms") == bool(self.layers):
+            if norms is not None and norms.shape[1:] != (len(self.layers),):
                 raise ValueError(f"the norms are not those of {', '.join(self.layers) or 'nothing'}")
             if (limit is None) != (epoch == 1 and position == 0):
                 raise ValueError("the limit of the loss is set before the first step")
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
-        _compare(path, then, settings, epoch - 1)
-        between_steps = position == self.n or (position < self.n and position % self.batch_size == 0)
-        if not between_steps or set(of_model) != set(self.model.hyperparameters):
-            raise ValueError(f"{path} is not a checkpoint of fit: it stands at {position} of {self.n} with {of_model}")
+            between_steps = position == self.n or (position < self.n and position % self.batch_size == 0)
+            if not between_steps or set(of_model) != set(self.model.hyperparameters):
+                raise ValueError(f"it stands at {position} of {self.n} with {of_model}")
         arrays = files.fitting(path, self.arrays(), arrays)
         self.model.trained_on(self.n)
         _unflatten(self._tree(), arrays)
@@ -249,11 +250,11 @@ def settings_of(model, optimizers, x, x_valid, schedule, folder, **others):
                 rules[f"the {of}'s {name}"] = f"a {type(value).__name__}"
     found = {
         "the model": type(model).__name__,
+        "schedule": None if schedule is None else "a function",  # under one the model's hyperparameters are its own
         **{f"the model's {name}": value for name, value in config.items()},
         **rules,
         "x": _fingerprint(x),
         "x_valid": None if x_valid is None else _fingerprint(x_valid),
-        "schedule": None if schedule is None else "a function",
         **others,
     }
     return {name: files.as_json(name, value) for name, value in found.items()}
@@ -271,12 +272,18 @@ def progress(path):
     ValueError if it is not one.
     """
     about = files.parse_about(files.read_npz(path, only=("about",)), path)
-    try:
+    with _understood(path):
         epoch, epochs = require.whole("epoch", about["epoch"]), require.whole("epochs", about["settings"]["epochs"])
         seen = require.whole("position", about["position"], 0)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
     return min(epoch, epochs), epoch - 1, epochs, seen
+
+
+@contextlib.contextmanager
+def _understood(path):
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} is not a checkpoint of fit: {error!r}") from error
 
 
 def _compare(path, then, now, done):
