@@ -141,9 +141,9 @@ def rng(value):
     return value
 
 
-def rows(name, x, dim, dtype, n=None):
+def rows(name, x, dim, dtype, n=None, pixels=True):
     """x as floats (N, dim): a batch that a model can take.  n: how many rows there are, if x is some of them."""
-    x = np.asarray(unmasked(name, x))
+    x = np.asarray(array(name, x, pixels))
     if x.ndim != 2 or x.shape[1] != dim:
         shape = (n or len(x), *x.shape[1:]) if x.ndim else ()
         way = f"one example is {name}[None, :]" if x.shape == (dim,) else "one row for each example"
@@ -152,8 +152,7 @@ def rows(name, x, dim, dtype, n=None):
         elif x.ndim == 2:
             way = f"each row holds {shape[1]} values, and this model takes {dim}: give it others, or make one for these"
         raise ValueError(f"{name} must have shape (N, {dim}), got {shape}; {way}")
-    if x.dtype.kind not in "fb":
-        raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(name, x)}")
+    floats(name, x, name, pixels)
     with np.errstate(over="ignore"):  # values says what is too large
         return x.astype(dtype, copy=False)
 
@@ -162,23 +161,29 @@ def codes(name, z, dim, dtype):
     """z as floats (N, dim), finite."""
     if isinstance(z, tuple) and len(z) == 2:
         raise ValueError(f"{name} is a pair, such as encode returns, mu and logvar: give one of them, as in mu, logvar = model.encode(x)")
-    if getattr(z, "dtype", np.dtype(float)).kind in "iu":  # codes, unlike pixels, have no range to be brought to
-        raise TypeError(f"{name} holds {z.dtype} values, but floats are needed; {name}.astype('float32') leaves them as they are")
-    z = rows(name, z, dim, dtype)
+    z = rows(name, z, dim, dtype, pixels=False)
     values(name, z, first=0)
     return z
 
 
 def pairs(model, x, z):
     """x (N, D) and z (N, Z) in the model's dtype, a code for each example."""
-    x, z = rows("x", x, model.data_dim, model.dtype), rows("z", z, model.latent_dim, model.dtype)
+    x, z = rows("x", x, model.data_dim, model.dtype), rows("z", z, model.latent_dim, model.dtype, pixels=False)
     if len(x) != len(z):
         raise ValueError(f"x and z must have as many rows, got {len(x)} and {len(z)}; x.repeat({len(z)}, axis=0) is one x for all z")
     return x, z
 
 
-def as_floats(name, x):
-    """The expression that turns these integers into floats in [0, 1], by their range."""
+def floats(name, x, expression, pixels):
+    """An array of floats; expression: what gives this array from what the caller has."""
+    if x.dtype.kind not in "fb":
+        raise TypeError(f"{name} holds {x.dtype} values, but floats are needed; {as_floats(expression, x, pixels)}")
+
+
+def as_floats(name, x, pixels):
+    """The expression that turns these integers into floats: pixels into [0, 1], by their range; codes, which have none, as they are."""
+    if x.dtype.kind in "iu" and not pixels:
+        return f"{name}.astype('float32') leaves them as they are"
     if x.dtype.kind not in "iu" or x.size == 0:
         return f"{name}.astype('float32') if these are numbers"
     top = int(x.max())
@@ -194,7 +199,7 @@ def unmasked(name, x):
     return x
 
 
-def array(name, x):
+def array(name, x, pixels=True):
     """x as what fit can take rows of: lists, DataFrames and tensors become arrays, where that is exact and cheap."""
     if hasattr(x, "toarray"):
         raise TypeError(f"{name} is a sparse {type(x).__name__}; {name}.toarray() makes it an array")
@@ -203,9 +208,12 @@ def array(name, x):
     rows_on_disk = hasattr(x, "chunks")  # of h5py and zarr, which have __array__ as well
     if isinstance(x, (list, tuple)) or (hasattr(x, "__array__") and not rows_on_disk):
         try:
-            return np.asarray(x)
+            found = np.asarray(x)
         except ValueError as error:  # rows of several lengths
             raise ValueError(f"{name} is a {type(x).__name__} that cannot be made an array: {error}") from error
+        if not hasattr(x, "astype"):  # known only here, where a list is still one
+            floats(name, found, f"np.asarray({name})", pixels)
+        return found
     return x
 
 
