@@ -16,6 +16,7 @@ from vae_from_scratch.beta_vae import PenaltyVAE
 from vae_from_scratch.datasets.dataset import every_tenth
 from vae_from_scratch.evaluation import evaluate, log_likelihood
 from vae_from_scratch.likelihoods import Likelihood
+from vae_from_scratch.optimizers import Optimizer
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(size=(24, 7))
@@ -197,6 +198,42 @@ def test_the_players_learn_by_rules_of_their_own():
 
 
 @pytest.mark.slow
+def optimizer_of(**methods):
+    return type("Mine", (Optimizer,), {"lr": 0.1} | methods)()
+
+
+def lost(self, param, grad, t, lr, kernels):
+    param = param - lr * grad
+    return param
+
+
+@pytest.mark.parametrize(
+    "optimizer, words",
+    [
+        (optimizer_of(update=lost), "parameter changed Mine param in place -="),
+        (optimizer_of(), "optimizer Mine update param in place Adam"),
+        (type("Mine", (Optimizer,), {"update": lost})(), "optimizer Mine lr number > 0 Adam"),
+    ],
+    ids=["not in place", "without update", "without lr"],
+)
+def test_an_optimizer_that_moves_nothing_is_refused(optimizer, words):
+    with pytest.raises(TypeError) as error:
+        fit(VAE(7, (6,), 3), X, optimizer, **SETTINGS)
+    assert not unsaid(str(error.value), words), error.value
+
+
+def test_an_optimizer_may_add_up_gradients_and_wait_for_its_lr():
+    class Fourth(SGD):
+        def update(self, param, grad, velocity, t, lr, kernels):
+            velocity += grad
+            param -= lr * velocity * (t % 4 == 0)
+
+    for optimizer in (Fourth(0.01), SGD(lambda step: 0.01 * (step > 5))):
+        model, start = VAE(7, (6,), 3), VAE(7, (6,), 3)
+        fit(model, X, optimizer, **SETTINGS)
+        assert not same(model, start)
+
+
 def test_load_names_what_must_be_imported_first(tmp_path):
     save(MODELS["two draws of z"](), tmp_path / "m.npz")
     line = "from vae_from_scratch import load; load('m.npz'); print('loaded')"

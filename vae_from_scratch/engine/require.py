@@ -416,9 +416,17 @@ def optimizers(value, players):
     chosen = value if isinstance(value, dict) else dict.fromkeys(players, value)
     if chosen.keys() != set(players):
         raise ValueError(f"optimizer must be one, or a dict with one for each of {', '.join(players)}; got {', '.join(map(str, chosen))}")
+    from ..optimizers import Optimizer
+
     for one in chosen.values():
         if isinstance(one, type) or not hasattr(one, "step") or not hasattr(one, "initial_state"):
             raise TypeError(f"optimizer must be SGD(...), Adagrad(...), Adam(...) or of a subclass of Optimizer, got {one!r}")
+        for name, used_by, way in (
+            ("lr", Optimizer.initial_state, "sets self.lr, a number > 0 or a function of the step"),
+            ("update", Optimizer.step, "defines update(self, param, grad, ..., t, lr, kernels), in place on param"),
+        ):
+            if not hasattr(one, name) and used_by is getattr(type(one), used_by.__name__):
+                raise TypeError(f"optimizer has no {name}: {type(one).__name__} is an optimizer if it {way}, as Adam does")
     return {name: chosen[name] for name in players}
 
 
