@@ -124,6 +124,15 @@ def test_a_long_function_is_cut_on_its_slide():
     assert len(lines) + int(left[1]) + docstring + 1 == len(book.cut.source("evaluation.evaluate").splitlines())  # and the closing quotes
 
 
+def test_what_is_too_long_for_a_slide_goes_on_another_before_its_letters_are_too_small():
+    typst = pytest.importorskip("typst", reason="needs the extra 'book'")
+    formula, code = "$ a / b \\\\ c / d $", lambda lines: "```python\n" + "a = b\n" * lines + "```"
+    for shown, below, pages in ((formula, code(3), 1), (formula, code(20), 2), ("+ a\n" * 12, "", 1), ("+ a\n" * 30, "", 2)):
+        source = f'{book.HERE.joinpath("book.typ").read_text("utf-8")}\n#show: slides.with("n")\n#slide("")[T][\n{shown}\n][\n{below}\n]'
+        made = typst.compile(source.encode(), format="png", ppi=10)
+        assert len([made] if isinstance(made, bytes) else made) == pages, (shown, below)
+
+
 @pytest.mark.parametrize("wrong", ["40", "-1", "four"])
 def test_a_note_that_is_not_there_is_refused_with_those_that_are(wrong, capsys):
     with pytest.raises(SystemExit):
