@@ -197,7 +197,6 @@ def test_the_players_learn_by_rules_of_their_own():
         fit(model, X, {"model": Adam()}, **SETTINGS)
 
 
-@pytest.mark.slow
 def optimizer_of(**methods):
     return type("Mine", (Optimizer,), {"lr": 0.1} | methods)()
 
@@ -210,30 +209,35 @@ def lost(self, param, grad, t, lr, kernels):
 @pytest.mark.parametrize(
     "optimizer, words",
     [
-        (optimizer_of(update=lost), "parameter changed Mine param in place -="),
         (optimizer_of(), "optimizer Mine update param in place Adam"),
         (type("Mine", (Optimizer,), {"update": lost})(), "optimizer Mine lr number > 0 Adam"),
     ],
-    ids=["not in place", "without update", "without lr"],
+    ids=["without update", "without lr"],
 )
-def test_an_optimizer_that_moves_nothing_is_refused(optimizer, words):
+def test_an_optimizer_without_its_parts_is_refused(optimizer, words):
     with pytest.raises(TypeError) as error:
         fit(VAE(7, (6,), 3), X, optimizer, **SETTINGS)
     assert not unsaid(str(error.value), words), error.value
 
 
-def test_an_optimizer_may_add_up_gradients_and_wait_for_its_lr():
+def test_an_optimizer_that_moves_nothing_is_noticed():
+    with pytest.warns(UserWarning) as warned:
+        fit(VAE(7, (6,), 3), X, optimizer_of(update=lost), **SETTINGS)
+    assert len(warned) == 1 and not unsaid(str(warned[0].message), "parameter changed epoch 1 param in place -=")
+
+
+def test_an_optimizer_may_add_up_the_gradients_of_several_steps():
     class Fourth(SGD):
         def update(self, param, grad, velocity, t, lr, kernels):
             velocity += grad
             param -= lr * velocity * (t % 4 == 0)
 
-    for optimizer in (Fourth(0.01), SGD(lambda step: 0.01 * (step > 5))):
-        model, start = VAE(7, (6,), 3), VAE(7, (6,), 3)
-        fit(model, X, optimizer, **SETTINGS)
-        assert not same(model, start)
+    model, start = VAE(7, (6,), 3), VAE(7, (6,), 3)
+    fit(model, X, Fourth(0.01), **SETTINGS)
+    assert not same(model, start)
 
 
+@pytest.mark.slow
 def test_load_names_what_must_be_imported_first(tmp_path):
     save(MODELS["two draws of z"](), tmp_path / "m.npz")
     line = "from vae_from_scratch import load; load('m.npz'); print('loaded')"

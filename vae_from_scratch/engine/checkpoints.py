@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,6 @@ class Run:
         self.norms = np.zeros(len(self.layers))  # summed like the losses
         self.history = {}
         self.limit = None  # a loss above it has diverged; set before the first step
-        self.rules = {type(one).__name__: getattr(one, "lr", None) for one in optimizers.values()}
         self.start = _checksum(model.players)
         self.earlier, self.began = 0.0, time.perf_counter()
         self.cpu_earlier, self.cpu_began = 0.0, time.process_time()
@@ -99,10 +99,11 @@ class Run:
 
     def next_epoch(self, seen):
         """Add the epoch to the history and go on to the next; seen: its evaluation, on x_valid if there is one."""
-        if self.epoch == 1 and _checksum(self.model.players) == self.start and not any(map(callable, self.rules.values())):
-            raise TypeError(  # not after a step: a rule may add up the gradients of several; an lr that is a function may be 0
-                f"no parameter has changed in epoch 1: {' or '.join(self.rules)} must change param in place, as param -= lr * grad does; "
-                "what param = param - lr * grad makes, and what update returns, is lost"
+        if self.epoch == 1 and _checksum(self.model.players) == self.start:  # not after a step: a rule may add up several gradients
+            warnings.warn(
+                "no parameter has changed in epoch 1: lr is 0 or too small, or an optimizer of your own does not change param in place, "
+                "as param -= lr * grad does; what param = param - lr * grad makes, and what update returns, is lost",
+                stacklevel=2,
             )
         row = {"epoch": self.epoch, "steps": self.step, "examples": self.examples, "seconds": self.seconds}
         row["cpu_seconds"] = self.cpu_seconds
