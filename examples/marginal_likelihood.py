@@ -75,7 +75,7 @@ def draw(results):
     panels = figure.subplots(len(starts), len(sizes), sharex=True, sharey=True, squeeze=False)
     theirs = [row for row in read(RESULTS / "published.csv") if row["quantity"] == "log p(x)"]
     for (sd, images), ax in zip([(sd, images) for sd in starts for images in sizes], panels.flat):
-        for lr, colour in zip(STEPS, plots.COLOURS):
+        for lr, colour in zip(sorted(STEPS), plots.COLOURS):
             rows = results.finished(images=images, binarize="dynamic", lr=lr, sd=sd)
             for seed in {row["seed"] for row in rows}:
                 mine = [row for row in rows if row["seed"] == seed]
@@ -85,7 +85,7 @@ def draw(results):
         for row in theirs if images == MNIST_IMAGES else []:
             marker = {"test": "o", "train": "x"}[row["split"]]
             ax.plot(row["samples"], row["value"], marker, color="black", label=f"the paper, {row['split']}")
-        ax.set(xscale="log", title=f"{images:,} training images, start {sd}")
+        ax.set(xscale="log", title=f"{images:,} training images,\nstandard deviation {sd} at the start")
     for ax in panels[:, 0]:
         ax.set(ylabel="log p(x), nats per image")
     for ax in panels[-1]:

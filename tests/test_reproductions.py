@@ -81,7 +81,7 @@ def test_main_table(curves, published, rows):
             expected = [there], [round(number, digits) for number in mean_and_spread(mine, "test")], [round(took)]
         elif "Figure 3: log p(x)" in what:
             there = [row["value"] for row in rows("published", source="Kingma and Welling 2013, Figure 3")]
-            (row,) = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, seed=0)
+            (row,) = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, seed=0, sd=0.01)
             ended = [round(row[name], 2) for name in ("test_1000", "train_1000")]
             said(r"above test images in their Figure 3 \(([\d.]+) nats, not ([\d.]+)\)", [ended[1] - ended[0], there[1] - there[0]])
             expected = there, ended, [round(row["cpu_minutes"])]
@@ -152,13 +152,13 @@ def test_log_p_of_three_latents(rows):
     for _, words, lr, samples, *cells in ours:
         how = {"drawn anew": "dynamic", "grey": "none"}[words.rpartition(", ")[2]]
         where = {"images": int(numbers(words)[0]), "binarize": how, "lr": float(lr), "samples": int(samples[0]) * 10**7, "seed": 0}
-        (row,) = rows("marginal_likelihood", **where)
+        (row,) = rows("marginal_likelihood", sd=0.01, **where)
         agree(cells, [row["test"], row["train"], row["train"] - row["test"], row["elbo"]])
-    kept = rows("marginal_likelihood", seed=0)
+    kept = rows("marginal_likelihood", seed=0, sd=0.01)
     of = {(row["images"], row["binarize"], row["lr"], row["samples"] // 10**6): row for row in kept}
     many, few = ([of[images, "dynamic", lr, 60] for lr in (0.01, 0.02, 0.1)] for images in (50_000, 1000))
     above = [row["test"] - test for row in many]
-    seeds = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7)
+    seeds = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, sd=0.01)
     assert [row["seed"] for row in seeds] == [0, 1, 2] and above[0] == min(above)
     said(r"at the step 0\.01: ([\d.]+) nats above it, from two other starts ([\d.]+) and ([\d.]+)\.", [row["test"] - test for row in seeds])
     effective = [row["effective"] for row in many]
@@ -177,17 +177,27 @@ def test_log_p_of_three_latents(rows):
     agree(paper[2:5], [test, train, train - test])
     far, names = [], {"drawn anew": "dynamic", "drawn once": "once", "grey": "none"}
     for words, lr, seed, *cells in each:
-        where = {"binarize": names[words], "lr": float(lr), "seed": int(seed), "samples": 6 * 10**7}
+        kind, _, start = words.partition(", start ")
+        where = {"binarize": names[kind], "lr": float(lr), "seed": int(seed), "samples": 6 * 10**7, "sd": float(start or 0.01)}
         (row,) = rows("marginal_likelihood", images=50_000, **where)
         pairs = [(row[f"test_{which}"], row[f"train_{which}"]) for which in ("1000", "many")]
         far.append([trained - tested for tested, trained in pairs])
         agree(cells, [value for pair in pairs for value in (*pair, pair[1] - pair[0])])
-    assert len(each) == 9
+    assert len(each) == 9 + sum(row["sd"] == 0.1 and "test_many" in row for row in rows("marginal_likelihood", images=50_000))
     by = {key: [pair for pair, (words, lr, *_) in zip(far, each) if (words, lr) == key] for key in {(words, lr) for words, lr, *_ in each}}
     ten = {key: [pair[1] for pair in pairs] for key, pairs in by.items()}
     said(r"and test images from ([\d.]+) to ([\d.]+) nats \(step 0\.02, one seed\)", ten["drawn anew", "0.02"] + ten["grey", "0.02"])
     said(r"drawn once from ([\d.]+) to ([\d.]+) up to ([\d.]+) \(step 0\.01;",
          [min(ten["drawn anew", "0.01"]), max(ten["drawn anew", "0.01"]), np.mean(ten["drawn once", "0.01"])])  # fmt: skip
+    wide, narrow = ([row for row in rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.02, sd=sd) if "test_many" in row]
+                    for sd in (0.1, 0.01))  # fmt: skip
+    ends, away = [row["test_1000"] for row in wide], [pair[0] for pair in by["drawn anew, start 0.1", "0.02"]]
+    moved = [end - narrow[0]["test_1000"] for end in ends]
+    assert len(wide) == 3 and len(narrow) == 1 and min(away) < by["drawn anew", "0.02"][0][0] < max(away)  # "leaves it"
+    said(r"three starts from 0\.1 end at (-[\d.]+) to (-[\d.]+) over the first thousand test images, ([\d.]+) to ([\d.]+) nats below",
+         [max(ends), min(ends), min(away), max(away)])  # fmt: skip
+    said(r"from 0\.01 ends at (-[\d.]+) and ([\d.]+) below\. So it moves these values by ([\d.]+) to ([\d.]+) nats",
+         [narrow[0]["test_1000"], by["drawn anew", "0.02"][0][0], min(moved), max(moved)])  # fmt: skip
     once = sorted(pair[0] for pair in by["drawn once", "0.01"])
     said(r"two starts on images drawn once, ([\d.]+); the other, ([\d.]+), is level with grey", once[::-1])
     assert abs(once[0] - by["grey", "0.02"][0][0]) < 0.05 and once[1] == max(pair[0] for pair in far)
@@ -453,9 +463,8 @@ def test_scores_on_dsprites(rows):
         assert max(scores) == scores[2] and max(losses) == losses[2]
         above.append((losses[2] - losses[1]) / 100)
     said(r"a beta = 4 loss (\d+) to (\d+) nats above that of the third", [min(above), max(above)])
-    others = [four[start, "beta_vae_4"] for start, *_ in starts if start not in best]
-    said(r"after four epochs and the others (\d+) to (\d+), at beta = 1 the mean is ([\d.]+), not ([\d.]+), and",
-         [min(others), max(others), np.mean([one[str(seed), "beta_vae_4"] for seed in range(5)]), 61.58])  # fmt: skip
+    said(r"at beta = 1 the mean after four epochs is ([\d.]+), not ([\d.]+); and",
+         [np.mean([one[str(seed), "beta_vae_4"] for seed in range(5)]), 61.58])  # fmt: skip
     said(r"PCA gets here, ([\d.]+)\. In every", [pca])
     (fifth,) = (row for row in rows("beta_dsprites", code="beta = 4, longer", seed=0) if round(row["images"] / 737_280) == 5)
     said(r"after its fifth epoch, has ([\d.]+) by ours and ([\d.]+) by Adagrad's",
@@ -486,15 +495,16 @@ def test_longer_runs_on_dsprites(rows):
         curves[seed] = sorted(found, key=lambda row: row["images"])
         assert [round(row["images"] / 737_280) for row in curves[seed]] == [*range(1, len(found) + 1)]
     printed = tables(README.split("**Has training ended?**", 1)[1])[0][1]
-    assert [len(curve) for curve in curves.values()] == [16, 18, 12, 18, 12] and int(printed[-1][0]) == 18
+    assert [len(curve) for curve in curves.values()] == [21, 18, 12, 19, 13] and printed[-1][0] == "last"
     for epoch, *cells in printed:
         for cell, curve in zip(cells, curves.values(), strict=True):
-            of = curve[int(epoch) - 1 : int(epoch)]
+            of = curve[-1:] if epoch == "last" else curve[int(epoch) - 1 : int(epoch)]
+            cell = cell.removesuffix(f" ({len(curve)})") if epoch == "last" else cell
             shown = [(100 * one["beta_vae_4"], 100 * one["best_scale"], one["recon_nll"] + 4 * one["kl"]) for one in of]
             agree([cell], sum(shown, ()))
     pca = np.mean([row["beta_vae_4"] for row in rows("beta_dsprites", code="PCA")])
     above = {seed: [epoch for epoch, row in enumerate(curve, 1) if row["beta_vae_4"] > pca] for seed, curve in curves.items()}
-    assert above == {0: [], 1: [10, 11, *range(13, 19)], 2: [8, 9, 10, 11], 3: [*range(1, 19)], 4: []}
+    assert above == {0: [], 1: [10, 11, *range(13, 19)], 2: [8, 9, 10, 11], 3: [*range(1, 20)], 4: []}
     said(r"\(seed 0 gets to ([\d.]+) once\)", [max(100 * row["beta_vae_4"] for row in curves[0])])
     said(r"Seed 3 stays at ([\d.]+) and above", [min(100 * row["beta_vae_4"] for row in curves[3][4:])])
     loss = {seed: [row["recon_nll"] + 4 * row["kl"] for row in curve] for seed, curve in curves.items()}
@@ -503,8 +513,22 @@ def test_longer_runs_on_dsprites(rows):
         for seed, each in loss.items()
     }  # fmt: skip
     reached = {seed: [k for k, fall in enumerate(each, 6) if fall < 0.5][:1] for seed, each in falls.items()}
-    assert reached == {0: [], 1: [18], 2: [11], 3: [], 4: []}
-    said(r"had not when they were stopped, with ([\d.]+), ([\d.]+) and ([\d.]+) nats", [falls[seed][-1] for seed in (0, 3, 4)])
+    assert [*reached] == [*range(5)]
+    said(r"seeds 2, 4, 1, 3 and 0 reached one after (\d+), (\d+), (\d+), (\d+) and (\d+) epochs", [reached[s][0] for s in (2, 4, 1, 3, 0)])
+    slow = np.argmin(falls[0][:12])
+    said(r"fall of seed 0 had slowed to ([\d.]+) nats and risen again to ([\d.]+)\.", [falls[0][slow], max(falls[0][slow:])])
+    last = [[row for row in rows("beta_dsprites", code="beta = 4, longer", seed=seed) if row["images"] == curve[-1]["images"]]
+            for seed, curve in curves.items()]  # fmt: skip
+    assert [len(draws) for draws in last] == [3] * 5
+    ends = [100 * np.mean([row["beta_vae_4"] for row in draws]) for draws in last]
+    five = r"([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)"
+    said(rf"At their ends seeds 0 to 4 have {five} and ([\d.]+) per cent without shape \(three draws each\), ([\d.]+) ± ([\d.]+) in",
+         [*ends, np.mean(ends), np.std(ends, ddof=1)])  # fmt: skip
+    said(rf"trained to a plateau \| 99\.23 % \| {five}, ([\d.]+) % \|", ends)
+    said(r"one start of five has the published 99 per cent and the others (\d+) to (\d+);", [min(ends), sorted(ends)[-2]])
+    assert ends[3] > 99.2 and sorted(np.argsort(ends)[:2]) == [0, 4]
+    of_loss = [each[-1] for each in loss.values()]
+    assert min(np.delete(of_loss, [0, 4])) - max(of_loss[0], of_loss[4]) > 12  # "by 12 nats and more"
     full, alone = (rows("beta_dsprites", code=f"beta = 4, {code}", seed=2) for code in ("longer", "active latents"))
     full = [row for row in full if "beta_vae_4_adagrad" in row]  # of the twelfth epoch
     each = {name: [100 * np.mean([row[f"beta_vae_4{name}"] for row in of]) for of in (full, alone)]
