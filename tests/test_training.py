@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import same, timeless
+from helpers import refused, same, timeless
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, optimizers, training
 from vae_from_scratch.engine.batches import fetch
@@ -423,6 +423,29 @@ def test_whatever_holds_an_array_trains_as_the_array(kind):
         fit(m, data, batch_size=3, epochs=2, x_valid=data, progress=False)
         evaluate(m, data)
     assert same(*models)
+
+
+def test_a_data_set_of_a_dataframe_serves_its_rows():
+    x = np.random.default_rng(0).uniform(size=(9, 9)).astype(np.float32)
+    data = datasets.Dataset("own", Frame(x), (3, 3))
+    np.testing.assert_array_equal(data[[2, 5]], x[[2, 5]])
+    np.testing.assert_array_equal(data.subset([4])[0], x[4])
+    with pytest.raises(ValueError, match="values .* masked .* values.filled"):
+        datasets.Dataset("own", np.ma.masked_less(x, 0.5), (3, 3))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        datasets.Dataset("large", np.full((12, 7), 1e300), (1, 7)),
+        datasets.Dataset("scaled", np.full((12, 7), 1e30), (1, 7), scale=1e-30),
+        FactorDataset("drawn", lambda factors: np.full((len(factors), 7), 1e300), ("a",), (12,), (1, 7)),
+    ],
+    ids=lambda data: data.name,
+)
+def test_values_beyond_float32_are_one_error_and_no_warning(data):  # warnings are errors here
+    with refused("x too large for float32 row 0"):
+        fit(model(likelihood="gaussian"), data, batch_size=4, progress=False)
 
 
 def test_bytes_as_floats_under_a_gaussian_are_told_to_be_rescaled():

@@ -20,7 +20,7 @@ SPLITS = ("train", "test")
 class Dataset:
     """len(data) examples; data[indices] -> float32 (N, D), data[5] -> (D,).
 
-    values: n rows or n images in an array, or in what has values[indices], as a memory map or an array of h5py or zarr.
+    values: n rows or n images in what is or becomes an array, or has values[indices], as a memory map or an array of h5py or zarr.
     They stay as and where they are, and are divided by scale when asked for.
     Attributes: name; image_shape (rows, columns), or (rows, columns, 3) in colour, with D their product; labels (n,) or
     None; binary, whether all values are 0 or 1; source, where they are from, in words.
@@ -37,7 +37,7 @@ class Dataset:
         binary: bool = False,
         source: str = "",
     ) -> None:
-        values = np.asarray(values) if isinstance(values, (list, tuple)) else values
+        values = require.array("values", values)
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
         self.name, self.values, self.image_shape = name, values, tuple(image_shape)
         self.scale, self.binary, self.source = np.float32(require.number("scale", scale, above=0)), binary, str(source)
@@ -54,10 +54,11 @@ class Dataset:
         return len(self.values) if hasattr(self.values, "__len__") else self.values.shape[0]  # as of zarr
 
     def __getitem__(self, indices: Any) -> npt.NDArray[np.float32]:
-        rows = np.asarray(take(self.values, indices), np.float32)
-        axes = getattr(self.values, "ndim", 2) - 1  # of one example
-        rows = rows.reshape(*rows.shape[: rows.ndim - axes], -1) if axes > 1 else rows
-        return rows if self.scale == 1 else rows / self.scale
+        with np.errstate(over="ignore"):  # who takes the rows says what is too large
+            rows = np.asarray(take(self.values, indices), np.float32)
+            axes = getattr(self.values, "ndim", 2) - 1  # of one example
+            rows = rows.reshape(*rows.shape[: rows.ndim - axes], -1) if axes > 1 else rows
+            return rows if self.scale == 1 else rows / self.scale
 
     @functools.cached_property
     def holds_counts(self) -> bool:

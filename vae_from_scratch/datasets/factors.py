@@ -68,7 +68,8 @@ class FactorDataset(Dataset):
     def images(self, factors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The images (N, D), float32, of combinations (N, F).  ValueError if one is out of range."""
         combinations = self._combinations(factors)
-        images = np.asarray(self.draw(combinations), np.float32)
+        with np.errstate(over="ignore"):  # who takes the images says what is too large
+            images = np.asarray(self.draw(combinations), np.float32)
         if images.ndim != 2 or len(images) != len(combinations):
             raise ValueError(f"draw must give a row (D,) for each of {len(combinations)} combinations, got {images.shape}")
         return images
