@@ -314,6 +314,25 @@ def test_labels_that_cannot_be_used_are_left_out_and_a_note_says_so(labels, word
         assert datasets.from_file(tmp_path / "their.npz").labels is None
 
 
+def test_sparse_images_that_pack_to_a_thousandth_are_read(tmp_path):
+    images = np.zeros((30_000, 64, 64), np.uint8)
+    images[::100, 30, 30] = 255
+    np.savez_compressed(tmp_path / "sparse.npz", images=images)
+    assert len(datasets.from_file(tmp_path / "sparse.npz")) == 27_000
+    assert (tmp_path / "sparse.npz").stat().st_size < images.nbytes / 900
+    (tmp_path / "idx.gz").write_bytes(gzip.compress(idx(images.shape, images.tobytes()), 6))
+    assert files.read_idx(tmp_path / "idx.gz").shape == images.shape
+
+
+def test_an_archive_beyond_the_bound_names_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "OWN", 2**19)
+    np.savez_compressed(tmp_path / "sparse.npz", images=np.zeros((3_000, 28, 28), np.uint8))
+    with refused("sparse.npz claim unpack np.savez"):
+        datasets.from_file(tmp_path / "sparse.npz")
+    np.savez(tmp_path / "sparse.npz", images=np.zeros((3_000, 28, 28), np.uint8))
+    assert len(datasets.from_file(tmp_path / "sparse.npz")) == 2_700
+
+
 class Unsized:
     """Rows on a disk as zarr has them, without len(); but indices must rise, and none may come twice."""
 

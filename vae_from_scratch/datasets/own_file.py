@@ -39,7 +39,7 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
     require.choice("split", split, SPLITS)
     if Path(require.path("path", path)).suffix.lower() == ".npz":
         names = _choose(path, {name: dtype for name, (_, dtype) in files.headers(path).items()})
-        arrays = files.read_npz(path, only={name for pair in names.values() for name in pair})
+        arrays = files.read_npz(path, only={name for pair in names.values() for name in pair}, unpacked=files.OWN)
     else:
         names, arrays = {"": ("images", None)}, {"images": files.read_npy(path)}
     every = [arrays[name] for name, _ in names.values()]
