@@ -692,6 +692,37 @@ def test_pictures_that_cannot_be_read_are_named_and_counted(album):
     assert len(datasets.images(album, (8, 8), split="test")) == 2
 
 
+def test_folders_behind_links_are_looked_into_once(album, tmp_path):
+    (album / "dogs").rename(tmp_path / "elsewhere")
+    (album / "dogs").symlink_to(tmp_path / "elsewhere")
+    (album / "dogs" / "again").symlink_to(album)  # leads back
+    (album / "cats" / "self").symlink_to(album / "cats")
+    data = datasets.images(album, (8, 8))
+    assert len(data) == 18 and data.labels.tolist() == ["cats"] * 9 + ["dogs"] * 9
+    (album / "cats" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.warns(UserWarning, match="1 of 19 pictures .* left out, .*: cats/gone.png$"):
+        datasets.images(album, (8, 8))
+
+
+def test_folders_that_cannot_be_read_are_named_and_counted(album, monkeypatch):
+    def refuse(path, shut):
+        if path.name in shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path, ["dogs"]))
+    with pytest.warns(UserWarning, match="album: 1 folder in it cannot be read, and is left out: dogs$"):
+        assert len(datasets.images(album, (8, 8))) == 9
+    assert len(datasets.images(album, (8, 8), split="test")) == 1
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path, ["dogs", "cats"]))
+    with refused("album 0 10 cats, dogs"):
+        datasets.images(album, (8, 8))
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path, ["album"]))
+    with pytest.raises(PermissionError, match="album"):
+        datasets.images(album, (8, 8))
+
+
 @pytest.mark.parametrize(
     "call, error, words",
     [

@@ -29,8 +29,8 @@ def images(
     Returns
     -------
     Dataset
-        Bytes divided by 255.  Photos are turned as their camera says, and what is transparent becomes white.  Files that
-        cannot be read are left out, and a note names and counts them.
+        Bytes divided by 255.  Photos are turned as their camera says, and what is transparent becomes white.  Files and
+        folders that cannot be read are left out, and a note names and counts them; links are followed.
 
     Raises
     ------
@@ -45,14 +45,14 @@ def images(
     folder = Path(require.path("folder", folder))
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds PNG or JPEG files")
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    found = sorted((path for path in found if not any(part.startswith(".") for part in path.parts)), key=Path.as_posix)
+    found, closed = _inside(folder)
     paths = [path for path in found if path.suffix.lower() in READ]
     if len(paths) < 10:
         kinds = Counter(path.suffix.lower() or "nameless" for path in found if path not in paths)
         rest = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
+        shut = f"; it could not be read in {_named(closed)}" if closed else ""
         raise ValueError(
-            f"{folder} holds {len(paths)} PNG or JPEG files{f' (and {rest})' if rest else ''}; at least 10 are needed"
+            f"{folder} holds {len(paths)} PNG or JPEG files{f' (and {rest})' if rest else ''}; at least 10 are needed{shut}"
         )
     mine = [paths[row] for row in rows_of(len(paths), split)]
     left = [path for path in found if path.suffix.lower() in OTHERS and split == "train"]
@@ -66,7 +66,10 @@ def images(
             left.append(path)
         else:
             kept.append(path)
-    few = ", ".join(path.as_posix() for path in left[:3]) + ", ..." * (len(left) > 3)
+    few = _named(left)
+    if closed and split == "train":
+        words = f"{len(closed)} folder{'s' * (len(closed) > 1)} in it cannot be read, and {'are' if len(closed) > 1 else 'is'} left out"
+        warnings.warn(f"{folder}: {words}: {_named(closed)}", stacklevel=2)
     if left:
         words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
         warnings.warn(f"{folder}: {words}, because they cannot be read as PNG or JPEG: {few}", stacklevel=2)
@@ -78,6 +81,35 @@ def images(
         folder.resolve().name, values, values.shape[1:], scale=255, labels=labels if any(labels) else None,
         binary=all_binary(values, 255), source=str(folder),
     )  # fmt: skip
+
+
+def _inside(folder):
+    # the paths, below folder and in their order, of the files in it and of the folders in it that cannot be read
+    files, closed = [], []
+
+    def look(at, above):
+        real = os.path.realpath(at)
+        if real in above:  # a link that leads back
+            return
+        try:
+            inside = [at / name for name in os.listdir(at) if not name.startswith(".")]
+        except OSError:
+            if not above:
+                raise
+            closed.append(at.relative_to(folder))
+            return
+        for path in inside:
+            if os.path.isdir(path):
+                look(path, (*above, real))
+            elif os.path.isfile(path) or not os.path.exists(path):  # a link to nothing is a file that cannot be read
+                files.append(path.relative_to(folder))
+
+    look(folder, ())
+    return sorted(files, key=Path.as_posix), sorted(closed, key=Path.as_posix)
+
+
+def _named(paths):
+    return ", ".join(path.as_posix() for path in paths[:3]) + ", ..." * (len(paths) > 3)
 
 
 def _read(path, size, gray):
