@@ -692,6 +692,29 @@ def test_pictures_that_cannot_be_read_are_named_and_counted(album):
     assert len(datasets.images(album, (8, 8), split="test")) == 2
 
 
+def test_sub_folders_train_and_test_are_the_split_and_those_in_them_the_labels(album):
+    for part, some in (("Train", range(7)), ("test", range(7, 9))):
+        for kind, ending in (("cats", "png"), ("dogs", "JPG")):
+            (album / part / kind).mkdir(parents=True)
+            for k in some:
+                (album / kind / f"{k}.{ending}").rename(album / part / kind / f"{k}.{ending}")
+    photo(8, 8).save(album / "test" / "z.gif")
+    with pytest.warns(UserWarning, match=r"album: pictures beside train and test are left out \(2\): cats/9.png, dogs/9.JPG$"):
+        train = datasets.images(album, (8, 8))
+    with pytest.warns(UserWarning, match="1 of 5 pictures for the test split are left out, .*: test/z.gif$"):
+        test = datasets.images(album, (8, 8), split="test")
+    assert train.labels.tolist() == ["cats"] * 7 + ["dogs"] * 7 and test.labels.tolist() == ["cats"] * 2 + ["dogs"] * 2
+    np.testing.assert_allclose(test[0].reshape(8, 8), np.asarray(photo(8, 8, 7).convert("L")) / 255, rtol=1e-6)
+
+
+def test_a_split_without_labels_may_be_small(tmp_path):
+    for name in ("train/a", "train/b", "test/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        photo(8, 8).save(tmp_path / f"{name}.png")
+    train, test = (datasets.images(tmp_path, (8, 8), split=split) for split in datasets.SPLITS)
+    assert (len(train), len(test), train.labels, test.labels) == (2, 1, None, None)
+
+
 def test_folders_behind_links_are_looked_into_once(album, tmp_path):
     (album / "dogs").rename(tmp_path / "elsewhere")
     (album / "dogs").symlink_to(tmp_path / "elsewhere")
@@ -712,7 +735,7 @@ def test_folders_that_cannot_be_read_are_named_and_counted(album, monkeypatch):
 
     listed = os.listdir
     monkeypatch.setattr(os, "listdir", lambda path: refuse(path, ["dogs"]))
-    with pytest.warns(UserWarning, match="album: 1 folder in it cannot be read, and is left out: dogs$"):
+    with pytest.warns(UserWarning, match=r"album: folders that cannot be read are left out \(1\): dogs$"):
         assert len(datasets.images(album, (8, 8))) == 9
     assert len(datasets.images(album, (8, 8), split="test")) == 1
     monkeypatch.setattr(os, "listdir", lambda path: refuse(path, ["dogs", "cats"]))

@@ -21,10 +21,11 @@ def images(
 
     Parameters
     ----------
-    folder : where they are; those in a sub-folder have its name as their label
+    folder : where they are; those in a sub-folder have its name as their label.  Sub-folders train and test are the split,
+        and the folders in them the labels; a note counts the pictures beside them, which are left out
     size : (rows, columns); each is cropped to the middle in this shape, then resized
     gray : False for colour, an image_shape of (rows, columns, 3)
-    split : {"train", "test"}; every tenth file is of the test split
+    split : {"train", "test"}; every tenth file is of the test split, unless the folder has the two
 
     Returns
     -------
@@ -35,7 +36,7 @@ def images(
     Raises
     ------
     ValueError, TypeError, OSError
-        If there is no such folder, or it has fewer than 10 pictures, or none of a split can be read.
+        If there is no such folder, or it has fewer than 10 pictures and no split, or none of a split can be read.
     """
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise TypeError(f"size must be (rows, columns) such as (64, 64), got {size!r}")
@@ -47,15 +48,19 @@ def images(
         raise FileNotFoundError(f"{folder} is not a folder; name one that holds PNG or JPEG files")
     found, closed = _inside(folder)
     paths = [path for path in found if path.suffix.lower() in READ]
-    if len(paths) < 10:
+    divided = set(SPLITS) <= {_top(path) for path in paths}
+    if not divided and len(paths) < 10:
         kinds = Counter(path.suffix.lower() or "nameless" for path in found if path not in paths)
         rest = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
         shut = f"; it could not be read in {_named(closed)}" if closed else ""
         raise ValueError(
             f"{folder} holds {len(paths)} PNG or JPEG files{f' (and {rest})' if rest else ''}; at least 10 are needed{shut}"
         )
-    mine = [paths[row] for row in rows_of(len(paths), split)]
-    left = [path for path in found if path.suffix.lower() in OTHERS and split == "train"]
+    mine = [path for path in paths if _top(path) == split] if divided else [paths[row] for row in rows_of(len(paths), split)]
+    left = [path for path in found if path.suffix.lower() in OTHERS and split == (_top(path) if divided else "train")]
+    beside = [path for path in paths if divided and _top(path) not in SPLITS]
+    if beside and split == "train":
+        warnings.warn(f"{folder}: pictures beside train and test are left out ({len(beside)}): {_named(beside)}", stacklevel=2)
     values, kept = np.empty((len(mine), height, width, *([] if gray else [3])), np.uint8), []
     for path in mine:
         try:
@@ -68,14 +73,13 @@ def images(
             kept.append(path)
     few = _named(left)
     if closed and split == "train":
-        words = f"{len(closed)} folder{'s' * (len(closed) > 1)} in it cannot be read, and {'are' if len(closed) > 1 else 'is'} left out"
-        warnings.warn(f"{folder}: {words}: {_named(closed)}", stacklevel=2)
+        warnings.warn(f"{folder}: folders that cannot be read are left out ({len(closed)}): {_named(closed)}", stacklevel=2)
     if left:
         words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
         warnings.warn(f"{folder}: {words}, because they cannot be read as PNG or JPEG: {few}", stacklevel=2)
     if not kept:
         raise ValueError(f"{folder}: none of the {len(mine)} PNG and JPEG files of the {split} split can be read: {few}")
-    labels = np.array([path.parts[0] if len(path.parts) > 1 else "" for path in kept])
+    labels = np.array([(*path.parts[divided:-1], "")[0] for path in kept])  # the folder, below that of the split if there is one
     values = values[: len(kept)]
     return Dataset(
         folder.resolve().name, values, values.shape[1:], scale=255, labels=labels if any(labels) else None,
@@ -106,6 +110,11 @@ def _inside(folder):
 
     look(folder, ())
     return sorted(files, key=Path.as_posix), sorted(closed, key=Path.as_posix)
+
+
+def _top(path):
+    # the sub-folder that a file is in
+    return path.parts[0].lower() if len(path.parts) > 1 else ""
 
 
 def _named(paths):
