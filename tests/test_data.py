@@ -647,7 +647,7 @@ def test_a_picture_is_cropped_to_the_middle_and_resized(tmp_path):
 
 
 PICTURES = {  # what is saved: the one grey value that is read
-    "16 bits": (lambda path: Image.fromarray(np.full((8, 8), 257 * 40, np.uint16)).save(path), 40),
+    "16 bits": (lambda path: Image.fromarray(np.full((8, 8), 257 * 140, np.uint16)).save(path), 140),
     "one bit": (lambda path: Image.new("1", (8, 8), 1).save(path), 255),
     "a palette": (lambda path: Image.new("L", (8, 8), 40).convert("P").save(path), 40),
     "transparent": (lambda path: Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path), 255),
@@ -665,6 +665,17 @@ def test_pictures_of_every_kind_are_converted(case, tmp_path):
     for gray in (True, False):
         values = datasets.images(tmp_path, (8, 8), gray).values
         assert abs(values.astype(int) - value).max() <= 1, values
+
+
+def test_pictures_of_12_bits_in_16_are_nearly_black_and_a_note_says_so(tmp_path):
+    for k in range(10):
+        Image.fromarray(np.full((8, 8), 4095 - k, np.uint16)).save(tmp_path / f"{k}.png")
+    words = r"16-bit pictures go no higher than 4095 of 65535, .* nearly black; if 4095 is white, store them times 16$"
+    with pytest.warns(UserWarning, match=words):
+        assert datasets.images(tmp_path, (8, 8)).values.max() == 15
+    datasets.images(tmp_path, (8, 8), split="test")  # once is enough: warnings are errors here
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "5.png")
+    datasets.images(tmp_path, (8, 8))
 
 
 def test_a_photo_is_turned_as_its_camera_says_and_a_large_one_is_read_small(tmp_path):

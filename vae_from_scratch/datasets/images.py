@@ -61,22 +61,26 @@ def images(
     beside = [path for path in paths if divided and _top(path) not in SPLITS]
     if beside and split == "train":
         warnings.warn(f"{folder}: pictures beside train and test are left out ({len(beside)}): {_named(beside)}", stacklevel=2)
-    values, kept = np.empty((len(mine), height, width, *([] if gray else [3])), np.uint8), []
+    values, kept, brightest = np.empty((len(mine), height, width, *([] if gray else [3])), np.uint8), [], 0
     for path in mine:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                values[len(kept)] = _read(folder / path, (height, width), gray)
+                values[len(kept)], top = _read(folder / path, (height, width), gray)
         except Exception:  # whatever a parser stumbles over
             left.append(path)
         else:
             kept.append(path)
+            brightest = max(brightest, top)
     few = _named(left)
     if closed and split == "train":
         warnings.warn(f"{folder}: folders that cannot be read are left out ({len(closed)}): {_named(closed)}", stacklevel=2)
     if left:
         words = f"{len(left)} of {len(left) + len(kept)} pictures for the {split} split are left out"
         warnings.warn(f"{folder}: {words}, because they cannot be read as PNG or JPEG: {few}", stacklevel=2)
+    if 0 < brightest <= 2**14 and split == "train":  # as 12 bits leave it
+        words = f"16-bit pictures go no higher than {brightest} of 65535, and are read as nearly black"
+        warnings.warn(f"{folder}: {words}; if {brightest} is white, store them times {65535 // brightest}", stacklevel=2)
     if not kept:
         raise ValueError(f"{folder}: none of the {len(mine)} PNG and JPEG files of the {split} split can be read: {few}")
     labels = np.array([(*path.parts[divided:-1], "")[0] for path in kept])  # the folder, below that of the split if there is one
@@ -122,15 +126,17 @@ def _named(paths):
 
 
 def _read(path, size, gray):
-    # one picture as bytes, (rows, columns) or (rows, columns, 3)
+    # one picture as bytes, (rows, columns) or (rows, columns, 3), and its highest value if that has 16 bits, else 0
     from PIL import Image, ImageOps  # comes with Matplotlib
 
     with Image.open(path, formats=("PNG", "JPEG")) as picture:
         picture.draft(None, (2 * max(size),) * 2)  # a large JPEG is decoded at a half, a quarter or an eighth
         picture = ImageOps.exif_transpose(picture)
+        top = 0
         if picture.mode.startswith("I"):  # 16 bits a pixel
-            picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+            levels = np.asarray(picture)
+            picture, top = Image.fromarray((levels // 257).astype(np.uint8)), int(levels.max())
         if "A" in picture.getbands() or "transparency" in picture.info:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        return np.asarray(ImageOps.fit(picture.convert("L" if gray else "RGB"), size[::-1], Image.Resampling.LANCZOS))
+        return np.asarray(ImageOps.fit(picture.convert("L" if gray else "RGB"), size[::-1], Image.Resampling.LANCZOS)), top
