@@ -506,6 +506,7 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="the folder for the files (default: build)")
     args = parser.parse_args(arguments)
     try:
+        args.out = args.out.expanduser()
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"--out needs a folder, or a place where one can be made; {args.out}: {error.strerror}")

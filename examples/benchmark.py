@@ -642,7 +642,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=9, help="of each workload; a third as many epochs")
     parser.add_argument("--quick", action="store_true", help="tiny, one thread, three rounds, no peers")
     parser.add_argument("--whole", type=int, metavar="EPOCHS", help="instead, whole runs on MNIST of so many epochs")
-    parser.add_argument("--out", default=".", help="a folder, or the figure to write; the tables go beside it")
+    parser.add_argument("--out", type=os.path.expanduser, default=".", help="a folder, or the figure to write; the tables go beside it")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve and options.whole:

@@ -38,6 +38,7 @@ def options(script, doc, arguments=None, **extra):
             setattr(chosen, name, default[:1])
     if chosen.out is None:
         chosen.out = Path("runs", Path(script).stem + "-quick" * chosen.quick)
+    chosen.out = chosen.out.expanduser()
     chosen.out.mkdir(parents=True, exist_ok=True)
     return chosen
 

@@ -621,6 +621,9 @@ FIRST_DAYS = {  # what is done: (call, words of the one line)
     "a shape that is not the images'": (lambda: datasets.Dataset("own", X, (2, 2)), "image_shape (2, 2) 4 7"),
     "labels too few": (lambda: datasets.Dataset("own", X, (1, 7), labels=np.arange(3)), "labels 9 3"),
     "a figure of another shape": (lambda: plots.samples(X, (4, 4)), "image_shape (4, 4) 7"),
+    "a checkpoint that is a file": (
+        lambda: fit(model(), X, batch_size=3, checkpoint=__file__, progress=False), "checkpoint folder test_bad_input.py file"
+    ),
     "codes of one latent": (lambda: plots.latent_scatter(X[:, :1]), "codes (9, 1) 0 1"),
     "labels for other codes": (lambda: plots.latent_scatter(X, np.arange(3)), "labels 9 3"),
     "the plane of three latents": (lambda: plots.manifold(VAE(7, (4,), 3), (1, 7)), "3 two traversals"),

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib.image
@@ -19,8 +20,10 @@ import numpy as np
 import pytest
 from helpers import python, run, same
 
-from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, __version__, cli, datasets, load, ops, plots
+from vae_from_scratch import VAE, Adam, BetaVAE, Gaussian, __version__, cli, datasets, fit, load, ops, plots, save
 from vae_from_scratch.cli import compare
+from vae_from_scratch.cli.sweep import sweep
+from vae_from_scratch.datasets.dataset import folders
 from vae_from_scratch.engine import files, gradient_table
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.evaluation import evaluate
@@ -594,6 +597,44 @@ def test_an_advice_with_a_space_in_a_path_can_be_typed():
         assert Path(typed.strip('"')) == Path(path) and not typed.startswith("-")
 
 
+def test_a_tilde_is_the_users_home_wherever_a_path_is_taken(here, undrawn, monkeypatch):
+    home = here / "home"
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("VAE_FROM_SCRATCH_DATA", "~/data")
+    (home / "photos").mkdir(parents=True)
+    x = np.random.default_rng(0).uniform(size=(150, 12)).astype(np.float32)
+    np.save(home / "x.npy", x)
+    for k in range(10):
+        matplotlib.image.imsave(home / "photos" / f"{k}.png", x[:9])
+    assert len(datasets.load("~/x.npy")) == 135 == len(datasets.from_file(Path("~/x.npy")))
+    assert len(datasets.load("~/photos")) == 9 == len(datasets.images("~/photos")) and folders()[0] == home / "data"
+    model = VAE(12, (4,), 2, backend="numpy")
+    frames = plots.Frames("~/frames.npz", x, image_shape=(3, 4), n_train=150)
+    fit(model, x, epochs=1, checkpoint="~/kept", callback=frames, callback_at=[150], progress=False)
+    fit(model, x, epochs=2, checkpoint="~/kept", resume=True, progress=False)
+    save(model, "~/m.npz")
+    assert same(load("~/m.npz"), load("~/kept/checkpoint.npz")) and len(plots.read_frames("~/frames.npz")["examples"]) == 1
+    plots.save(plots.samples(x, (3, 4)), "~/x.png")
+    assert plots.animate(model, frames.kept, "~/a.gif", steps=2, progress=False) and plots.check_path("~/x.svg") == "svg"
+    tiny = "--epochs 1 --hidden 4 --latent-dim 2 --quiet --backend numpy"
+    for out in ("r", "s"):
+        run(f"train --data=~/x.npy --out=~/{out} {tiny}")
+    shutil.rmtree(home / "r" / "figures")
+    run("train --resume=~/r --epochs 2 --quiet --data=~/x.npy")
+    run("evaluate ~/r --data=~/x.npy --quiet")
+    run("sample ~/r --n 3 --separate=~/each --out=~/sample.pdf")
+    run("explore ~/r ~/s --out=~/page.html")
+    run("compare ~/r ~/s --out=~/two.png")
+    run("course start 3 --folder=~/exercises")
+    sweep([{"data": "~/x.npy", "epochs": 1, "hidden": (4,), "latent_dim": 2}], "~/sweep", executor=ThreadPoolExecutor(1), progress=False)
+    assert {path.name for path in home.iterdir()} == {
+        "photos", "x.npy", "frames.npz", "kept", "m.npz", "x.png", "a.gif", "r", "s", "each", "sample.pdf", "page.html", "two.png",
+        "exercises", "sweep",
+    }  # fmt: skip
+    assert {path.name for path in here.iterdir()} == {"home"}
+
+
 def test_compare_takes_photos_of_other_sizes_for_other_data():
     shapes = ((8, 8), (4, 16))
     same_for_all = {"split": "test", "binarize": "none", "likelihood": "bernoulli"}
@@ -611,9 +652,12 @@ def test_widths_with_spaces_are_those_with_commas(undrawn):
     assert (config["hidden"], config["decoder_hidden"]) == ([9, 8], [7, 6, 5])
 
 
-def test_single_images_and_the_way_between_two(trained, here):
+def test_single_images_and_the_way_between_two(trained, here, capsys):
     shutil.copytree(trained[0] / "runs" / "001", here / "r")
     run("sample r --n 3 --separate one/each")
+    Path("file").write_text("mine")
+    assert cli.main("sample r --n 3 --separate file".split()) == 2
+    assert "--separate file is a file; name a folder, new or empty" in capsys.readouterr().err
     images = [matplotlib.image.imread(path)[..., 0] for path in sorted(Path("one/each").iterdir())]
     drawn = load("r/model.npz").sample(3, stream("samples", 0)).reshape(3, 8, 8)
     assert np.abs(np.array(images) - drawn).max() <= 1 / 255 and not Path("r/figures/sample.png").exists()

@@ -77,7 +77,7 @@ def fit(
     True
     """
     upcoming, seed = require.training(schedule, callback, callback_at), require.seed(seed)
-    checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
+    checkpoint, checkpoint_seconds = require.checkpointing(checkpoint, checkpoint_seconds, resume)
     optimizer = rules.Adam() if optimizer is None else optimizer
     x, x_valid = require.array("x", x), require.array("x_valid", x_valid)
     how = binarize, weight_decay, resume

@@ -68,9 +68,13 @@ def run(arguments):
 
         warnings.showwarning = note
         try:
-            for name in ("out", "resume", "separate"):  # "" is a variable of the shell that is not set
+            for name in ("out", "resume", "separate", "folder"):  # "" is a variable of the shell that is not set
                 if getattr(options, name, None) is not None:
-                    require.path(f"--{name}", getattr(options, name))
+                    setattr(options, name, require.path(f"--{name}", getattr(options, name)))
+            if hasattr(options, "run"):
+                options.run = require.path("RUN", options.run)
+            if hasattr(options, "runs"):
+                options.runs = [require.path("RUN", run) for run in options.runs]
             return COMMANDS[options.command](options) or 0
         except BrokenPipeError:
             raise

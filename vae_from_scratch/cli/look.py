@@ -147,6 +147,8 @@ def write_separate(images, shape, folder, ends):
     low, high = plots.image_range(images) if ends is None else ends
     colours = shape[2] if len(shape) == 3 else 1
     levels = np.rint(255 * np.clip((images - low) / (high - low), 0, 1)).astype(np.uint8).reshape(-1, *shape[:2], colours)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--separate {folder} is a file; name a folder, new or empty")
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"--separate {folder} is a folder that holds other things; name a new one, or an empty one")
     with files.whole_folder(folder) as place:

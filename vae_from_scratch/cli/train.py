@@ -186,7 +186,8 @@ def _dependent(config, name, default, applies, condition):
 
 def absolute(data):
     """A data set's name, or the whole path of a file: the run can then be looked at from anywhere."""
-    return data if require.path("data", data) in datasets.NAMES else str(Path(data).absolute())
+    data = require.path("data", data)
+    return data if data in datasets.NAMES else str(Path(data).absolute())
 
 
 def open_data(config, split, strict=False):

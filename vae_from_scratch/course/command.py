@@ -1,6 +1,7 @@
 """What the course's commands share: an error is said in one line, and the exit code tells."""
 
 import functools
+import os
 import sys
 
 
@@ -10,7 +11,7 @@ def command(function):
     @functools.wraps(function)
     def run(arguments):
         try:
-            return function(arguments) or 0
+            return function([os.path.expanduser(each) for each in arguments]) or 0
         except BrokenPipeError:  # nobody reads on: the command line's own answer to that
             raise
         except (ValueError, TypeError, OSError, FloatingPointError) as error:

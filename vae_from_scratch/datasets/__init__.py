@@ -43,7 +43,8 @@ NAMES: dict[str, Callable[..., Dataset]] = {
 
 def load(name: str, split: str = "train") -> Dataset:
     """A data set by its name in NAMES, or from_file of an .npy or .npz file, or images of a folder."""
-    if require.path("data", name) in NAMES:
+    name = require.path("data", name)
+    if name in NAMES:
         return NAMES[name](split)
     if Path(name).is_dir():
         return images(name, split=split)

@@ -119,7 +119,7 @@ def folders() -> list[Path]:
     """
     named = os.environ.get("VAE_FROM_SCRATCH_DATA")
     variable, *below = ("LOCALAPPDATA", "AppData", "Local") if os.name == "nt" else ("XDG_CACHE_HOME", ".cache")
-    found = [Path(named)] if named else []
+    found = [Path(os.path.expanduser(named))] if named else []
     with contextlib.suppress(RuntimeError):  # no home
         cache = Path(os.environ.get(variable) or Path.home().joinpath(*below))
         found.append(cache / "vae_from_scratch")

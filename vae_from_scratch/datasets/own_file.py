@@ -37,7 +37,8 @@ def from_file(path: str | os.PathLike[str], split: str = "train") -> Dataset:
         If there is no such file, or not one array that is images.
     """
     require.choice("split", split, SPLITS)
-    if Path(require.path("path", path)).suffix.lower() == ".npz":
+    path = require.path("path", path)
+    if Path(path).suffix.lower() == ".npz":
         names = _choose(path, {name: dtype for name, (_, dtype) in files.headers(path).items()})
         arrays = files.read_npz(path, only={name for pair in names.values() for name in pair}, unpacked=files.OWN)
     else:

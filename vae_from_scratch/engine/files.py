@@ -212,7 +212,8 @@ def save(model: base.EncoderDecoder, path: str | os.PathLike) -> None:
 
     Raises TypeError or ValueError, and writes nothing, if load could not read it.
     """
-    if Path(require.path("path", path)).is_dir():
+    path = require.path("path", path)
+    if Path(path).is_dir():
         raise ValueError(f"path must be the name of a file such as model.npz, {path} is a folder")
     known = base.MODELS.get(getattr(model, "name", None))
     named = type(model).__name__ if isinstance(model, base.EncoderDecoder) else model  # as text it has several lines
@@ -259,11 +260,11 @@ def load(path: str | os.PathLike) -> base.EncoderDecoder:
 
     Raises ValueError if the file is neither, FileNotFoundError if there is none, IsADirectoryError of a folder.
     """
-    source = require.path("path", path)
+    path = require.path("path", path)
     if Path(path).is_dir():
         held = "checkpoint.npz" if has_checkpoint(path) and not (Path(path) / "model.npz").is_file() else "model.npz"
         raise IsADirectoryError(f"{path} is a folder, and load reads a file: name {Path(path) / held}")
-    return read_model(source, path)
+    return read_model(path, path)
 
 
 def read_model(source, path):

@@ -92,10 +92,10 @@ def named(name, spec, allowed):
 
 
 def path(name, value):
-    """The name of a file or folder."""
+    """The name of a file or folder, with the user's home in place of a ~ at its beginning."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise TypeError(f"{name} must be the name of a file or folder, got {value!r:.100}")
-    return value
+    return os.path.expanduser(value)  # no shell does it in --out=~/run, in Python or in a notebook
 
 
 def flag(name, value):
@@ -482,9 +482,10 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
 
 
 def checkpointing(folder, seconds, resume):
-    """fit's checkpoint, checkpoint_seconds and resume."""
-    if folder is not None and (not isinstance(folder, (str, os.PathLike)) or not str(folder)):
-        raise TypeError(f"checkpoint must be the name of a folder, got {folder!r}")
+    """fit's checkpoint, checkpoint_seconds and resume; returns the folder and the seconds."""
+    folder = None if folder is None else path("checkpoint", folder)
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise ValueError(f"checkpoint must be the name of a folder, and {folder} is a file; name another")
     if folder is None and (seconds is not None or resume):
         raise ValueError("checkpoint_seconds and resume need checkpoint=FOLDER, where checkpoints are kept")
-    return 60.0 if seconds is None else number("checkpoint_seconds", seconds, least=0)
+    return folder, 60.0 if seconds is None else number("checkpoint_seconds", seconds, least=0)

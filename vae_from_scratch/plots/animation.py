@@ -51,7 +51,7 @@ class Frames:
         x = require.array("x", x)
         if np.ndim(x[:1]) != 2 or len(x) == 0:
             raise ValueError(f"x must be images (n, D), one in each row, got shape {np.shape(x)}")
-        path = None if path is None else Path(path).absolute()  # wherever the working folder is later
+        path = None if path is None else Path(require.path("path", path)).absolute()  # wherever the working folder is later
         self.path, self.x, self.binarize, self.seed = path, np.asarray(x[np.arange(len(x))]), binarize, seed
         if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or math.prod(image_shape) != self.x.shape[1]:
             wanted = f"(rows, columns) or (rows, columns, 3) of {self.x.shape[1]} values, those of each image"
@@ -120,6 +120,7 @@ class Frames:
 
 def read_frames(path):
     """What Frames has kept in a file.  ValueError if it is anything else."""
+    path = require.path("path", path)
     kept = files.read_npz(path)
     try:
         T, n, Z = kept["codes"].shape
@@ -236,7 +237,7 @@ def animation_path(path):
 
     ValueError, FileNotFoundError if neither can be written there.
     """
-    path = Path(path)
+    path = Path(require.path("path", path))
     if path.suffix.lower() == ".gif" and not path.is_dir():
         if not path.parent.is_dir():
             raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}; make it first")

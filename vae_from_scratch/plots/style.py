@@ -45,6 +45,7 @@ def plain(text):
 
 def check_path(path):
     """The format that a path's ending asks for; png where a pipe or a device has none.  ValueError for another."""
+    path = require.path("path", path)
     ending = (Path(path).suffix or Path(os.path.realpath(path)).suffix)[1:].lower()
     if not ending and files.passes_on(path):
         return "png"
@@ -59,7 +60,8 @@ def save(figure, path):
     """Write a figure as its ending says; what was at path is replaced whole (engine/files.py)."""
     if not hasattr(figure, "savefig"):
         raise TypeError(f"figure must be a Matplotlib figure, as plots return them, got {type(figure).__name__}; write save(figure, path)")
-    kind, content = check_path(require.path("path", path)), io.BytesIO()
+    path = require.path("path", path)
+    kind, content = check_path(path), io.BytesIO()
     undated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
     figure.savefig(content, format=kind, dpi=figure.dpi, metadata=undated)
     files.write(path, lambda file: file.write(content.getbuffer()))
