@@ -474,6 +474,30 @@ def test_a_run_goes_on_where_its_data_are_now(stopped, capsys):
     assert json.loads((stopped / "config.json").read_text())["data"] == str(Path("moved.npy").absolute())
 
 
+def test_runs_whose_data_moved_are_compared_where_they_are_now(stopped, capsys):
+    shutil.copytree("r", "again")
+    Path("mine.npy").rename("moved.npy")
+    capsys.readouterr()
+    assert cli.main("compare r again --out c.png".split()) == 2
+    said = capsys.readouterr()
+    assert "mine.npy is not there; if it was moved, say where it is with --data" in said.err and "settings" not in said.out
+    run("compare r again --data moved.npy --out c.png")
+    assert "none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["typo.npy", "typo.npz"])
+def test_data_that_were_just_named_and_are_not_there_have_not_moved(name, stopped, here, capsys):
+    before = sorted(here.rglob("*"))
+    for line in ("train", "train --resume r", "evaluate r", "sample r", "traverse r", "compare r r/."):
+        capsys.readouterr()
+        assert cli.main([*line.split(), "--data", name]) == 2
+        said = capsys.readouterr().err
+        assert f"--data {here / name} is not there; name a file" in said and "moved" not in said
+    with pytest.raises(FileNotFoundError, match=f"{name} is not there; name a file"):
+        sweep([{"data": name}], "s", progress=False)
+    assert sorted(here.rglob("*")) == before
+
+
 def test_pictures_need_no_data_of_a_run_that_knows_its_shape(stopped, capsys):
     Path("mine.npy").unlink()
     run("sample r --n 3 --out s.png")

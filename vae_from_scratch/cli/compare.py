@@ -1,6 +1,7 @@
 """vae-from-scratch compare: runs side by side."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from .options import OPTIONS, typed
 from .train import open_data, read_config
 
 SAME_IMAGES = ("data", "split", "binarize")  # runs that agree in these are judged on the same images, but for photos' sizes
+OPENED = ("data", "split", "image_shape", "backend")  # runs that agree in these are judged on one data set in memory
 PANELS = {"loss": "loss", "recon_nll": "reconstruction: -log p(x|z)", "kl": "KL(q(z|x) || p(z))"}
 
 
@@ -25,10 +27,12 @@ def compare_runs(options):
     names = [option.name for option in OPTIONS if option.name not in ("checkpoint_seconds", "image_shape")]
     configs = [config | {"seed": read_config(Path(folder))["seed"]} for folder, (_, config) in runs.items()]  # --seed is of the comparison
     differ = [name for name in names if any(config[name] != configs[0][name] for config in configs)]
+    which = [json.dumps([c[name] for name in OPENED]) for _, c in runs.values()]
+    data = {each: open_data(c, c["split"]) for each, (_, c) in dict(zip(which, runs.values())).items()}  # before anything is printed
     rows = [[name, *(_shown(config[name]) for config in configs)] for name in differ]
     print_table([["settings that differ", *runs], *(rows or [["none", *([""] * len(runs))]])])
     seed = configs[0]["seed"] if options.seed is None else options.seed
-    results = [evaluate(model, open_data(c, c["split"]), binarize=c["binarize"], seed=seed) for model, c in runs.values()]
+    results = [evaluate(model, data[each], binarize=c["binarize"], seed=seed) for each, (model, c) in zip(which, runs.values())]
     print()
     print_table([["nats per example", *runs], *result_rows(runs, results)])
     print("(+- the standard error over the examples; of a difference: over the examples, which both runs were shown)")

@@ -14,7 +14,7 @@ from ..engine.streams import stream
 from ..engine.threads import asked
 from ..evaluation import evaluate
 from .options import typed
-from .train import absolute, check_shape, fits, open_data, read_config, report
+from .train import absolute, check_shape, fits, open_data, present, read_config, report
 
 SOME = 200  # images, of which the most readable is traversed and the range is taken
 
@@ -53,7 +53,7 @@ def open_run(folder, options):
         print(stopped)
     config.update({name: value for name, value in vars(options).items() if name in config and value is not None})
     require.seed(config["seed"])
-    config["data"] = absolute(config["data"])
+    config["data"] = absolute(config["data"]) if getattr(options, "data", None) is None else present(config["data"])
     if getattr(options, "image_shape", None) is not None:
         check_shape(config["image_shape"], model.data_dim)
     elif not fits(config["image_shape"], model.data_dim):

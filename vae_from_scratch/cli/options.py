@@ -336,6 +336,7 @@ def build_parser():
     compare = commands.add_parser("compare", help=words, description=words[0].upper() + words[1:] + ".")
     compare.add_argument("runs", metavar="RUN", nargs="+", help="two folders or more that train left")
     compare.add_argument("--seed", type=int, help="of the random draws, the same for all (default: the first run's)")
+    compare.add_argument("--data", help="for all, instead of the runs' own data")
     compare.add_argument("--out", metavar="FILE", default="compare.png", help="the picture to write (default: %(default)s)")
     add_sweep(commands)
     words = "check every hand-written derivative against differences of its forward"

@@ -127,7 +127,7 @@ def config_to_resume(options, given):
     if not resume and (folder / "model.npz").is_file():
         raise ValueError(f"{folder} holds a trained model.npz and no checkpoint to go on from; train into a new folder")
     config.update({name: given[name] for name in ("data", "image_shape") if name in given})
-    config["data"] = absolute(config["data"])
+    config["data"] = present(config["data"]) if "data" in given else absolute(config["data"])
     config["epochs"] = given.get("epochs", None if resume else config["epochs"])  # None: as many as its checkpoint says
     with files.lock(folder):
         files.sweep(folder)
@@ -168,7 +168,7 @@ def resolve(config):
             f"--likelihood {config['likelihood']} is no density, so --model {model} has no ELBO to maximise with it; take "
             "--model autoencoder, or --likelihood gaussian --sigma 1, the squared error with its constant"
         )
-    config["data"] = absolute(config["data"])
+    config["data"] = present(config["data"])
     if config["epochs"] is None:
         config["epochs"] = 300 if config["data"] == "digits" else 20
     if config["binarize"] is None:
@@ -188,6 +188,14 @@ def absolute(data):
     """A data set's name, or the whole path of a file: the run can then be looked at from anywhere."""
     data = require.path("data", data)
     return data if data in datasets.NAMES else str(Path(data).absolute())
+
+
+def present(data):
+    """absolute of what was just named: that a file was moved is no answer if it is not there."""
+    data = absolute(data)
+    if Path(data).suffix.lower() in (".npy", ".npz") and not Path(data).exists():
+        raise FileNotFoundError(f"--data {data} is not there; name a file that is")
+    return data
 
 
 def open_data(config, split, strict=False):
