@@ -84,16 +84,16 @@ def draw(models, rows, image_shape):
 
 def main(arguments=None):
     chosen = options(__file__, __doc__, arguments, data="digits", jobs=1, seeds=SEEDS)
-    how = {"data": chosen.data, "epochs": 2 if chosen.quick else EPOCHS.get(chosen.data, 20)}
-    settings = [{"model": name, "seed": seed} for seed in chosen.seeds for name in MODELS]
-    pixels = {"model": "pixels", "seed": chosen.seeds[0]}
-    results = Results(chosen.out / "results.csv", keys=("model", "seed"))
+    data, how = chosen.data, {"epochs": 2 if chosen.quick else EPOCHS.get(chosen.data, 20)}
+    settings = [{"data": data, "model": name, "seed": seed} for seed in chosen.seeds for name in MODELS]
+    pixels = {"data": data, "model": "pixels", "seed": chosen.seeds[0]}
+    results = Results(chosen.out / "results.csv", keys=("data", "model", "seed"))
     run_each(partial(measure, **how), [*settings, pixels], results, chosen.jobs)
-    summarize(results.rows, ["model"], ["whole", "masked", "activation", "norm", "read_out", "read_out_before"])
+    summarize(results.where(data=data), ["model"], ["whole", "masked", "activation", "norm", "read_out", "read_out_before"])
     shown = [each for each in settings if each["seed"] == chosen.seeds[0]]
     models = {each["model"]: learn(folder_of(results, each), **each, **how)[0] for each in shown}
     rows = [row for each in shown for row in results.where(**each)]
-    save_figure(draw(models, rows, datasets.load(chosen.data).image_shape), chosen.out / "autoencoders.png")
+    save_figure(draw(models, rows, datasets.load(data).image_shape), chosen.out / "autoencoders.png")
 
 
 if __name__ == "__main__":

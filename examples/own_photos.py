@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from runner import Results, options, save_figure, train
+from runner import Results, folder_of, options, save_figure, train
 
 from vae_from_scratch import VAE, Adam, Gaussian, datasets, evaluation, plots
 
@@ -45,18 +45,19 @@ def draw_album(folder, n, rng):
 def main(arguments=None):
     chosen = options(__file__, __doc__, arguments, album="", seed=0)
     setting = QUICK if chosen.quick else FULL
-    album = Path(chosen.album or chosen.out / "album")
+    album = Path(chosen.album or chosen.out / "album").expanduser()
     if not chosen.album and not album.exists():
         draw_album(album, setting["photos"], np.random.default_rng(chosen.seed))
     photos, test = (datasets.images(album, setting["size"], split=split) for split in datasets.SPLITS)
     model = VAE(photos.data_dim, setting["hidden"], 8, "relu", Gaussian(0.1, "sigmoid"), seed=chosen.seed)
+    results = Results(chosen.out / "results.csv", keys=("album", "seed"))
+    which = {"album": str(album.absolute()), "seed": chosen.seed}
     train(
-        chosen.out / "run", model, photos, Adam(lr=2e-3), min(20, len(photos)), setting["epochs"], chosen.seed,
+        folder_of(results, which), model, photos, Adam(lr=2e-3), min(20, len(photos)), setting["epochs"], chosen.seed,
         x_valid=test, progress=False,
     )  # fmt: skip
     seen = evaluation.evaluate(model, test, seed=chosen.seed)
-    results = Results(chosen.out / "results.csv", keys=("seed",))
-    results.add(seed=chosen.seed, photos=len(photos), elbo=seen.elbo, kl=seen.kl, active_units=seen.active_units)
+    results.add(**which, photos=len(photos), elbo=seen.elbo, kl=seen.kl, active_units=seen.active_units)
     print(f"{len(photos)} photos of {album}: test ELBO {seen.elbo:.0f} nats, {seen.active_units} latents active")
     shape = photos.image_shape
     some = test[np.unique(np.linspace(0, len(test) - 1, 10).astype(int))]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, load, python
 
-from vae_from_scratch import base, fit, gradcheck
+from vae_from_scratch import base, datasets, fit, gradcheck
 from vae_from_scratch.cli import COMMANDS
 from vae_from_scratch.cli.course import ACTIONS, TEACHERS
 from vae_from_scratch.engine import gradient_table
@@ -60,6 +60,26 @@ def test_reproduction(name, tmp_path, capsys, monkeypatch):
     assert figures and capsys.readouterr().out.count("wrote") >= len(figures)
     load(ROOT / "examples" / f"{name}.py").main(arguments)
     assert (tmp_path / "results.csv").read_bytes() == results
+
+
+def test_own_photos_trains_anew_on_another_album_and_with_another_seed(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    example, line = load(ROOT / "examples" / "own_photos.py"), ["--quick", "--out", str(tmp_path / "out")]
+    example.draw_album(tmp_path / "mine", 20, np.random.default_rng(1))
+    for more in ([], ["--seed", "1"], ["--album", str(tmp_path / "mine")], ["--album", str(tmp_path / "mine")]):
+        example.main([*line, *more])
+    rows = (tmp_path / "out" / "results.csv").read_text("utf-8").splitlines()
+    assert len(rows) == 4 and [row.split(",")[1:3] for row in rows[1:]] == [["0", "36"], ["1", "36"], ["0", "18"]]
+
+
+@pytest.mark.slow
+def test_autoencoders_are_trained_anew_on_other_data(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    digits = datasets.digits()
+    np.savez(tmp_path / "half.npz", x=digits[:200], y=digits.labels[:200])
+    for data in ("digits", str(tmp_path / "half.npz")):
+        load(ROOT / "examples" / "autoencoders.py").main(["--quick", "--out", str(tmp_path / "out"), "--data", data])
+    assert len((tmp_path / "out" / "results.csv").read_text("utf-8").splitlines()) == 11
 
 
 @pytest.mark.parametrize("name", HELPERS)
