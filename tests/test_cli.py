@@ -670,6 +670,13 @@ def test_compare_takes_photos_of_other_sizes_for_other_data():
         assert found["ELBO - that of the first"][1].startswith(words)
 
 
+@pytest.mark.parametrize("line", ["train", "sample r", "traverse r", "explore r"])
+def test_an_image_shape_is_shown_as_one_is_typed(line, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*line.split(), "--image-shape", "8x8"])
+    assert "--image-shape: takes whole numbers with commas, such as 28,28, got '8x8'" in capsys.readouterr().err
+
+
 def test_widths_with_spaces_are_those_with_commas(undrawn):
     run(f"{TRAIN} --hidden 9 8 --decoder-hidden 7,6 5 --out r")
     config = load("r/model.npz").config

@@ -524,7 +524,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     kl, information, correlation, dimension_wise = map(float, numbers.groups())
     assert information + correlation + dimension_wise == pytest.approx(kl, abs=0.02)
     assert (tmp_path / "run" / "figures" / "scores.png").exists()
-    run("score run --score mig,dci --points 100 --repeats 1 --baselines --quiet")
+    assert cli.main([*"score run --points 100 --repeats 1 --baselines --quiet --score".split(), "mig, dci"]) == 0  # as a list is written
     printed = capsys.readouterr().out
     assert re.search(r"^    DCI completeness, lasso: \d\.\d{3} from one draw; NRMSE \d", printed, re.M)
     assert all(f"\n{name}\n    MIG, 20-bin" in printed for name in ("untrained network", "PCA, 3 components", "pixels"))

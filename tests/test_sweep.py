@@ -77,6 +77,9 @@ def option(name):
         ("data", ["a,b.npy", "digits"], ["a,b.npy", "digits"]),
         ("weight_decay", ["yes"], [True]),
         ("doubly", ["no,yes"], [False, True]),
+        ("model", ["vae, beta-vae"], ["vae", "beta-vae"]),  # in quotes, as a list is written elsewhere
+        ("seed", ["0-1, 5"], [0, 1, 5]),
+        ("weight_decay", ["no, yes"], [False, True]),
     ],
 )
 def test_what_a_list_is(name, texts, expected):
@@ -86,7 +89,8 @@ def test_what_a_list_is(name, texts, expected):
 def test_every_option_of_train_can_be_listed():
     parser = cli.options.build_parser()
     for each in cli.options.OPTIONS:
-        texts = {bool: ["yes", "no"], int: ["3", "4"], float: ["0.5", "2"], cli.options.widths: ["3,3", "none"]}
+        texts = {bool: ["yes", "no"], int: ["3", "4"], float: ["0.5", "2"]}
+        texts |= {cli.options.widths: ["3,3", "none"], cli.options.shape: ["3,3", "4,4"]}
         one, two = texts.get(each.kind) or (each.choices or ["0.5", "learned"])[:2]
         flag = "--" + each.name.replace("_", "-")
         parsed = parser.parse_args(["sweep", flag, one, flag, two])
@@ -279,7 +283,8 @@ LINES = {  # of a sweep: words of its one line
     "--seed 1,": "--seed whole '1,'",
     "--seed 0-999999": "--seed 1000000 values 100000",
     "--beta 1;2": "--beta numbers commas '1;2'",
-    "--hidden a": "--hidden widths 500,500 'a'",
+    "--hidden a": "--hidden whole numbers commas 500,500 'a'",
+    "--image-shape 8x8": "--image-shape whole numbers commas 28,28 '8x8'",
     "--weight-decay maybe": "--weight-decay yes no 'maybe'",
     "--model vae,gan": "--model beta-vae 'gan'",
     "--model vae --beta 1,2": "--beta no effect beta-vae",
@@ -328,6 +333,9 @@ def test_bad_calls(tmp_path):
         "configs empty": lambda: sweep([], tmp_path / "s"),
         "seed empty": lambda: grid(seed=[]),
         "executor ProcessPoolExecutor(2) 2": lambda: sweep([{}], tmp_path / "s", executor=2),
+        "hidden tuple 64 several one hidden=[(500, 500)]": lambda: sweep(grid(hidden=[64, 32]), tmp_path / "s"),
+        "discriminator_hidden tuple 9": lambda: sweep([{"model": "factor-vae", "discriminator_hidden": 9}], tmp_path / "s"),
+        "image_shape tuple 8 image_shape=[(28, 28)]": lambda: sweep(grid(image_shape=[8, 8]), tmp_path / "s"),
         "beta number 'x'": lambda: sweep([{"beta": "x"}], tmp_path / "s"),
     }.items():
         with refused(words):

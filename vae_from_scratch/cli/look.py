@@ -209,7 +209,7 @@ def score_run(options):
     draw = {"seed": config["seed"], "repeats": options.repeats, "points": options.points, "progress": not options.quiet}
     draw["threads"] = options.threads
     own = {} if model.variational else {"least_variance": 0.0}  # of an autoencoder: on no prior's scale
-    names = options.score.split(",")
+    names = [name.strip() for name in options.score.split(",")]
     results = disentanglement.all_scores(model.encode, data, names, **draw, **own)
     for title, drawn in results.items():
         print(f"{title}\n    {spread(drawn)}, chance {drawn[-1].chance:.3f}")

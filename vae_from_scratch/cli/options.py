@@ -37,12 +37,19 @@ def widths(text):
     return () if text == "none" else tuple(int(width) for width in text.split(","))
 
 
+def shape(text):
+    """'28,28' -> (28, 28)."""
+    return tuple(int(side) for side in text.split(","))
+
+
 def sigma(text):
     """A number, or one of the names that Gaussian and Laplace take."""
     return text if text in ("learned", "per-pixel") else float(text)
 
 
-EXPECTED = {widths: "whole numbers with commas, such as 500,500", sigma: "a number, learned or per-pixel"}
+COMMAS = {widths: "500,500", shape: "28,28"}  # what is several numbers and one value, and an example
+EXPECTED = {kind: f"whole numbers with commas, such as {such}" for kind, such in COMMAS.items()}
+EXPECTED[sigma] = "a number, learned or per-pixel"
 
 
 def reading(kind):
@@ -130,7 +137,7 @@ OPTIONS = [
     Option(
         "image_shape",
         None,
-        widths,
+        shape,
         "how an example is shown: rows,columns or rows,columns,3 (as the data say, if not given); photos are resized to it, "
         "the 3 for colour (64,64 if not given)",
     ),
@@ -207,8 +214,8 @@ def add_sweep(commands):
         "  vae-from-scratch sweep --model vae,beta-vae --beta 4 --hidden 500 --hidden 300,300 --seed 0-2",
     )
     for option in OPTIONS:
-        one = option.kind is widths or option.name == "data"
-        how = {"nargs": "+"} if option.kind is widths else {"nargs": "?", "const": "yes"} if option.kind is bool else {}
+        one = option.kind in COMMAS or option.name == "data"
+        how = {"nargs": "+"} if option.kind in COMMAS else {"nargs": "?", "const": "yes"} if option.kind is bool else {}
         words = f"{option.help}: {', '.join(option.choices)}" if option.choices else option.help
         words = "parts of each batch, computed side by side (1 unless given)" if option.name == "threads" else words
         sweep.add_argument(
@@ -259,7 +266,7 @@ def build_parser():
             default=argparse.SUPPRESS,
             choices=option.choices,
             metavar=None if option.choices else option.name.upper(),
-            **({"nargs": "+", "action": Joined} if option.kind is widths else {}),
+            **({"nargs": "+", "action": Joined} if option.kind in COMMAS else {}),
             help=option.help if option.default is None else f"{option.help} (default: {shown})",
         )
     train.add_argument(
@@ -279,7 +286,7 @@ def build_parser():
         command.add_argument("--data", help="instead of the run's own data")
         if name != "evaluate":
             words = "rows,columns or rows,columns,3 (default: the run's)"
-            command.add_argument("--image-shape", type=reading(widths), nargs="+", action=Joined, help=words)
+            command.add_argument("--image-shape", type=reading(shape), nargs="+", action=Joined, help=words)
         if name == "evaluate":
             command.add_argument(
                 "--samples", type=int, metavar="L", help="draws of z per example for the ELBO (default: 1; 20 with --quadrature)"
@@ -311,7 +318,7 @@ def build_parser():
     explore.add_argument("--data", help="instead of the run's own data")
     explore.add_argument("--split", choices=datasets.SPLITS, help="(default: the run's, which is test)")
     words = "rows,columns or rows,columns,3 (default: the run's)"
-    explore.add_argument("--image-shape", type=reading(widths), nargs="+", action=Joined, help=words)
+    explore.add_argument("--image-shape", type=reading(shape), nargs="+", action=Joined, help=words)
     words = "make a moving picture of a run: its codes and reconstructions while it learned (train --frames N), and a traversal"
     animate = commands.add_parser("animate", help=words, description=words[0].upper() + words[1:] + ".")
     animate.add_argument("run", metavar="RUN", help="the folder that train left, such as runs/001")

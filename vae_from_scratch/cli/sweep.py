@@ -20,7 +20,7 @@ from .. import __version__
 from ..engine import files, require, sweeps, threads
 from ..engine.bars import tqdm
 from .compare import print_table
-from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, sigma, widths
+from .options import COMMAS, EXPECTED, LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, sigma
 from .train import learn, prepare, read_config, resolve
 
 TABLE, FIGURE, RESULT = "sweep.csv", "sweep.png", "result.json"
@@ -85,11 +85,11 @@ def values(option, texts):
 
     Where a value may itself hold commas (widths, an image's shape, the name of a file) each text is one value.
     """
-    flag, whole = "--" + option.name.replace("_", "-"), option.kind is widths or option.name == "data"
+    flag, whole = "--" + option.name.replace("_", "-"), option.kind in COMMAS or option.name == "data"
     found = []
     for text in texts:
         text = text if isinstance(text, str) else ",".join(text)
-        for part in [text] if whole else text.split(","):
+        for part in [text] if whole else map(str.strip, text.split(",")):
             ends = re.fullmatch(r"(\d+)-(\d+)", part) if option.kind is int else None
             if ends:
                 first, last = map(int, ends.groups())
@@ -104,7 +104,7 @@ def values(option, texts):
             except (ValueError, KeyError) as error:
                 lists = ", a list such as 1,2,4 or a range such as 0-9" * (option.kind is int)
                 kind = {bool: "yes, no or yes,no", int: f"whole numbers{lists}", float: "numbers with commas"}.get(option.kind)
-                wanted = kind or ("widths such as 500,500" if option.kind is widths else "numbers or names with commas")
+                wanted = kind or (EXPECTED[option.kind] if option.kind in COMMAS else "numbers or names with commas")
                 raise ValueError(f"{flag} takes {wanted}, got {text!r}") from error
             if option.choices:
                 require.choice(flag, found[-1], option.choices)
@@ -147,6 +147,10 @@ def complete(config):
         raise ValueError(f"train has no option {sorted(map(str, unknown))[0]!r}; it has {', '.join(BY_NAME)}")
     config = {name: config.get(name, option.default) for name, option in BY_NAME.items()}
     config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
+    for name, option in BY_NAME.items():
+        if option.kind in COMMAS and not isinstance(config[name], (tuple, list, type(option.default))):
+            way = f"in grid a list is several values and a tuple is one, such as {name}=[({COMMAS[option.kind].replace(',', ', ')})]"
+            raise TypeError(f"{name} must be a tuple, got {config[name]!r}; {way}")
     for name, option in BY_NAME.items():
         if option.choices and (config[name] is not None or option.default is not None):
             require.choice(name, config[name], option.choices)
