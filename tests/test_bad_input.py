@@ -621,6 +621,10 @@ FIRST_DAYS = {  # what is done: (call, words of the one line)
     "a shape that is not the images'": (lambda: datasets.Dataset("own", X, (2, 2)), "image_shape (2, 2) 4 7"),
     "labels too few": (lambda: datasets.Dataset("own", X, (1, 7), labels=np.arange(3)), "labels 9 3"),
     "a figure of another shape": (lambda: plots.samples(X, (4, 4)), "image_shape (4, 4) 7"),
+    "images and labels": (lambda: fit(model(), (X, np.arange(9))), "x tuple labels not taken first alone"),
+    "images and labels to evaluate": (lambda: evaluation.evaluate(model(), (X, np.eye(9, 3))), "x tuple labels not taken first alone"),
+    "images and labels row by row": (lambda: fit(model(), WithLabels(X)), "x[indices] WithLabels tuple labels not taken first alone"),
+    "images and labels in a data set": (lambda: datasets.Dataset("own", (X, np.arange(9)), (1, 7)), "values tuple labels not taken"),
     "a checkpoint that is a file": (
         lambda: fit(model(), X, batch_size=3, checkpoint=__file__, progress=False), "checkpoint folder test_bad_input.py file"
     ),

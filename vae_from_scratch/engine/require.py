@@ -210,7 +210,10 @@ def array(name, x, pixels=True):
         try:
             found = np.asarray(x)
         except ValueError as error:  # rows of several lengths
-            raise ValueError(f"{name} is a {type(x).__name__} that cannot be made an array: {error}") from error
+            why = error
+            if isinstance(x, tuple) and len(x) == 2:
+                why = "labels are not taken; give the first of the two alone, if it holds the images"
+            raise ValueError(f"{name} is a {type(x).__name__} that cannot be made an array: {why}") from error
         if not hasattr(x, "astype"):  # known only here, where a list is still one
             floats(name, found, f"np.asarray({name})", pixels)
         return found
@@ -222,7 +225,7 @@ def examples(name, x, dim):
     x = array(name, x)
     try:
         n, some = len(x), np.unique(np.linspace(0, len(x) - 1, min(100, len(x))).astype(int))
-        head = np.asarray(x[some])
+        head = np.asarray(array(f"{name}[indices]", x[some]))
     except (TypeError, IndexError, KeyError, ValueError) as error:
         raise TypeError(
             f"{name} must have len({name}) and {name}[indices] -> (N, {dim}), an array; got {type(x).__name__}: {error}"
