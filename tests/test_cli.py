@@ -498,6 +498,34 @@ def test_data_that_were_just_named_and_are_not_there_have_not_moved(name, stoppe
     assert sorted(here.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("epochs", "600", "epochs must be a whole number, got '600'"),
+        ("seed", 1.5, "seed must be a whole number, got 1.5"),
+        ("lr", "0.1", "lr must be a number, got '0.1'"),
+        ("beta", [2], "beta must be a number, got [2]"),
+        ("weight_decay", "yes", "weight_decay must be True or False, got 'yes'"),
+        ("hidden", 64, "hidden must be a sequence of layer widths such as (500,) or (), got 64"),
+        ("hidden", None, "hidden must be a sequence of layer widths such as (500,) or (), got None"),
+    ],
+)
+def test_a_setting_of_another_kind_in_an_edited_config_is_named(name, value, words, stopped, capsys):
+    path = stopped / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    for line in ("train --resume r --quiet", "evaluate r", "explore r"):
+        capsys.readouterr()
+        assert cli.main(line.split()) == 2
+        assert f"config.json: {words}\n" in capsys.readouterr().err
+
+
+def test_a_note_about_a_file_is_said_once_for_both_of_its_parts(here, undrawn, capsys):
+    np.savez("own.npz", images=np.random.default_rng(0).uniform(size=(150, 3, 4)), labels=np.ones((150, 2)), y=np.array([{}] * 150))
+    run(f"{TRAIN} --data own.npz")
+    said = capsys.readouterr().err
+    assert said.count("labels of shape (150, 2) are left out") == 1 == said.count("y holds Python objects")
+
+
 def test_pictures_need_no_data_of_a_run_that_knows_its_shape(stopped, capsys):
     Path("mine.npy").unlink()
     run("sample r --n 3 --out s.png")

@@ -57,12 +57,14 @@ def run(arguments):
         parser.exit(2, f"{command}: error: unrecognized arguments: {' '.join(rest)} (see {command} --help)\n")
     with threads.one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)  # notes, whatever -W says
-        others = warnings.showwarning
+        others, said = warnings.showwarning, set()
 
         def note(message, category, *where, **how):
             if category is UserWarning:
-                with contextlib.suppress(OSError):  # where it cannot be written, the command goes on without it
-                    print(f"note: {message}", file=sys.stderr)
+                if str(message) not in said:  # a file is read for training and for the test
+                    with contextlib.suppress(OSError):  # where it cannot be written, the command goes on without it
+                        print(f"note: {message}", file=sys.stderr)
+                said.add(str(message))
             else:
                 others(message, category, *where, **how)
 

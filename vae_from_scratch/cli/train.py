@@ -1,6 +1,7 @@
 """vae-from-scratch train: a run folder from its options to its figures."""
 
 import contextlib
+import functools
 import inspect
 import math
 import sys
@@ -14,8 +15,14 @@ from ..engine.streams import stream
 from ..evaluation import evaluate
 from ..optimizers import OPTIMIZERS
 from ..training import fit
-from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, typed
+from .options import LIKELIHOOD_OPTIONS, OPTIONS, OWNERS, as_text, defaults, typed, widths
 
+CHECKS = {  # of an option: what it must be in config.json; models and likelihoods look at the others, and at the ranges
+    int: functools.partial(require.whole, least=-(2**128), below=2**128),
+    float: require.number,
+    bool: require.flag,
+    widths: require.widths,
+}
 FRAMES, IN_FRAMES = "frames.npz", 300  # what an animation needs of training, and of how many test images
 
 
@@ -135,7 +142,7 @@ def config_to_resume(options, given):
 
 
 def read_config(folder):
-    """config.json of a run folder: the options of this version, those with choices one of them."""
+    """config.json of a run folder: the options of this version, each of its kind, those with choices one of them."""
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no config.json; name a folder that vae-from-scratch train has left")
@@ -144,8 +151,15 @@ def read_config(folder):
     if wrong := {option.name for option in OPTIONS} ^ set(config):
         raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")
     for option in OPTIONS:
-        if option.choices and (config[option.name] is not None or option.default is not None):
-            require.choice(f"{path}: {option.name}", config[option.name], option.choices)
+        name, value = f"{path}: {option.name}", config[option.name]
+        if value is None and option.default is None:
+            continue
+        if option.choices:
+            require.choice(name, value, option.choices)
+        try:
+            CHECKS.get(option.kind, lambda *_: None)(name, value)
+        except TypeError as error:  # somebody has written "600" for 600
+            raise ValueError(str(error)) from error
     return {option.name: config[option.name] for option in OPTIONS}
 
 
