@@ -191,7 +191,7 @@ def log_weight(recon_nll, z, logvar, eps):
     recon_nll (N,), the others (N, Z).  Returns (N,) in nats.
     """
     # (z - mu) / sigma is eps, and both densities have the same 2 pi; z^2 - eps^2 as a product is 0 where q is the prior
-    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=-1) / 2
+    return -recon_nll - ((z - eps) * (z + eps) - logvar).sum(axis=1) / 2
 
 
 def log_mean_exp(log_w):
@@ -311,7 +311,7 @@ def squared_norm_backward(dnorm, t):
 # ---- several draws, free bits: derivations/17 ----------------------------------------------------------
 def log_weights_forward(recon_nll, z, logvar, eps):
     """log_weight of K draws for each datum, Eq. (IWAE.2).  recon_nll (N, K), z and eps (N, K, Z), logvar (N, Z); returns (N, K)."""
-    return log_weight(recon_nll, z, logvar[:, None], eps)
+    return -recon_nll - ((z - eps) * (z + eps) - logvar[:, None]).sum(axis=-1) / 2
 
 
 def log_weights_backward(dlog_w, z):
