@@ -293,7 +293,7 @@ def test_split_and_start(curves, published, rows):
         agree(cells, [number for mine in each for number in mean_and_spread(mine, "test")])
         means[frames, deviation, start] = [np.mean([row["test"] for row in mine]) for mine in each]
     assert len(means) == 4
-    narrow, wide, later = (means["a random fifth", *how] for how in (("0.01", "0"), ("0.1", "0"), ("0.01", "0.1")))
+    narrow, wide, later = (means[("a random fifth", *how)] for how in (("0.01", "0"), ("0.1", "0"), ("0.01", "0.1")))
     for there, mine, other in zip(map(float, paper), narrow, later):
         assert 0 < mine - other < (mine - there) / 4  # "less than a quarter of the distance"
     assert wide[0] > narrow[0]
