@@ -314,6 +314,7 @@ def test_labels_that_cannot_be_used_are_left_out_and_a_note_says_so(labels, word
         assert datasets.from_file(tmp_path / "their.npz").labels is None
 
 
+@pytest.mark.slow
 def test_sparse_images_that_pack_to_a_thousandth_are_read(tmp_path):
     images = np.zeros((30_000, 64, 64), np.uint8)
     images[::100, 30, 30] = 255

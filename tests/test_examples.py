@@ -62,6 +62,7 @@ def test_reproduction(name, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "results.csv").read_bytes() == results
 
 
+@pytest.mark.slow
 def test_own_photos_trains_anew_on_another_album_and_with_another_seed(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "examples")
     example, line = load(ROOT / "examples" / "own_photos.py"), ["--quick", "--out", str(tmp_path / "out")]
