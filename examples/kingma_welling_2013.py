@@ -50,7 +50,7 @@ def runs(data, seeds=SEEDS):
         more = [run._replace(seed=seed) for seed in seeds[1:] for run in first]
         smaller = [run._replace(lr=0.01) for run in first]
         too_large = [run._replace(lr=0.1, seed=seed, samples=OTHERS) for run in first for seed in seeds[:2]]
-        narrow = [Run(data, latents, 0.02, seed=seed, sd=0.01) for seed in seeds for latents in (3, 10, 20)]
+        narrow = [Run(data, latents, 0.02, seed=seed, sd=0.01) for seed in seeds for latents in SHOWN[data]]
         narrow += [Run(data, 3, 0.01, seed=seed, sd=0.01) for seed in seeds]
         narrow += [run._replace(lr=0.1, seed=seed, samples=OTHERS, sd=0.01) for run in first for seed in seeds]
         narrow += [Run(data, 3, 0.1, 1.0, seed, sd=0.01) for seed in seeds[:3]]

@@ -16,6 +16,7 @@ from helpers import ROOT, python, refused, run
 from matplotlib.figure import Figure
 
 from vae_from_scratch import VAE, Autoencoder, cli, datasets, fit, plots
+from vae_from_scratch.cli import compare
 from vae_from_scratch.engine import files
 
 
@@ -631,3 +632,29 @@ def test_the_ticks_of_a_narrow_plane_differ(width):
     for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
         shown = [label.get_text() for label in ticks if label.get_text()]
         assert len(shown) == len(set(shown)) > 3 and all("." in text for text in shown)
+
+
+def test_a_word_as_a_label_is_small_and_no_circle_that_hides_the_codes():
+    codes = np.random.default_rng(0).normal(size=(40, 2))
+    (ax,) = plots.latent_scatter(codes, np.where(codes[:, 0] > 0, "ankle boot", "7")).axes
+    short, long = sorted(ax.texts, key=lambda text: len(text.get_text()))
+    assert long.get_fontsize() < short.get_fontsize()
+    shapes = [type(text.get_bbox_patch().get_boxstyle()).__name__ for text in (short, long)]
+    assert shapes == ["Circle", "Round"]
+
+
+def test_twelve_combinations_of_a_sweep_look_different():
+    rows = [{"beta": beta, "seed": 0, "latent_dim": z, "elbo": -z - beta} for z in range(1, 13) for beta in (1, 2)]
+    (ax,) = plots.sweep(rows, "elbo", "beta", ["latent_dim"]).axes
+    means = [line for line in ax.lines if line.get_label().startswith("latent dim")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in means}) == 12
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_compare_draws_all_runs_on_one_kind_of_data_and_names_it(tested):
+    one = {name: np.array([3.0, 2.0]) for name in ("epoch", "loss", "recon_nll", "kl")}
+    both = one | {f"valid_{name}": value + 1 for name, value in one.items()}
+    figure = compare.draw({"a": both, "b": both if tested else one})
+    assert ("test" if tested else "training") in figure.axes[0].get_ylabel()
+    for line in figure.axes[0].lines:
+        np.testing.assert_array_equal(line.get_ydata(), one["loss"] + tested)

@@ -32,7 +32,7 @@ def explore_run(options):
 
 
 def one_or(count, what):
-    """"a vae", "an iwae", "3 vaes"."""
+    """What the title says of so many: a vae, an iwae, 3 vaes."""
     return f"{count} {what}" if count > 1 else f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
 
 
