@@ -217,6 +217,7 @@ def test_every_objective_of_the_package_is_in_the_table_of_gradients():
     assert ours <= checked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["beta_latent_space", "beta_blobs"])
 def test_a_script_needs_no_docstrings(name):
     assert "--quick" in python("-OO", ROOT / "examples" / f"{name}.py", "--help")
