@@ -1,4 +1,4 @@
-"""Answers known on paper: log p(x) by quadrature, the linear optimum, which latents may be silent.  derivations/10, 12."""
+"""Answers known on paper: log p(x) by quadrature, the linear optimum, which latents may be silent.  derivations/12, 20."""
 
 from .silent import collapse
 from .linear import linear_optimum
