@@ -88,7 +88,9 @@ def test_main_table(curves, published, rows):
             there = [row["value"] for row in rows("published", source="Kingma and Welling 2013, Figure 3")]
             (row,) = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, seed=0, sd=0.01)
             ended = [round(row[name], 2) for name in ("test_1000", "train_1000")]
-            said(r"above test images in their Figure 3 \(([\d.]+) nats, not ([\d.]+)\)", [ended[1] - ended[0], there[1] - there[0]])
+            same = [row["train_1000"] - row["test_1000"] for row in rows("marginal_likelihood", images=50_000) if "test_1000" in row]
+            said(r"above test images in their Figure 3: ([\d.]+) to ([\d.]+) nats, not ([\d.]+)\.",
+                 [min(same), max(same), there[1] - there[0]])  # fmt: skip
             expected = there, ended, [round(row["cpu_minutes"])]
         elif "VAE, k = 1, test NLL" in what:
             row, there = rows("burda_2015", k=1, seed=0)[-1], published(source=burda, quantity="nll")
@@ -138,12 +140,14 @@ def test_ends_of_the_curves(curves, published):
     errors = [np.std([row["test"] for row in mine], ddof=1) / np.sqrt(5) for mine in ends]
     assert [distance > 0 for distance in off] == [True, True, False]
     said(r"where the paper's end: ([\d.]+) nats above with 3 latents, ([\d.]+) above with 10 and ([\d.]+) below with 20\.", np.abs(off))
-    said(r"20 latents end ([\d.]+) ± ([\d.]+) nats above, ([\d.]+) ± ([\d.]+) above and ([\d.]+) ± ([\d.]+) below theirs",
+    assert "for 3, 10 and 20 latents end within a nat of theirs" in " ".join(README.split()) and max(np.abs(off)) < 1
+    said(r"clearly \(([\d.]+) ± ([\d.]+) nats above, ([\d.]+) ± ([\d.]+) above and ([\d.]+) ± ([\d.]+) below, means of five",
          np.abs([*zip(off, errors)]).ravel())  # fmt: skip
     ahead = [np.mean([row["test"] for row in mine]) - there for mine, there in zip(early, first)]
-    said(r"at 10\^6 samples by ([\d.]+), ([\d.]+) and ([\d.]+) nats, and", ahead)
-    said(rf"The bounds on training images end at {three} \(means\), the paper's at {three}\.",
-         [np.mean([row["train"] for row in mine]) for mine in ends] + paper["train"])  # fmt: skip
+    said(r"at 10\^6 samples by ([\d.]+), ([\d.]+) and ([\d.]+) nats; most", ahead)
+    train = [np.mean([row["train"] for row in mine]) for mine in ends]
+    said(rf"The bounds on training images end at {three} \(means\), the paper's at {three}, so with 3 latents ours is ([\d.]+) nats above",
+         [*train, *paper["train"], train[0] - paper["train"][0]])  # fmt: skip
     said(r"samples are (-[\d.]+) \(3 latents\), (-[\d.]+) \(10\) and (-[\d.]+) \(20\)",
          [np.mean([row["test_binarised"] for row in mine]) for mine in ends])  # fmt: skip
     said(r"on MNIST ours are ([\d.]+) to ([\d.]+) nats ahead at 10\^6 samples", [min(ahead), max(ahead)])
@@ -162,22 +166,19 @@ def test_log_p_of_three_latents(rows):
     kept = rows("marginal_likelihood", seed=0, sd=0.01)
     of = {(row["images"], row["binarize"], row["lr"], row["samples"] // 10**6): row for row in kept}
     many, few = ([of[images, "dynamic", lr, 60] for lr in (0.01, 0.02, 0.1)] for images in (50_000, 1000))
-    above = [row["test"] - test for row in many]
     seeds = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, sd=0.01)
-    assert [row["seed"] for row in seeds] == [0, 1, 2] and above[0] == min(above)
-    said(r"at the step 0\.01: ([\d.]+) nats above it, from two other starts ([\d.]+) and ([\d.]+)\.", [row["test"] - test for row in seeds])
+    assert [row["seed"] for row in seeds] == [0, 1, 2]
+    apart = [row["train_1000"] - row["test_1000"] for row in [*many, *seeds[1:]]]
+    said(r"0\.01, 0\.02 and 0\.1 are ([\d.]+), ([\d.]+) and ([\d.]+) nats above the paper's, and training images lie ([\d.]+), "
+         r"([\d.]+) and ([\d.]+) nats above test images, not ([\d.]+)\. Two other starts at 0\.01 have ([\d.]+) and ([\d.]+)\.",
+         [*(row["test_1000"] - test for row in many), *apart[:3], train - test, *apart[3:]])  # fmt: skip
     effective = [row["effective"] for row in many]
     said(r"little here: (\d+) to (\d+) of 5,000 draws are effective", [min(effective), max(effective)])
-    said(r"At 0\.02 and 0\.1 it is ([\d.]+) and ([\d.]+) nats above", above[1:])
-    said(r"At 0\.01 the training value is ([\d.]+) nats below", [train - many[0]["train"]])
-    assert many[0]["test"] < many[1]["test"] < many[2]["test"]
     steps = [[of[50_000, "dynamic", lr, at][split] for lr in (0.01, 0.1)] for at in (10, 60) for split in ("test", "train")]
     moved = [large - small for small, large in steps]
     said(r"from 0\.01 to 0\.1 raises test and training values by ([\d.]+) to ([\d.]+) nats", [min(moved), max(moved)])
     binary = [row["test_binarised"] - row["test"] for row in kept if row["images"] == 50_000 and row["binarize"] == "dynamic"]
     said(r"drawn once log p\(x\) is ([\d.]+) to ([\d.]+) nats higher", [min(binary), max(binary)])
-    times = [(train - test) / (row["train"] - row["test"]) for row in many]
-    said(r"paper's ([\d.]+) nats are ([\d.]+), ([\d.]+) and ([\d.]+) times ours", [train - test, *times])
     (_, *paper), *each = tables(README.split("### Figure 3: log p(x)", 1)[1])[1][1]
     agree(paper[2:5], [test, train, train - test])
     far, names = [], {"drawn anew": "dynamic", "drawn once": "once", "grey": "none"}
@@ -188,6 +189,8 @@ def test_log_p_of_three_latents(rows):
         pairs = [(row[f"test_{which}"], row[f"train_{which}"]) for which in ("1000", "many")]
         far.append([trained - tested for tested, trained in pairs])
         agree(cells, [value for pair in pairs for value in (*pair, pair[1] - pair[0])])
+    drawn_anew = [pair for pair, (words, *_) in zip(far, each) if words.startswith("drawn anew")]
+    assert all(many < few / 2 for few, many in drawn_anew), "over ten thousand of each kind less than half as large"
     assert len(each) == 9 + sum(row["sd"] == 0.1 and "test_many" in row for row in rows("marginal_likelihood", images=50_000))
     by = {key: [pair for pair, (words, lr, *_) in zip(far, each) if (words, lr) == key] for key in {(words, lr) for words, lr, *_ in each}}
     ten = {key: [pair[1] for pair in pairs] for key, pairs in by.items()}
@@ -245,19 +248,20 @@ def test_the_other_start(curves, published, rows):
     smaller, larger = (ends["3", lr, 10**7] for lr in ("0.01", "0.02"))
     said(r"ends ([\d.]+) nats below the paper, and the four other seeds at 0\.02 ([\d.]+) below", [-smaller, -larger])
     wide = np.mean([row["test"] for row in curves("mnist", 3, 10**7)]) - published(data="mnist", latent_dim=3, samples=10**7, split="test")
-    said(r"gets through at 0\.02 and ends ([\d.]+) nats higher", [wide - larger])
-    for latents in (10, 20):  # "both starts end within a nat of the paper; at 10^6 samples the smaller start is nearer to it"
-        there = {samples: published(data="mnist", latent_dim=latents, samples=samples, split="test") for samples in (10**6, 10**7)}
-        off = {samples: np.mean([row["test"] for row in curves("mnist", latents, samples)]) - there[samples] for samples in there}
-        narrow = {samples: ends[str(latents), "0.02", samples] for samples in there}
-        assert max(abs(off[10**7]), abs(narrow[10**7])) < 1 and abs(narrow[10**6]) < abs(off[10**6])
+    said(r"gets through at 0\.02, and their mean is ([\d.]+) nats higher", [wide - larger])
+    for latents, nearer in ((10, 4), (20, 2)):  # "with 10 the smaller one is nearer to it at all four marks, with 20 at the first two"
+        there = [published(data="mnist", latent_dim=latents, samples=samples, split="test") for samples in MARKS]
+        off = [np.mean([row["test"] for row in curves("mnist", latents, samples)]) - paper for samples, paper in zip(MARKS, there)]
+        narrow = [ends[str(latents), "0.02", samples] for samples in MARKS]
+        assert max(abs(off[-1]), abs(narrow[-1])) < 1  # "both starts end within a nat"
+        assert [abs(one) < abs(other) for one, other in zip(narrow, off)] == [True] * nearer + [False] * (4 - nearer)
     (stopped,) = (row for row in rows("kingma_welling_2013", data="mnist", latents=3, lr=0.02, sd=0.01) if "words" in row)
     assert stopped["seed"] == 4 and "step 4:" in stopped["words"]
     too_large = rows("kingma_welling_2013", data="mnist", lr=0.1, sd=0.01, initial=0)
     survived = {(row["latents"], row["seed"]) for row in too_large if "words" not in row}
     assert len({(row["latents"], row["seed"]) for row in too_large}) == 15 and survived == {(3, 2), (3, 3)}
     later = rows("kingma_welling_2013", data="mnist", latents=3, lr=0.1, initial=1)
-    said(r"seeds 0, 1 and 2 are all stopped, in the steps (\d+), (\d+) and (\d+), seed 2", [numbers(row["words"])[0] for row in later])
+    said(r"seeds 0, 1 and 2 are stopped in the steps (\d+), (\d+) and (\d+)\.", [numbers(row["words"])[0] for row in later])
 
 
 def test_ahead_on_frey_faces(curves, published, rows):
@@ -295,6 +299,17 @@ def test_ahead_on_frey_faces(curves, published, rows):
     said(r"with 10 and 20 latents (\d+) and (\d+) at 10\^7, but only ([\d.]+) and ([\d.]+) at 5", [*above[1:], *late[1:]])
     said(r"The lead of (\d+) to (\d+) nats at 10\^7 samples has shrunk to ([\d.]+) to ([\d.]+)\.",
          [min(above), max(above), min(late), max(late)])  # fmt: skip
+    rises = [], []
+    for latents in (2, 10, 20):
+        paper = [published(data="frey", latent_dim=latents, samples=samples, split="test") for samples in at]
+        mine = [np.mean([row["test"] for row in curves("frey", latents, samples)]) for samples in at]
+        rises[0].append(mine[1] - mine[0])
+        rises[1].append(paper[1] - paper[0])
+    said(r"the paper's rise by (\d+) to (\d+) nats, ours by (\d+) to (\d+), and ours with 2 latents falls again after 3",
+         [min(rises[1]), max(rises[1]), min(rises[0]), max(rises[0])])  # fmt: skip
+    assert curves("frey", 2, 5 * 10**7)[0]["test"] < curves("frey", 2, 3 * 10**7)[0]["test"]
+    said(r"training bound with 2 latents does not come close: (\d+) nats against (\d+)\.",
+         [curves("frey", 2, at[1])[0]["train"], published(data="frey", latent_dim=2, samples=at[1], split="train")])  # fmt: skip
     (stopped,) = rows("kingma_welling_2013", data="frey", lr=0.1)
     assert stopped["words"].startswith("stopped in step 3") and "0.1 is stopped in the third step." in README
     (other,) = curves("frey", 20, 10**6, lr=0.02)
@@ -346,6 +361,14 @@ def test_small_steps_at_first(curves, published, example, rows):
     later = {initial: [off[key] for key in off if key[0] == initial and key[2] > 10**5] for initial in (start["frey"], 0)}
     assert len(later[0]) == len(later[start["frey"]]) == 18 and np.abs(later[start["frey"]]).max() < 50
     said(r"from sums that start at 0 they lie up to (\d+) nats above", [max(later[0])])
+    lies, below = [], []
+    for latents in (2, 10, 20):
+        for samples in (2 * 10**5, 5 * 10**5):
+            there = {split: published(data="frey", latent_dim=latents, samples=samples, split=split) for split in ("train", "test")}
+            lies.append(np.mean([row["train"] for row in curves("frey", latents, samples, initial=start["frey"])]) - there["train"])
+            below.append(there["test"] - there["train"])
+    said(r"ours lie (\d+) to (\d+) nats above the paper's, which there lie (\d+) to (\d+) nats below its own test bounds",
+         [min(lies), max(lies), min(below), max(below)])  # fmt: skip
     first = [curves("frey", latents, 10**5, initial=start["frey"])[0]["test"] for latents in (2, 10, 20)]
     paper = [published(data="frey", latent_dim=latents, samples=10**5, split="test") for latents in (2, 10, 20)]
     said(r"At 10\^5 samples ours are at (\d+) to (\d+) nats, the paper's at (\d+) to (\d+)\.",
@@ -405,7 +428,7 @@ def test_burda_with_several_draws(rows):
          [nll[1] - nll[5], there[1, "nll"] - there[5, "nll"], iwae["active_units"], vae["active_units"],
           there[5, "active_units"], there[1, "active_units"]])  # fmt: skip
     said(r"does not train on, is ([\d.]+) nats lower", [vae["elbo"] - iwae["elbo"]])
-    said(r"active units \((\d+) and (\d+), not (\d+) and (\d+)\)",
+    said(r"active units: (\d+) and (\d+), not (\d+) and (\d+)\.",
          [vae["active_units"], iwae["active_units"], there[1, "active_units"], there[5, "active_units"]])  # fmt: skip
     assert all(abs(nll[k] - there[k, "nll"]) < 0.1 for k in (1, 5))
     (of_50,) = rows("burda_2015", k=50, importance_samples=5000)
@@ -482,11 +505,10 @@ def test_scores_on_dsprites(rows):
     said(r"seed 3 has ([\d.]+), ([\d.]+) and ([\d.]+) by the three", [100 * scores[2] for scores in by])
     said(r"seeds 1, 2 and 4 have ([\d.]+) to ([\d.]+) by ours and ([\d.]+) to ([\d.]+) by Adagrad's",
          [100 * f(np.delete(scores, 2)) for scores in (by[0], by[2]) for f in (min, max)])  # fmt: skip
-    of = {code: [100 * np.mean(over_draws([row for row in ended[code] if "beta_vae_4_adagrad" in row], f"beta_vae_4{name}"))
-                 for name in ("", "_adagrad")] for code in ("PCA", "untrained")}  # fmt: skip
-    less, more = zip(*((mine[0] - mine[1], mine[1] - 100 * ended[code][0]["published"]) for code, mine in of.items()))
-    said(r"Adagrad PCA has ([\d.]+) and an untrained network ([\d.]+), by ([\d.]+) and ([\d.]+) points less than by ours and by "
-         r"([\d.]+) and ([\d.]+) more", [*(mine[1] for mine in of.values()), *less, *more])  # fmt: skip
+    of = {code: 100 * np.mean(over_draws([row for row in ended[code] if "beta_vae_4_adagrad" in row], "beta_vae_4_adagrad"))
+          for code in ("PCA", "untrained")}  # fmt: skip
+    more = [mine - 100 * ended[code][0]["published"] for code, mine in of.items()]
+    said(r"by Adagrad PCA and an untrained network still have ([\d.]+) and ([\d.]+) points more than in the paper", more)
     for scores, name in zip(by, ("", "_penalised", "_adagrad")):
         assert np.delete(scores, 2).max() < np.mean([row[f"beta_vae_4{name}"] for row in ended["PCA"]]) < scores[2]
     of_start = {}
@@ -515,9 +537,6 @@ def test_scores_on_dsprites(rows):
     said(r"at beta = 1 the mean after four epochs is ([\d.]+), not ([\d.]+); and",
          [np.mean([one[str(seed), "beta_vae_4"] for seed in range(5)]), 61.58])  # fmt: skip
     said(r"PCA gets here, ([\d.]+)\. In every", [pca])
-    (fifth,) = (row for row in rows("beta_dsprites", code="beta = 4, longer", seed=0) if round(row["images"] / 737_280) == 5)
-    said(r"after its fifth epoch, has ([\d.]+) by ours and ([\d.]+) by Adagrad's",
-         [100 * fifth[name] for name in ("beta_vae_4", "beta_vae_4_adagrad")])  # fmt: skip
     assert [row["active_units"] for row in ended["beta = 4"] if row["draw"] == 0] == [4, 3, 3, 3, 4]
     said(r"beta = 4 \| 99\.23 % \| ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+) %; from another start ([\d.]+)",
          [four[start, "beta_vae_4"] for start, *_ in starts])  # fmt: skip
@@ -551,11 +570,16 @@ def test_longer_runs_on_dsprites(rows):
             cell = cell.removesuffix(f" ({len(curve)})") if epoch == "last" else cell
             shown = [(100 * one["beta_vae_4"], 100 * one["best_scale"], one["recon_nll"] + 4 * one["kl"]) for one in of]
             agree([cell], sum(shown, ()))
-    pca = np.mean([row["beta_vae_4"] for row in rows("beta_dsprites", code="PCA")])
-    above = {seed: [epoch for epoch, row in enumerate(curve, 1) if row["beta_vae_4"] > pca] for seed, curve in curves.items()}
-    assert above == {0: [], 1: [10, 11, *range(13, 19)], 2: [8, 9, 10, 11], 3: [*range(1, 20)], 4: []}
-    said(r"\(seed 0 gets to ([\d.]+) once\)", [max(100 * row["beta_vae_4"] for row in curves[0])])
-    said(r"Seed 3 stays at ([\d.]+) and above", [min(100 * row["beta_vae_4"] for row in curves[3][4:])])
+    others = [100 * row["beta_vae_4"] for seed, curve in curves.items() for row in curve[1:] if seed != 3]
+    assert all(row["beta_vae_4"] > 0.99 for row in curves[3][2:]) and "above 99 from its third epoch on" in README
+    said(r"the four others lie between (\d+) and (\d+) from their second on", [np.floor(min(others)), np.ceil(max(others))])
+    shares = {seed: [100 * row["best_scale"] for row in curve] for seed, curve in curves.items()}
+    said(r"stays at (\d+) to (\d+) in seed 0\.", [min(shares[0]), max(shares[0])])
+    assert max(shares, key=lambda seed: shares[seed][-1] - shares[seed][0]) == 3  # "rises far in seed 3, slowly in seeds 1, 2 and 4"
+    assert all(shares[seed][-1] > shares[seed][0] for seed in (1, 2, 4))
+    third = {seed: np.mean([row["recon_nll"] + 4 * row["kl"] for row in rows("beta_dsprites", code="beta = 1, then 4", seed=seed)])
+             for seed in (0, 4)}  # fmt: skip
+    assert all(curves[s][-1]["recon_nll"] + 4 * curves[s][-1]["kl"] - third[s] < 3 for s in third)  # "come within 3 nats of it"
     loss = {seed: [row["recon_nll"] + 4 * row["kl"] for row in curve] for seed, curve in curves.items()}
     falls = {
         seed: [np.mean(each[k - 6 : k - 3]) - np.mean(each[k - 3 : k]) for k in range(6, len(each) + 1)]
@@ -582,14 +606,9 @@ def test_longer_runs_on_dsprites(rows):
     full = [row for row in full if "beta_vae_4_adagrad" in row]  # of the twelfth epoch
     each = {name: [100 * np.mean([row[f"beta_vae_4{name}"] for row in of]) for of in (full, alone)]
             for name in ("", "_penalised", "_adagrad")}  # fmt: skip
-    said(r"twelve epochs seed 2 has ([\d.]+) by it, and ([\d.]+) with the seven latents", each[""])
-    said(r"by the penalised classifier it has ([\d.]+) and ([\d.]+), by Adagrad ([\d.]+) and ([\d.]+)\.",
-         each["_penalised"] + each["_adagrad"])  # fmt: skip
+    said(r"twelve epochs seed 2 has ([\d.]+) by it, and ([\d.]+) with its seven silent", each[""])
+    said(r"the penalised one has ([\d.]+) and ([\d.]+), Adagrad's ([\d.]+) and ([\d.]+)\.", each["_penalised"] + each["_adagrad"])
     ended = max(row["images"] for row in rows("beta_dsprites", code="beta = 4"))
-    before = rows("beta_dsprites", code="beta = 4", seed=2, images=ended)
-    gained = {name: scores[0] - 100 * np.mean([row[f"beta_vae_4{name}"] for row in before]) for name, scores in each.items()}
-    said(r"So ([\d.]+) of its points are in such latents; by the other two classifiers it has gained ([\d.]+) and ([\d.]+) since the "
-         r"fourth epoch, by ours ([\d.]+)\.", [-np.diff(each[""])[0], gained["_penalised"], gained["_adagrad"], gained[""]])  # fmt: skip
     third = [rows("beta_dsprites", code="beta = 4", seed=3, images=ended), rows("beta_dsprites", code="beta = 4, active latents", seed=3)]
     said(r"depend on them: after four epochs it has ([\d.]+) with them and ([\d.]+) without",
          [100 * np.mean([row["beta_vae_4"] for row in of]) for of in third])  # fmt: skip
@@ -887,7 +906,7 @@ def test_what_the_family_does(rows, example):
         (r"(\d+) per cent against (\d+)\.", [percent[:, 1:].sum(axis=1).mean(), percent[:, 0].mean()]),
         (r"settings (\d+) per cent\.", [100 * (len(settings) - 1) / (len(kept) - 1)]),
         (r"All (\d+) rank .* from ([\d.]+) to ([\d.]+), ([\d.]+) in the mean", [len(pairs), min(pairs), max(pairs), np.mean(pairs)]),
-        (r"DIP-VAE i at 10 leads, ([\d.]+), and the VAE is second of nineteen, ([\d.]+)\.",
+        (r"DIP-VAE i at 10 leads, ([\d.]+), and the VAE and FactorVAE at 10 share the second place of nineteen, ([\d.]+)\.",
          [means[factor][key] for key in (leader, second_best)]),
         (r"distortion is (-?[\d.]+) to ([\d.]+), and", [f([of[name]["distortion"] for name in scores]) for f in (min, max)]),
         (r"with rate (-?[\d.]+) to ([\d.]+), but", [f([of[name]["rate"] for name in scores]) for f in (min, max)]),
@@ -903,10 +922,9 @@ def test_what_the_family_does(rows, example):
     said(r"Locatello et al. 2019: [^|]*\|[^|]*\| (\d+) % / (\d+) % of its variance",
          [percent[:, 1:].sum(axis=1).mean(), percent[:, 0].mean()])  # fmt: skip
     assert (percent[:, 2] > percent[:, 0]).sum() == 8 and "in eight scores of eleven" in words
-    assert leader == ("DIP-VAE i", 10) and means[factor]["VAE", 1] == means[factor][second_best]
-    first_five = {key: np.mean([row[factor] for row in mine[:5]]) for key, mine in settings.items()}
-    assert sorted(first_five, key=first_five.get)[:-3:-1] == [("beta-VAE", 2), ("DIP-VAE i", 10)]
-    said(r"beta-VAE at 2, by ([\d.]+) to ([\d.]+) of DIP-VAE i at 10", sorted(first_five.values())[:-3:-1])
+    assert leader == ("DIP-VAE i", 10)
+    assert means[factor]["VAE", 1] == pytest.approx(means[factor]["FactorVAE", 10]) == pytest.approx(means[factor][second_best])
+    said(r"of a score than the objective \((\d+) per cent against (\d+)\)", [percent[:, 1:].sum(axis=1).mean(), percent[:, 0].mean()])
     for title, above, below in against_vae:
         leads = [lead(named[title.replace("of q", "of q(z|x)")], key) for key in family]
         assert [int(above), int(below)] == [sum(one > 2 for one in leads), sum(one < -2 for one in leads)], title
