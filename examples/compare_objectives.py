@@ -1,4 +1,4 @@
-"""What the family does: all objectives at three strengths and ten seeds on 32 x 32 sprites, every score.  About five core hours.
+"""What the family does: all objectives at three strengths and ten seeds on 32 x 32 sprites, every score.  About three hours.
 
 Of each network rate, distortion and all disentanglement scores.  Then, over the networks: how the scores agree on which
 is better, and how much of each score's variance is the objective's, how much its strength's, and how much the seed's

@@ -1,9 +1,9 @@
-"""Kingma and Welling 2013, Figures 2, 4 and 5: MNIST and Frey faces to 10^7 training samples and beyond.  About ten hours.
+"""Kingma and Welling 2013, Figures 2, 4 and 5: MNIST and Frey faces to 10^7 training samples and beyond.  About eight hours.
 
 The lower bound on test and training images against the number of samples seen, beside the vertices of the paper's
 curves; the manifolds of two latents; samples from 2, 5, 10 and 20.  The paper's setting where it states one, README.md
 says what it leaves open.
-Run: python examples/kingma_welling_2013.py                 (or --data mnist, or --data frey; --seeds 0: two hours)
+Run: python examples/kingma_welling_2013.py                 (or --data mnist, or --data frey; --seeds 0: three hours)
      python examples/kingma_welling_2013.py --quick         (bundled digits and drawn blobs instead, seconds)
 """
 

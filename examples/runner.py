@@ -19,6 +19,11 @@ from vae_from_scratch.cli.sweep import BY_NAME, values
 from vae_from_scratch.engine import files, sweeps, threads
 
 RESULTS = Path(__file__).with_name("results")  # the numbers that examples/README.md shows, and the published ones
+HELP = {
+    "seeds": "one network or more for each, such as 0-4 or 0,2", "seed": "of everything random", "jobs": "runs side by side",
+    "data": "which data", "epochs": "passes over the data", "stages": "how far into the paper's schedule", "k": "draws in the loss",
+    "album": "a folder of photos",
+}  # fmt: skip
 
 
 def options(script, doc, arguments=None, **extra):
@@ -31,7 +36,8 @@ def options(script, doc, arguments=None, **extra):
     parser.add_argument("--out", type=Path, help="folder for all that it makes; runs/NAME of the script unless given")
     for name, default in extra.items():
         kind = whole_numbers if isinstance(default, tuple) else type(default)
-        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{default} unless given")
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default == "" else default
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{HELP[name]}; {shown} unless given")
     chosen = parser.parse_args(arguments)
     for name, default in extra.items():
         if chosen.quick and isinstance(default, tuple) and getattr(chosen, name) is default:
