@@ -1,5 +1,8 @@
 """Promise: a moving picture shows training as it was, whatever stopped it, and its axes stand still."""
 
+import copy
+import pickle
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -129,6 +132,7 @@ def test_another_file_in_their_place_is_refused_before_training(spoil, words, tm
     [
         (lambda: Frames(None, SOME, image_shape=(8, 9), n_train=9), "image_shape (8, 9) 64"),
         (lambda: Frames(None, SOME, image_shape=64, n_train=9), "image_shape rows columns 64"),
+        (lambda: Frames(None, SOME, image_shape=(8.0, 8.0), n_train=9), "image_shape whole (8.0, 8.0)"),
         (lambda: Frames(None, SOME, LABELS[:3], **HOW), "labels 30 3"),
         (lambda: Frames(None, SOME[0], **HOW), "x 64"),
         (lambda: Frames(None, SOME, image_shape=(8, 8), n_train=0), "n_train 1 0"),
@@ -367,6 +371,28 @@ def test_stopped_while_drawing_leaves_no_half_folder_of_pictures(tmp_path, monke
         assert saved and sorted(tmp_path.rglob("*")) == before
     monkeypatch.setattr(animation, "save", lambda figure, path: path.write_text("a picture"))
     assert animate(model, kept, tmp_path / "new", steps=1, progress=False) == len([*(tmp_path / "new").iterdir()])
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_a_bar_begins(tmp_path, monkeypatch, capsys):
+    def refuse(*arguments, dir, prefix):
+        raise PermissionError(13, "Permission denied", f"{dir}/{prefix}hidden")
+
+    model, kept = learned(small(latent_dim=1), count=1)
+    monkeypatch.setattr(files.tempfile, "TemporaryDirectory", refuse)
+    with pytest.raises(PermissionError) as caught:
+        animate(model, kept, tmp_path / "new", steps=1)
+    assert caught.value.filename == str(tmp_path / "new") and "hidden" not in str(caught.value) and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda frames: pickle.loads(pickle.dumps(frames))], ids=["copied", "pickled"])
+def test_frames_that_were_called_can_be_copied_and_go_on(again):
+    model, frames = small(), Frames(None, SOME, LABELS, **HOW)
+    frames(model, 1)
+    other = again(frames)
+    other(model, 2)
+    assert frames.kept["examples"].tolist() == [1] and other.kept["examples"].tolist() == [1, 2]
+    frames(model, 3)  # the first one still knows its model
+    assert frames.kept["examples"].tolist() == [1, 3]
 
 
 def test_frames_stay_where_they_began(tmp_path, monkeypatch):

@@ -410,6 +410,15 @@ def test_a_run_that_cannot_be_written_to_is_known_before_anything_is_computed(li
     assert cli.main(line.split()) == 2 and "cannot be written" in capsys.readouterr().err
 
 
+def test_scores_of_a_run_that_cannot_be_written_to_are_drawn_where_out_says(here, undrawn, monkeypatch):
+    run("train --quiet --epochs 1 --model autoencoder --data blobs --hidden 5 --out r")
+    monkeypatch.setattr(cli.look.os, "access", lambda *_: False)
+    monkeypatch.setattr(cli.look.disentanglement, "all_scores", lambda *_, **__: {})
+    monkeypatch.setattr(plots, "factor_matrices", lambda *_: plots.samples(np.ones((1, 4)), (2, 2)))
+    run("score r --quiet --out s.png")
+    assert (here / "s.png").is_file()
+
+
 @pytest.mark.parametrize("line", ["evaluate r", "sample r --n 3", "traverse r", "traverse r --between 0 9"])
 def test_a_stopped_run_is_looked_at_as_it_is(line, stopped, capsys):
     run(line)
@@ -508,6 +517,8 @@ def test_data_that_were_just_named_and_are_not_there_have_not_moved(name, stoppe
         ("weight_decay", "yes", "weight_decay must be True or False, got 'yes'"),
         ("hidden", 64, "hidden must be a sequence of layer widths such as (500,) or (), got 64"),
         ("hidden", None, "hidden must be a sequence of layer widths such as (500,) or (), got None"),
+        ("epochs", None, "epochs must be a whole number, got None"),
+        ("binarize", None, "binarize must be one of none, threshold, dynamic; got None"),
     ],
 )
 def test_a_setting_of_another_kind_in_an_edited_config_is_named(name, value, words, stopped, capsys):
@@ -622,6 +633,8 @@ def test_compare_sets_runs_side_by_side(undrawn, capsys):
     assert "two runs or more, got a alone" in capsys.readouterr().err
     assert cli.main(["compare", "a", "b", "a"]) == 2
     assert "each run once, got a b a" in capsys.readouterr().err
+    assert cli.main(["compare", "a", "b/../a/"]) == 2
+    assert "each run once, got a b/../a/" in capsys.readouterr().err
     run(f"{TRAIN} --out e --likelihood gaussian --binarize dynamic --epochs 1")
     run("compare a e --out side.png")
     assert "a probability and a density" in capsys.readouterr().out
@@ -709,6 +722,22 @@ def test_widths_with_spaces_are_those_with_commas(undrawn):
     run(f"{TRAIN} --hidden 9 8 --decoder-hidden 7,6 5 --out r")
     config = load("r/model.npz").config
     assert (config["hidden"], config["decoder_hidden"]) == ([9, 8], [7, 6, 5])
+
+
+@pytest.mark.parametrize("flag", ["--hidden", "--decoder-hidden"])
+def test_no_hidden_layer_beside_others_is_refused_as_in_a_sweep(flag, here, capsys):
+    for widths in ("4 none", "none none"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["train", flag, *widths.split()])
+        assert stop.value.code == 2 and f"{flag}: none stands alone, for no hidden layer; got {widths}" in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("line", ["--epochs 0", "--batch-size 1501", "--batch-size 0", "--threads 0", "--checkpoint-seconds -1"])
+def test_a_number_that_cannot_be_is_refused_before_training_is_announced(line, here, capsys):
+    assert cli.main(["train", *line.split()]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and not list(here.iterdir())
 
 
 def test_single_images_and_the_way_between_two(trained, here, capsys):
@@ -821,6 +850,11 @@ def test_one_example_has_no_error_and_no_active_latents_to_count(here, undrawn, 
     out = capsys.readouterr().out
     assert "nan" not in out and "the one ten test example (the error is unknown)" in out
     assert out.count("unknown from one example") == 2 and "1 of 1 have under 2 effective samples" in out
+    shutil.copytree("r", "again", ignore=shutil.ignore_patterns("history.csv"))
+    run("compare r again")
+    rows = {cells[0]: cells[1:] for cells in (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())}
+    assert rows["active latents"] == ["unknown from one example"] * 2 and "nan" not in str(rows)
+    assert re.fullmatch(r"-\d+\.\d\d \(error unknown\)", rows["ELBO"][0]) and rows["ELBO - that of the first"] == ["+0.00 (error unknown)"]
 
 
 def test_notes_are_notes_whatever_python_is_told_about_warnings(here, undrawn, capsys):

@@ -310,7 +310,7 @@ def test_runs_become_a_page(tmp_path, monkeypatch, capsys):
         settings = f"--beta {beta} --latent-dim 2 --hidden 5 --epochs 1 --backend numpy --out beta{beta}"
         assert cli.main(f"train --quiet {settings}".split()) == 0
     capsys.readouterr()
-    assert cli.main("explore beta1 beta4 --images 25".split()) == 0
+    assert cli.main("explore beta1 beta4 beta1/ beta4/../beta1 --images 25".split()) == 0  # each once, however it is written
     said, text = capsys.readouterr().out, (tmp_path / "beta1" / "explore.html").read_text("utf-8")
     assert "wrote" in said and "25 of 297 images" in said and "25 of 297 images" in text and "grey levels" in text
     held = json.loads(Elements(text).named("script")[0][1])

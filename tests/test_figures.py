@@ -144,6 +144,27 @@ def test_colour_is_shown_in_colour():
         plots.image_grid([np.zeros((1, 24))], (2, 3, 4))
 
 
+def test_shapes_and_ranges_may_be_arrays_as_frames_have_them():
+    x = np.linspace(0, 1, 24).reshape(2, 12)
+    for shape in ((3, 4), (2, 2, 3)):
+        known, given = (plots.samples(x, kind(shape), value_range=kind((0, 2))) for kind in (tuple, np.array))
+        np.testing.assert_array_equal(*(figure.axes[0].images[0].get_array() for figure in (known, given)))
+        one = plots.samples(x, shape, value_range=[1, 1]).axes[0].images[0]  # both ends alike, as of constant data
+        assert np.isfinite(one.get_array()).all() and one.get_clim() in ((0.5, 1.5), (0, 1))
+
+
+@pytest.mark.parametrize("wrong", [(1, 0), 1, "01", (0, 1, 2), (0, np.nan), (None, 1), (0, "1"), np.zeros((2, 2))[:1]])
+def test_a_range_is_two_numbers_the_lower_one_first(wrong, trained):
+    model, test, _ = trained
+    for call in (
+        lambda: plots.samples(test[:2], (8, 8), value_range=wrong),
+        lambda: plots.reconstructions(model, test[:2], (8, 8), wrong),
+        lambda: plots.show_grid(Figure().subplots(), [test[:2]], (8, 8), wrong),
+    ):
+        with refused("value_range two numbers (0, 1) lower first"):
+            call()
+
+
 def test_image_grid_puts_every_image_in_its_place():
     rows = [np.full((3, 6), 0.1 * (r + 1)) + 0.01 * np.arange(3)[:, None] for r in range(2)]
     canvas = plots.image_grid(rows, (2, 3)).axes[0].images[0].get_array()

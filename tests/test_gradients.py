@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from helpers import refused
 
 from vae_from_scratch import gradcheck, likelihoods, ops
 from vae_from_scratch.base import PenaltyGrads
@@ -131,6 +132,20 @@ def test_a_backward_that_returns_too_little_is_refused():
 
     with pytest.raises(ValueError, match="zip"):
         row.check(namespace=Forgetful)
+
+
+@pytest.mark.parametrize(
+    "inputs, backward, words",
+    [
+        ({"a": np.ones((2, 3))}, lambda dout, out, a: {}, "backward dict {'x': dx} names a; none"),  # all() of nothing is True
+        ({"a": np.ones((0, 3))}, lambda dout, out, a: {"a": dout}, "a empty (0, 3) one"),
+        ([np.ones((2, 3))], lambda dout, out, a: {"a": dout}, "inputs dict {'x': x} list"),
+    ],
+    ids=["no gradient", "no entry", "no names"],
+)
+def test_a_check_of_nothing_is_refused(inputs, backward, words):
+    with refused(words):
+        gradcheck.check_pair(lambda a: 1 * a, backward, inputs, np.random.default_rng(0))
 
 
 def test_float32_is_not_judged():

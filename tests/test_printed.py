@@ -48,6 +48,10 @@ def test_no_elbo_is_printed_where_there_is_none():
     assert "ELBO" not in repr(no_model()) and "KL" not in repr(no_model())
 
 
+def test_one_example_has_no_active_units_to_count():
+    assert "active units: unknown from one example" in repr(evaluation.evaluate(vae(), X[:1]))
+
+
 def test_the_numbers_are_those_of_the_result():
     result = evaluation.evaluate(vae(), X)
     assert f"ELBO: {result.elbo:.2f} +- " in repr(result) and f"KL: {result.kl:.4g}" in repr(result)

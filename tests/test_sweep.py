@@ -107,6 +107,8 @@ def test_what_a_model_does_not_take_is_left_out_and_nothing_is_trained_twice():
     assert complete(complete(both[-1])) == complete(both[-1])
     assert [config["hidden"] for config in grid(hidden=[(3, 3), ()])] == [(3, 3), ()] and len(grid(hidden=(3, 3))) == 1
     assert complete({"beta": 4}) == complete({"beta": np.float64(4)}) and complete({})["threads"] == 1
+    widths = [complete({"hidden": kind, "image_shape": (np.int32(8), 8)}) for kind in ((np.int64(4),), (4,), [np.uint8(4)])]
+    assert len({json.dumps(config) for config in widths}) == 1  # NumPy's numbers are no JSON
 
 
 # ---- the runs ----------------------------------------------------------------------------------------
@@ -271,8 +273,24 @@ def test_every_seed_is_thin_and_their_mean_bold():
     assert ax.get_xscale() == "log" and "2 seeds" in ax.get_title()
     rows = [{"hidden": hidden, "seed": 0, "elbo": 1.0} for hidden in ([], [500, 500])]
     assert [tick.get_text() for tick in plots.sweep(rows, "elbo", "hidden").axes[0].get_xticklabels()] == ["500,500", "none"]
+    assert plots.sweep(rows, "elbo", "hidden", "seed").axes[0].lines[-1].get_label() == "seed 0"  # one name, not its letters
     against_seed = plots.sweep([{"seed": seed, "elbo": seed} for seed in range(3)], "elbo", "seed").axes[0]
     assert list(against_seed.lines[0].get_ydata()) == [0, 1, 2]
+
+
+def test_a_figure_of_what_the_rows_do_not_have_is_refused():
+    rows = [{"beta": beta, "model": "vae", "seed": 0, "status": "done", "elbo": -beta, "kl": 1.0} for beta in (1.0, 4.0)]
+    rows.append({"beta": 8.0, "model": "vae", "seed": 0, "status": "diverged", "elbo": None})  # and no kl
+    assert "1 of 3 runs without it" in plots.sweep(rows, "kl", "beta").axes[0].get_title()
+    for words, arguments in {
+        "result beta elbo kl 'elboo'": ("elboo", "beta"),
+        "result beta elbo kl 'model'": ("model", "beta"),  # words
+        "against beta model seed 'betta'": ("elbo", "betta"),
+        "against 'kl'": ("elbo", "kl"),
+        "each of others beta model 'betta'": ("elbo", "beta", ["betta"]),
+    }.items():
+        with refused(words):
+            plots.sweep(rows, *arguments)
 
 
 # ---- refusals ----------------------------------------------------------------------------------------
@@ -333,6 +351,9 @@ def test_bad_calls(tmp_path):
         "configs empty": lambda: sweep([], tmp_path / "s"),
         "seed empty": lambda: grid(seed=[]),
         "executor ProcessPoolExecutor(2) 2": lambda: sweep([{}], tmp_path / "s", executor=2),
+        "executor ThreadPoolExecutor class": lambda: sweep([{}], tmp_path / "s", executor=concurrent.futures.ThreadPoolExecutor),
+        "configs list dicts None": lambda: sweep(None, tmp_path / "s"),
+        "configs list dicts {'seed': 0}": lambda: sweep({"seed": 0}, tmp_path / "s"),
         "hidden tuple 64 several one hidden=[(500, 500)]": lambda: sweep(grid(hidden=[64, 32]), tmp_path / "s"),
         "discriminator_hidden tuple 9": lambda: sweep([{"model": "factor-vae", "discriminator_hidden": 9}], tmp_path / "s"),
         "image_shape tuple 8 image_shape=[(28, 28)]": lambda: sweep(grid(image_shape=[8, 8]), tmp_path / "s"),

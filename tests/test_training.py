@@ -425,6 +425,23 @@ def test_whatever_holds_an_array_trains_as_the_array(kind):
     assert same(*models)
 
 
+@pytest.mark.parametrize("binarize", ["none", "threshold", "dynamic"])
+@pytest.mark.parametrize("kind", [Frame, lambda rows: rows.tolist()], ids=["only __array__", "list"])
+def test_a_data_set_may_give_its_rows_as_whatever_holds_an_array(kind, binarize, tmp_path):
+    class Own:
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, indices):
+            return kind(x[indices])
+
+    x, models = np.random.default_rng(0).uniform(size=(9, 7)), [model(), model()]
+    for m, data in zip(models, (x, Own())):
+        fit(m, data, batch_size=4, epochs=2, x_valid=data, binarize=binarize, progress=False, checkpoint=tmp_path / type(data).__name__)
+    found = [evaluate(m, data, binarize=binarize) for m, data in zip(models, (x, Own()))]
+    assert same(*models) and found[0].loss == found[1].loss
+
+
 def test_a_data_set_of_a_dataframe_serves_its_rows():
     x = np.random.default_rng(0).uniform(size=(9, 9)).astype(np.float32)
     data = datasets.Dataset("own", Frame(x), (3, 3))

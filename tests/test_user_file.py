@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import user_file
-from helpers import unsaid
+from helpers import refused, unsaid
 
 from vae_from_scratch import SGD, VAE, Adam, BetaVAE, Gaussian, base, cli, datasets, fit, gradcheck, load, ops, save
 from vae_from_scratch.base import PenaltyGrads
@@ -69,6 +69,10 @@ def not_a_pair(**more):
     return VAE(7, (6,), 3, activation="square", **more)
 
 
+def returns_nothing(**more):
+    return VAE(7, (6,), 3, activation="nothing", **more)
+
+
 MISTAKES = {  # what a class of the user's own does wrong, and words of the error
     "no sum over pixels": (likelihood_of(forward=lambda self, ops, params, out, x: nll(out, x)), "Mine.forward each example (3, 7)"),
     "a batch mean": (likelihood_of(forward=lambda self, ops, params, out, x: nll(out, x).sum(axis=1).mean()), "Mine.forward each shape ()"),
@@ -80,6 +84,13 @@ MISTAKES = {  # what a class of the user's own does wrong, and words of the erro
         penalty_of(penalty_backward=lambda self, d, kl, *_: PenaltyGrads(dmu=np.ones(5))), "Mine.penalty_backward dmu (N, 3) (5,)",
     ),
     "no penalty_backward": (penalty_of(penalty_backward=...), "Mine penalty_backward PenaltyGrads"),
+    "a likelihood without return": (likelihood_of(forward=lambda self, *_: None), "Mine.forward each example (N,) returned None"),
+    "its backward without return": (likelihood_of(backward=lambda self, *_: None), "Mine.backward two dict got NoneType"),
+    "no dout": (likelihood_of(backward=lambda self, *_: (None, {})), "Mine.backward dout (N, 7) is None"),
+    "a penalty without return": (penalty_of(penalty_forward=lambda self, kl, *_: None), "Mine.penalty_forward one number returned None"),
+    "its gradients without return": (penalty_of(penalty_backward=lambda *_: None), "Mine.penalty_backward PenaltyGrads NoneType"),
+    "dmu without return": (penalty_of(penalty_backward=lambda *_: PenaltyGrads(dmu=None)), "Mine.penalty_backward dmu (N, 3) None"),
+    "an activation without return": (returns_nothing, "ACTIVATIONS 'nothing' forward shape (3, 2) returned None"),
     "a loss for Terms": (model_of(forward=lambda self, x, eps: np.float32(1)), "Mine.forward Terms Saved(...) got float32"),
     "a loss and Saved": (model_of(forward=lambda self, x, eps: (np.float32(1), base.Saved([], []))), "forward Terms float32 and Saved"),
     "Terms alone": (model_of(forward=lambda self, x, eps: VAE.forward(self, x, eps)[0]), "Mine.forward Terms and Saved(...) got Terms"),
@@ -95,6 +106,7 @@ MISTAKES = {  # what a class of the user's own does wrong, and words of the erro
 @pytest.mark.parametrize("make, words", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_it_is_named_with_what_is_needed(make, words, monkeypatch):
     monkeypatch.setitem(ops.ACTIVATIONS, "square", np.square)
+    monkeypatch.setitem(ops.ACTIVATIONS, "nothing", (lambda a: None, lambda dh, h: None))
     with pytest.raises(TypeError) as caught:
         fit(make(), X.astype("float32"), **SETTINGS)
     assert not unsaid(str(caught.value), words), caught.value
@@ -197,6 +209,14 @@ def test_the_players_learn_by_rules_of_their_own():
         fit(model, X, {"model": Adam()}, **SETTINGS)
 
 
+def test_the_model_is_the_first_of_its_players():
+    class Swapped(user_file.CriticVAE):
+        name, players = None, property(lambda self: {"critic": self.critic, "model": self})
+
+    with refused("players begin model Swapped 'critic'"):
+        fit(Swapped(7, (6,), 3), X, **SETTINGS)
+
+
 def optimizer_of(**methods):
     return type("Mine", (Optimizer,), {"lr": 0.1} | methods)()
 
@@ -211,8 +231,10 @@ def lost(self, param, grad, t, lr, kernels):
     [
         (optimizer_of(), "optimizer Mine update param in place Adam"),
         (type("Mine", (Optimizer,), {"update": lost})(), "optimizer Mine lr number > 0 Adam"),
+        (optimizer_of(update=lost, slots=["v"]), "optimizer's slots dict {'velocity': 0.0} Mine ['v']"),
+        (optimizer_of(update=lost, slots={"v": None}), "optimizer's slots number starts Mine {'v': None}"),
     ],
-    ids=["without update", "without lr"],
+    ids=["without update", "without lr", "slots in a list", "a slot that starts nowhere"],
 )
 def test_an_optimizer_without_its_parts_is_refused(optimizer, words):
     with pytest.raises(TypeError) as error:

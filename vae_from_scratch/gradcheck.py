@@ -101,7 +101,7 @@ def check_pair(forward, backward, inputs, rng, *, smooth=True, dtype=np.float64)
     """
     h, limit = step_and_limit(np.dtype(dtype), smooth, model=False)
     require.rng(rng)
-    inputs = {name: np.array(value, dtype) for name, value in inputs.items()}
+    inputs = {name: np.array(value, dtype) for name, value in require.inputs(inputs).items()}
     fresh = lambda: {name: value.copy() for name, value in inputs.items()}  # noqa: E731
     out = np.asarray(forward(**fresh()))
     dout = rng.normal(size=out.shape).astype(dtype)

@@ -21,9 +21,9 @@ def compare_runs(options):
     """Settings that differ, then what each run is worth, then the curves of all in one figure."""
     if len(options.runs) < 2:
         raise ValueError(f"compare takes two runs or more, got {options.runs[0]} alone; evaluate looks at one")
-    if len(set(options.runs)) < len(options.runs):
-        raise ValueError(f"compare takes each run once, got {' '.join(options.runs)}")
     runs = {folder: open_run(folder, options)[:2] for folder in options.runs}
+    if len({Path(folder).resolve() for folder in options.runs}) < len(options.runs):
+        raise ValueError(f"compare takes each run once, got {' '.join(options.runs)}")
     names = [option.name for option in OPTIONS if option.name not in ("checkpoint_seconds", "image_shape")]
     configs = [config | {"seed": read_config(Path(folder))["seed"]} for folder, (_, config) in runs.items()]  # --seed is of the comparison
     differ = [name for name in names if any(config[name] != configs[0][name] for config in configs)]
@@ -54,7 +54,7 @@ def result_rows(runs, results):
     yield ["examples", *(str(result.n) for result in results)]
     sizes = [sum(each.params.vector.size for each in model.players.values()) for model, _ in runs.values()]
     yield ["parameters", *(f"{size:,}" for size in sizes)]
-    yield ["ELBO", *("none" if r.elbo is None else f"{r.elbo:.2f} +- {r.standard_error:.2f}" for r in results)]
+    yield ["ELBO", *("none" if r.elbo is None else f"{r.elbo:.2f}{_error(r.standard_error)}" for r in results)]
     if first.elbo is not None:
         cells = ["" if ok and like else "a probability and a density" if ok else "other data" for ok, like in zip(same, alike)]
         found = ("none" if r.elbo is None else why or difference(first, r) for r, why in zip(results[1:], cells[1:]))
@@ -62,13 +62,18 @@ def result_rows(runs, results):
     yield ["reconstruction", *(f"{r.recon_nll:.2f}" for r in results)]
     yield ["KL", *("none" if r.elbo is None else f"{r.kl:.2f}" for r in results)]
     latents = [model.latent_dim for model, _ in runs.values()]
-    yield ["active latents", *("none" if r.elbo is None else f"{r.active_units} of {Z}" for r, Z in zip(results, latents))]
+    active = ["unknown from one example" if r.n == 1 else f"{r.active_units} of {Z}" for r, Z in zip(results, latents)]
+    yield ["active latents", *("none" if r.elbo is None else words for r, words in zip(results, active))]
 
 
 def difference(first, other):
     """The difference of two ELBOs, with the error of a difference seen on the same images."""
     each = other.elbo_b.each - first.elbo_b.each
-    return f"{each.mean():+.2f} +- {spread(each):.2f}"
+    return f"{each.mean():+.2f}{_error(spread(each))}"
+
+
+def _error(error):
+    return " (error unknown)" if np.isnan(error) else f" +- {error:.2f}"  # of one example
 
 
 def _shown(value):

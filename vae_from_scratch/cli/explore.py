@@ -12,7 +12,8 @@ NOTICED = 0.1  # nats that rounding may change without a hint
 
 def explore_run(options):
     """One self-contained HTML file from the models of some runs and images of the first."""
-    opened = {folder: open_run(folder, options)[:2] for folder in dict.fromkeys(options.runs)}
+    folders = {Path(folder).resolve(): folder for folder in options.runs}.values()  # each once, however it is written
+    opened = {folder: open_run(folder, options)[:2] for folder in folders}
     precision = "float16" if options.float16 else "int8"
     models = explore.checked_alike({folder: model for folder, (model, _) in opened.items()}, precision)
     path = page_path(options.out or Path(options.runs[0]) / "explore.html")

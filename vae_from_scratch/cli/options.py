@@ -189,6 +189,8 @@ class Joined(argparse.Action):
     """Widths with commas, with spaces, or with both: 500,500 and 500 500 are the same."""
 
     def __call__(self, parser, namespace, values, option_string=None):
+        if len(values) > 1 and () in values:
+            raise argparse.ArgumentError(self, f"none stands alone, for no hidden layer; got {' '.join(map(as_text, values))}")
         setattr(namespace, self.dest, sum(values, ()))
 
 
@@ -332,6 +334,7 @@ def build_parser():
     score.add_argument("--score", default=",".join(SCORES), help="which scores, separated by commas (default: %(default)s)")
     score.add_argument("--seed", type=int, help="of the random draws (default: the run's)")
     score.add_argument("--data", help="instead of the run's own data")
+    score.add_argument("--out", metavar="FILE", help="the picture to write (default: RUN/figures/scores.png)")
     score.add_argument("--repeats", type=int, default=3, help="draws of each score, for its spread (default: 3)")
     words = "examples that the classifiers of beta-vae, dci, explicitness and sap (SVM) learn from (default: 10000)"
     score.add_argument("--points", type=int, default=10_000, help=words)

@@ -146,7 +146,7 @@ def complete(config):
     if unknown := set(config) - set(BY_NAME):
         raise ValueError(f"train has no option {sorted(map(str, unknown))[0]!r}; it has {', '.join(BY_NAME)}")
     config = {name: config.get(name, option.default) for name, option in BY_NAME.items()}
-    config = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
+    config = {name: plain(value) for name, value in config.items()}
     for name, option in BY_NAME.items():
         if option.kind in COMMAS and not isinstance(config[name], (tuple, list, type(option.default))):
             way = f"in grid a list is several values and a tuple is one, such as {name}=[({COMMAS[option.kind].replace(',', ', ')})]"
@@ -159,6 +159,13 @@ def complete(config):
     config = resolve(config)
     config["threads"] = 1 if config["threads"] is None else config["threads"]
     return config
+
+
+def plain(value):
+    """Python's numbers for NumPy's, also in a tuple or a list."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def completed(configs):
@@ -253,10 +260,12 @@ def sweep(configs, out="runs/sweep", *, executor: Executor | None = None, jobs: 
 
     Raises ValueError, TypeError or OSError before anything is written if a config cannot be trained.
     """
+    if isinstance(configs, (str, dict)) or not np.iterable(configs):
+        raise TypeError(f"configs must be a list of dicts of options of train, such as grid(beta=[1, 4]), got {configs!r:.100}")
     configs, hidden = completed(list(configs)), not require.flag("progress", progress)
     out = Path(require.path("out", out))
     jobs = require.whole("jobs", threads.cores() if jobs is None else jobs)
-    if executor is not None and not hasattr(executor, "submit"):
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
         raise TypeError(f"executor must be one of concurrent.futures, such as ProcessPoolExecutor(2), got {executor!r:.100}")
     if not configs:
         raise ValueError("configs is empty: name at least one run")
@@ -365,6 +374,8 @@ def _run(folder, config):
         result |= {name: getattr(found, name) for name in ("elbo", "standard_error", "recon_nll", "kl", "active_units", "loss")}
         if found.elbo is None:  # an autoencoder has no KL
             result["kl"] = None
+        if found.n == 1:  # no latent varies
+            result["active_units"] = None
         result |= {"examples": found.n, **{name: history[name][-1] for name in ("steps", "seconds", "cpu_seconds")}}
     except FloatingPointError as error:
         result = {"status": "diverged", "words": str(error)}

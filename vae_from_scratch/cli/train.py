@@ -76,10 +76,15 @@ def train_run(options):
 
 def prepare(config):
     """The data, those that the run is judged on, the model and the optimizer of a config, whose image_shape is filled in."""
-    require.whole("frames", config["frames"], 0)
+    for name in ("frames", "batch_size", "epochs", "threads"):
+        if config[name] is not None:
+            require.whole(name, config[name], least=0 if name == "frames" else 1)
+    require.number("checkpoint_seconds", config["checkpoint_seconds"], 0)
     data, test = open_data(config, "train", strict=True), open_data(config, config["split"], strict=True)
     config["image_shape"] = list(data.image_shape)
-    return data, test, build(config, math.prod(data.image_shape)), OPTIMIZERS[config["optimizer"]](lr=config["lr"])
+    model = build(config, math.prod(data.image_shape))
+    require.batch(model, config["batch_size"], len(data))
+    return data, test, model, OPTIMIZERS[config["optimizer"]](lr=config["lr"])
 
 
 def learn(config, parts, out, resume, progress):
@@ -152,7 +157,7 @@ def read_config(folder):
         raise ValueError(f"{path} does not hold the options of this version: {', '.join(sorted(wrong))}")
     for option in OPTIONS:
         name, value = f"{path}: {option.name}", config[option.name]
-        if value is None and option.default is None:
+        if value is None and option.default is None and option.name not in ("epochs", "binarize"):  # which resolve fills in
             continue
         if option.choices:
             require.choice(name, value, option.choices)

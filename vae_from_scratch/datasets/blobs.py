@@ -6,7 +6,7 @@ from typing import Literal, overload
 import numpy as np
 
 from ..engine import require
-from .dataset import Dataset, every_tenth
+from .dataset import SPLITS, Dataset, every_tenth
 from .factors import FactorDataset
 
 
@@ -22,6 +22,7 @@ def blobs(split: str = "all", size: int = 16, positions: int = 32, width: float 
     size: pixels a side; width: the blob's standard deviation as a fraction of the side.  Centres run over
     [0.2, 0.8] of the side.  split "all" (a FactorDataset), or "train" and "test" (every tenth image, which lie in odd columns).
     """
+    require.choice("split", split, ("all", *SPLITS))
     size, positions = require.whole("size", size), require.whole("positions", positions)
     width = require.number("width", width, above=0)
     pixels, places = (np.arange(size) + 0.5) / size, np.linspace(0.2, 0.8, positions)

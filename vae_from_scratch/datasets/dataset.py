@@ -39,7 +39,7 @@ class Dataset:
     ) -> None:
         values = require.array("values", values)
         values = values.reshape(len(values), -1) if isinstance(values, np.ndarray) and values.ndim > 2 else values
-        self.name, self.values, self.image_shape = name, values, tuple(image_shape)
+        self.name, self.values, self.image_shape = name, values, require.image_shape(image_shape)
         self.scale, self.binary, self.source = np.float32(require.number("scale", scale, above=0)), binary, str(source)
         self.labels = None if labels is None else np.asarray(labels)
         sides = getattr(values, "shape", ())[1:]

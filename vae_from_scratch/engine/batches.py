@@ -34,10 +34,10 @@ def fetch(x, indices, how, rng, by_bytes=True):
     """
     if how == "dynamic" and by_bytes and getattr(x, "holds_counts", False) is True:
         return draw_counts(x.values[indices], int(x.scale), rng).astype(np.float32)
-    rows = take(x, indices)
+    rows = np.asarray(require.array("x[indices]", take(x, indices)))  # a list or a tensor is welcome, too
     require.one_for_each("x", rows, indices)
     if how != "none":
-        require.values("x", np.asarray(rows), require.unit_interval(None, how))
+        require.values("x", rows, require.unit_interval(None, how))
     if how == "threshold":
         return (rows >= 0.5).astype(rows.dtype)
     if how == "dynamic":

@@ -7,6 +7,8 @@ import numpy as np
 from .. import ops
 from .parts import _ours, _owner
 
+FAILED = object()  # None is what a function returns that has no return
+
 
 @contextlib.contextmanager
 def explained(model):
@@ -45,17 +47,17 @@ def faults(player):
 def of_activation(name, pair, a):
     """The same of a pair of functions that work entry by entry."""
     h = tried(pair[0], a)
-    if h is None or np.shape(h) != a.shape:
+    if np.shape(h) != a.shape:
         yield f"{name}: the forward must return an array of a's shape; for {a.shape} it returned {describe(h)}"
         return
     da = tried(pair[1], np.ones_like(a), h)
-    if da is None or np.shape(da) != a.shape:
+    if np.shape(da) != a.shape:
         yield f"{name}: the backward (dh, h) must return da, of h's shape; for {a.shape} it returned {describe(da)}"
 
 
 def describe(value):
     """What was returned, in a word or two."""
-    return "None, or failed" if value is None else f"shape {np.shape(value)}"
+    return "nothing, for it failed" if value is FAILED else "None" if value is None else f"shape {np.shape(value)}"
 
 
 def of_likelihood(name, likelihood, player):
@@ -64,19 +66,19 @@ def of_likelihood(name, likelihood, player):
     given = (player.ops, player.params)
     x = np.full((3, player.data_dim), 0.5, player.dtype)
     nll = tried(likelihood.forward, *given, out, x)
-    if nll is not None and np.shape(nll) != (3,):
+    if nll is not FAILED and np.shape(nll) != (3,):
         yield (
             f"{name}.forward must return -log p(x|z) of each example, (N,), the sum over its pixels; "
-            f"for N = 3 it returned shape {np.shape(nll)}"
+            f"for N = 3 it returned {describe(nll)}"
         )
     back = tried(likelihood.backward, *given, np.ones(3, player.dtype), out, x)
-    if back is not None and not (isinstance(back, tuple) and len(back) == 2 and isinstance(back[1], dict)):
+    if back is not FAILED and not (isinstance(back, tuple) and len(back) == 2 and isinstance(back[1], dict)):
         yield (
             f"{name}.backward must return two things, dout (N, {out.shape[1]}) and a dict of the gradients of the likelihood's own "
             f"parameters, {{}} if it has none; got {type(back).__name__}"
         )
-    elif back is not None and np.shape(back[0]) != out.shape:
-        yield f"{name}.backward must return dout of the shape of out, (N, {out.shape[1]}); for N = 3 it has {np.shape(back[0])}"
+    elif back is not FAILED and np.shape(back[0]) != out.shape:
+        yield f"{name}.backward must return dout of the shape of out, (N, {out.shape[1]}); for N = 3 it is {describe(back[0])}"
 
 
 def of_penalty(name, player):
@@ -88,19 +90,21 @@ def of_penalty(name, player):
         return
     saved = (np.ones(3, player.dtype), *(np.ones((3, player.latent_dim), player.dtype) for _ in range(3)))
     penalty = tried(player.penalty_forward, *saved)
-    if penalty is not None and np.ndim(penalty) != 0:
+    if penalty is None or np.ndim(penalty) != 0:
         yield (
             f"{name}.penalty_forward must return one number for the batch, such as a mean over its examples; "
-            f"for N = 3 it returned shape {np.shape(penalty)}"
+            f"for N = 3 it returned {describe(penalty)}"
         )
     grads = tried(player.penalty_backward, 1.0, *saved)
-    if grads is not None and not isinstance(grads, PenaltyGrads):
+    if grads is FAILED:
+        return
+    if not isinstance(grads, PenaltyGrads):
         yield f"{name}.penalty_backward must return PenaltyGrads(dkl=..., dmu=..., ...), got {type(grads).__name__}"
         return
-    for field, grad, array in zip(PenaltyGrads._fields, grads or (), saved):
-        if np.shape(grad) not in ((), array.shape):
+    for field, grad, array in zip(PenaltyGrads._fields, grads, saved):
+        if grad is None or np.shape(grad) not in ((), array.shape):
             wanted = "(N,)" if array.ndim == 1 else f"(N, {player.latent_dim})"
-            yield f"{name}.penalty_backward: {field} must have shape {wanted}, or be 0; for N = 3 it has {np.shape(grad)}"
+            yield f"{name}.penalty_backward: {field} must have shape {wanted}, or be 0; for N = 3 it is {describe(grad)}"
 
 
 def of_terms(name, player):
@@ -126,8 +130,8 @@ def of_terms(name, player):
 
 
 def tried(function, *arguments):
-    """What the function returns; None if it fails, when its own error says more."""
+    """What the function returns; FAILED if it fails, when its own error says more."""
     try:
         return function(*arguments)
     except Exception:
-        return None
+        return FAILED

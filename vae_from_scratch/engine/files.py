@@ -181,7 +181,11 @@ def whole_folder(folder):
     folder = Path(folder)
     there = folder.is_dir()
     beside = folder if there else folder.parent
-    with making(beside), tempfile.TemporaryDirectory(dir=beside, prefix=f".{folder.name}.") as place:
+    with making(beside), contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(tempfile.TemporaryDirectory(dir=beside, prefix=f".{folder.name}."))
+        except OSError as error:  # which would name a place that nobody has asked for
+            raise OSError(error.errno, f"could not be written: {error.strerror}", str(folder)) from error
         inside = Path(place) / "inside"
         inside.mkdir()
         yield inside

@@ -41,7 +41,7 @@ def evaluation(result):
         return heading, rows
     rows = {"ELBO": plus_minus(result.elbo, result.standard_error), **rows, "KL": number(result.kl)}
     kl = result.kl_per_latent
-    rows["active units"] = f"{result.active_units} of {len(kl)}"
+    rows["active units"] = "unknown from one example" if result.n == 1 else f"{result.active_units} of {len(kl)}"
     most = np.argsort(-kl, kind="stable")[:5]
     rows["most active"] = ", ".join(f"z{j} {kl[j]:.2f}" for j in most) + ", ..." * (len(kl) > len(most))
     return heading, rows

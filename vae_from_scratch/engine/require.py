@@ -107,9 +107,18 @@ def flag(name, value):
 
 def widths(name, value):
     """Hidden widths as a tuple of ints >= 1; () is a linear model."""
-    if isinstance(value, str) or np.ndim(value) == 0 and not hasattr(value, "__len__"):
+    if isinstance(value, str) or not np.iterable(value):
         raise TypeError(f"{name} must be a sequence of layer widths such as (500,) or (), got {value!r}")
     return tuple(whole(f"each width in {name}", width) for width in value)
+
+
+def image_shape(value):
+    """(rows, columns), or (rows, columns, 3), as a tuple of ints."""
+    sides = tuple(value) if np.iterable(value) else ()
+    whole_ = all(isinstance(side, numbers.Integral) and not isinstance(side, bool) and side >= 1 for side in sides)
+    if not whole_ or len(sides) not in (2, 3) or (*sides, 1)[2] not in (1, 3):
+        raise ValueError(f"image_shape must be (rows, columns) or (rows, columns, 3), whole numbers from 1, got {sides or value!r}")
+    return tuple(map(int, sides))
 
 
 def dtype(value):
@@ -335,11 +344,21 @@ def finite(arrays):
     return all(math.isfinite(np.vdot(array, array)) or np.isfinite(array).all() for array in arrays)
 
 
+def inputs(value):
+    """check_pair's inputs: arrays by name."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"inputs must be a dict of name -> array, such as {{'x': x}}, as forward takes them; got a {type(value).__name__}")
+    return value
+
+
 def gradients(found, inputs):
-    """What check_pair's backward returns: a dict of gradients by the names of inputs."""
-    if not isinstance(found, dict) or not set(found) <= set(inputs):
-        got = ", ".join(map(str, found)) if isinstance(found, dict) else f"a {type(found).__name__}"
+    """What check_pair's backward returns: a dict of gradients, one or more, by the names of inputs, which have entries to vary."""
+    if not isinstance(found, dict) or not found or not set(found) <= set(inputs):
+        got = ", ".join(map(str, found)) or "none" if isinstance(found, dict) else f"a {type(found).__name__}"
         raise TypeError(f"backward must return a dict of gradients, such as {{'x': dx}}, by the names {', '.join(inputs)}; got {got}")
+    for name in found:
+        if inputs[name].size == 0:
+            raise ValueError(f"{name} is empty, {inputs[name].shape}, so its gradient cannot be checked; give it one entry or more")
     return found
 
 
@@ -424,6 +443,10 @@ def optimizers(value, players):
     for one in chosen.values():
         if isinstance(one, type) or not hasattr(one, "step") or not hasattr(one, "initial_state"):
             raise TypeError(f"optimizer must be SGD(...), Adagrad(...), Adam(...) or of a subclass of Optimizer, got {one!r}")
+        if getattr(type(one), "initial_state", None) is Optimizer.initial_state:
+            if not isinstance(one.slots, Mapping) or not all(isinstance(start, numbers.Real) for start in one.slots.values()):
+                way = "a dict of what it remembers of each parameter and the number where that starts, such as {'velocity': 0.0}"
+                raise TypeError(f"optimizer's slots must be {way}; {type(one).__name__} has {one.slots!r}")
         for name, used_by, way in (
             ("lr", Optimizer.initial_state, "sets self.lr, a number > 0 or a function of the step"),
             ("update", Optimizer.step, "defines update(self, param, grad, ..., t, lr, kernels), in place on param"),
@@ -465,6 +488,9 @@ def hyperparameters(value):
 def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_decay, resume):
     """What fit asks of its arguments; returns the optimizers by player, and batch_size and epochs as ints."""
     model(model_)
+    first, player = next(iter(model_.players.items()), (None, None))
+    if player is not model_:  # whose terms are those of the history
+        raise ValueError(f"players must begin with the model, {{'model': self, ...}}; {type(model_).__name__}'s begin with {first!r}")
     for name in getattr(model_, "hyperparameters", ()):  # one may have been assigned
         setting(model_, name, getattr(model_, name))
     n = examples("x", x, model_.data_dim)
@@ -478,10 +504,15 @@ def fitting(model_, x, x_valid, optimizer, batch_size, epochs, binarize, weight_
         if rows_ is not None:
             near_one = bundled(type(model_.likelihood))  # a user's may be one of counts
             data(name, rows_, model_.data_dim, unit_interval(model_.likelihood, binarize), near_one)
+    batch(model_, batch_size, n)
+    return chosen, batch_size, epochs
+
+
+def batch(model_, batch_size, n):
+    """A batch that n examples can fill, with enough rows for the model's loss."""
     if batch_size > n:
         raise ValueError(f"batch_size is {batch_size}, but x has only {n} examples; use at most {n}")
     comparable(model_, batch_size)
-    return chosen, batch_size, epochs
 
 
 def checkpointing(folder, seconds, resume):

@@ -53,7 +53,8 @@ class Frames:
             raise ValueError(f"x must be images (n, D), one in each row, got shape {np.shape(x)}")
         path = None if path is None else Path(require.path("path", path)).absolute()  # wherever the working folder is later
         self.path, self.x, self.binarize, self.seed = path, np.asarray(x[np.arange(len(x))]), binarize, seed
-        if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or math.prod(image_shape) != self.x.shape[1]:
+        image_shape = require.image_shape(image_shape)
+        if math.prod(image_shape) != self.x.shape[1]:
             wanted = f"(rows, columns) or (rows, columns, 3) of {self.x.shape[1]} values, those of each image"
             raise ValueError(f"image_shape must be {wanted}, got {image_shape}")
         self.same = {
@@ -108,6 +109,9 @@ class Frames:
         self.kept = frame | self.same | {"variational": np.array(model.variational), "of": np.array(of)}
         if self.path is not None:
             files.write_npz(self.path, self.kept)
+
+    def __getstate__(self):  # for copy.deepcopy and pickle, which take no weak reference; the next call compares "of"
+        return vars(self) | {"model": None}
 
     def described(self, model):
         """A checksum of what a run that goes on has in common with its start: no hyperparameters, which a schedule may change."""
@@ -263,19 +267,19 @@ def animate(model, kept, out, *, training=True, steps=STEPS, progress=True):
         raise ValueError(f"kept holds frames of another model: latents, values, has a q(z|x): {of}, and of this one {its}")
     learning = list(training_scenes(kept)) if training else []
     scenes = [*learning, *traversal_scenes(model, kept, require.whole("steps", steps))]
-    bar = tqdm(scenes, unit="frame", disable=not require.flag("progress", progress))
+    bar = {"unit": "frame", "disable": not require.flag("progress", progress)}  # begun once there is a place to write to
     if gif:
         with tempfile.TemporaryDirectory() as folder, style():
             figure, writer = Figure(figsize=SIZE, dpi=DPI), PillowWriter(fps=PER_SECOND)
             with writer.saving(figure, str(Path(folder) / "a.gif"), DPI):
-                for number, _ in enumerate(_drawn(figure, bar, kept), 1):
+                for number, _ in enumerate(_drawn(figure, tqdm(scenes, **bar), kept), 1):
                     for _ in range(HOLD if number in (len(learning), len(scenes)) else 1):
                         writer.grab_frame()
             content = (Path(folder) / "a.gif").read_bytes()
         files.write(path, lambda file: file.write(content))
         return len(scenes)
     with files.whole_folder(path) as place:
-        for number, figure in enumerate(_drawn(Figure(figsize=SIZE, dpi=DPI), bar, kept)):
+        for number, figure in enumerate(_drawn(Figure(figsize=SIZE, dpi=DPI), tqdm(scenes, **bar), kept)):
             save(figure, place / f"frame-{number:0{len(str(len(scenes) - 1))}d}.png")
     return len(scenes)
 

@@ -28,10 +28,17 @@ def image_range(*images):
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _height_and_width(image_shape):
-    if np.ndim(image_shape) != 1 or len(image_shape) not in (2, 3) or (*image_shape, 1)[2] not in (1, 3):
-        raise ValueError(f"image_shape must be (rows, columns) or (rows, columns, 3), got {image_shape}")
-    return image_shape[:2]
+def _black_and_white(value_range, *images):
+    # a range as two numbers, apart; image_range of the images unless given
+    if value_range is None:
+        return image_range(*images)
+    try:
+        low, high = (require.number("value_range", end) for end in value_range)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if low > high:
+        raise ValueError(f"value_range must be two numbers, black and white, such as (0, 1), the lower one first; got {value_range!r}")
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _columns(rows):
@@ -48,11 +55,12 @@ def show_grid(ax, rows, image_shape, value_range=None):
     rows: a list of arrays (columns, D); image_shape: (height, width), or (height, width, 3) for colour; value_range:
     what is black and what is white, image_range of what is drawn unless given.
     """
-    height, width = _height_and_width(image_shape)
+    image_shape = require.image_shape(image_shape)
+    height, width = image_shape[:2]
     if wrong := {np.size(image) for row in rows for image in row} - {math.prod(image_shape)}:
-        raise ValueError(f"image_shape is {tuple(image_shape)}, but an image has {wrong.pop()} values; name the shape of those")
+        raise ValueError(f"image_shape is {image_shape}, but an image has {wrong.pop()} values; name the shape of those")
     count = _columns(rows)
-    low, high = value_range or image_range(*rows)
+    low, high = _black_and_white(value_range, *rows)
     colour = image_shape[2:] == (3,)
     canvas = np.full((len(rows) * (height + 1) + 1, count * (width + 1) + 1) + (3,) * colour, high, float)
     for r, row in enumerate(rows):
@@ -91,9 +99,10 @@ def image_grid(
     rows, image_shape, *, row_labels=(), column_labels=(), title="", cell=0.55, value_range=None, xlabel="", ylabel="", note=""
 ):
     """show_grid as a figure with words around it; each image is cell inches wide, or what whole pixels make of that."""
-    height, width = _height_and_width(image_shape)
+    image_shape = require.image_shape(image_shape)
+    height, width = image_shape[:2]
     count = _columns(rows)
-    value_range = value_range or image_range(*rows)
+    value_range = _black_and_white(value_range, *rows)
     side = cell * max(1.0, (10 / count) ** 0.5) * DPI
     scale = max(1, round(side / max(height, width)))
     across, down = (scale * (n * (side + 1) + 1) / DPI for n, side in ((count, width), (len(rows), height)))
@@ -126,7 +135,7 @@ def _inches(text, size):
 def reconstructions(model, x, image_shape, value_range=None):
     """Originals above their reconstructions.  x (n, D), whose range is shown unless another is given."""
     rows, labels = [x, model.reconstruct(x)], ("original", "reconstruction")
-    return image_grid(rows, image_shape, row_labels=labels, value_range=value_range or image_range(x))
+    return image_grid(rows, image_shape, row_labels=labels, value_range=_black_and_white(value_range, x))
 
 
 def samples(images, image_shape, columns=10, value_range=None):

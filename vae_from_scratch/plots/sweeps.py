@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..engine import require
 from .curves import NAMED
 from .style import Figure, plain, style
 
@@ -15,6 +16,11 @@ def sweep(rows, result, against, others=(), label=None):
     """
     if not rows:
         raise ValueError("rows is empty: a sweep of one run or more is needed")
+    others = (others,) if isinstance(others, str) else others
+    columns = dict.fromkeys(name for row in rows for name in row)  # a run that diverged may lack some
+    require.choice("result", result, [name for name in columns if all(_is_number(row.get(name)) for row in rows)])
+    for what, name in (("against", against), *(("each of others", name) for name in others)):
+        require.choice(what, name, [name for name in columns if all(name in row for row in rows)])
     seen = sorted({_key(row[against]) for row in rows}, key=lambda key: (isinstance(key, str), key))
     numeric = all(not isinstance(key, str) for key in seen)
     place = {key: key if numeric else number for number, key in enumerate(seen)}
@@ -50,6 +56,15 @@ def sweep(rows, result, against, others=(), label=None):
     if others:
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return figure
+
+
+def _is_number(value):
+    # or missing
+    try:
+        float(0 if value is None else value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _key(value):
