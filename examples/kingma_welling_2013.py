@@ -64,7 +64,7 @@ def runs(data, seeds=SEEDS):
     narrow = [Run(split, 20, STEP[data], start, seed, sd=0.01) for seed in seeds[:3] for split, start in arms]
     narrow += [run._replace(seed=seed, sd=0.01) for seed in seeds[:3] for run in first[1:]]
     longer = [run._replace(samples=LONG) for run in first]
-    small = [run._replace(initial=SMALL[data]) for run in first]
+    small = [run._replace(initial=SMALL[data], seed=seed) for seed in seeds[:3] for run in first]
     return first + more + larger + narrow + longer + small
 
 
@@ -119,23 +119,21 @@ def measure(folder, quick, **run):
 
 
 def figure_2(results, name):
-    """The curves of every seed, thin, and their mean; the paper's vertices beside them; dashed: small steps at first."""
+    """The curves of every seed, thin, and their mean, dashed if with small steps at first; the paper's vertices beside them."""
     published = read(RESULTS / "published.csv")
     figure = Figure(figsize=(8.3, 3.4), layout="constrained")
     for ax, latents in zip(figure.subplots(1, 3, sharey=True), SHOWN[name]):
         for split, colour, marker in (("train", plots.TRAIN, "x"), ("test", plots.VALID, "o")):
-            curves = {}
-            for row in results.finished(data=name, latents=latents, lr=STEP[name], initial=0, sd=0.1):
-                curves.setdefault(row["seed"], {})[row["samples"]] = row[split]
-            for curve in curves.values():
-                ax.plot(*zip(*sorted(curve.items())), color=colour, linewidth=0.5, alpha=0.6)
-            marks = sorted(set.intersection(*map(set, curves.values())))
-            mean = [sum(curve[mark] for curve in curves.values()) / len(curves) for mark in marks]
-            ax.plot(marks, mean, color=colour, label=f"{split}, ours")
-            small = results.finished(data=name, latents=latents, lr=STEP[name], initial=SMALL[name], sd=0.1)
-            if small:
-                label = f"{split}, small steps at first"
-                ax.plot(*zip(*sorted((row["samples"], row[split]) for row in small)), "--", color=colour, linewidth=1, label=label)
+            for initial, style, words in ((0, "-", "ours"), (SMALL[name], "--", "small steps at first")):
+                curves = {}
+                for row in results.finished(data=name, latents=latents, lr=STEP[name], initial=initial, sd=0.1):
+                    curves.setdefault(row["seed"], {})[row["samples"]] = row[split]
+                for curve in curves.values():
+                    ax.plot(*zip(*sorted(curve.items())), style, color=colour, linewidth=0.5, alpha=0.6)
+                if curves:
+                    marks = sorted(set.intersection(*map(set, curves.values())))
+                    mean = [sum(curve[mark] for curve in curves.values()) / len(curves) for mark in marks]
+                    ax.plot(marks, mean, style, color=colour, linewidth=1.5 if initial == 0 else 1, label=f"{split}, {words}")
             this = {"data": name, "latent_dim": latents, "split": split, "quantity": "bound"}
             theirs = [row for row in published if this.items() <= row.items()]
             ax.plot(

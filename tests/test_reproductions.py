@@ -351,15 +351,17 @@ def test_small_steps_at_first(curves, published, example, rows):
     for latents, *columns in cells:
         for samples, cell in zip(marks, columns, strict=True):
             paper = published(data="frey", latent_dim=int(latents), samples=samples, split="test")
-            (mine,) = curves("frey", int(latents), samples, initial=start["frey"])
-            agree([cell.replace("+", "")], [paper, mine["test"], mine["test"] - paper])
+            mine = curves("frey", int(latents), samples, initial=start["frey"])
+            assert [row["seed"] for row in mine] == [0, 1, 2]
+            ours = mean_and_spread(mine, "test")
+            agree([cell.replace("+", "")], [paper, *ours, ours[0] - paper])
     for initial in (start["frey"], 0):
         for row in rows("published", source="Kingma and Welling 2013, Figure 2", data="frey", split="test"):
             if row["samples"] <= 10**7:
                 mine = curves("frey", row["latent_dim"], row["samples"], initial=initial)
                 off[initial, row["latent_dim"], row["samples"]] = np.mean([ours["test"] for ours in mine]) - row["value"]
     later = {initial: [off[key] for key in off if key[0] == initial and key[2] > 10**5] for initial in (start["frey"], 0)}
-    assert len(later[0]) == len(later[start["frey"]]) == 18 and np.abs(later[start["frey"]]).max() < 50
+    assert len(later[0]) == len(later[start["frey"]]) == 18 and 59 < np.abs(later[start["frey"]]).max() < 60
     said(r"from sums that start at 0 they lie up to (\d+) nats above", [max(later[0])])
     lies, below = [], []
     for latents in (2, 10, 20):
@@ -369,7 +371,7 @@ def test_small_steps_at_first(curves, published, example, rows):
             below.append(there["test"] - there["train"])
     said(r"ours lie (\d+) to (\d+) nats above the paper's, which there lie (\d+) to (\d+) nats below its own test bounds",
          [min(lies), max(lies), min(below), max(below)])  # fmt: skip
-    first = [curves("frey", latents, 10**5, initial=start["frey"])[0]["test"] for latents in (2, 10, 20)]
+    first = [np.mean([row["test"] for row in curves("frey", latents, 10**5, initial=start["frey"])]) for latents in (2, 10, 20)]
     paper = [published(data="frey", latent_dim=latents, samples=10**5, split="test") for latents in (2, 10, 20)]
     said(r"At 10\^5 samples ours are at (\d+) to (\d+) nats, the paper's at (\d+) to (\d+)\.",
          [f(each) for each in (first, paper) for f in (min, max)])  # fmt: skip
