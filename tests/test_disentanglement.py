@@ -97,6 +97,14 @@ def test_the_classifier_has_converged():
     assert 0.4 < ((x @ W + b).argmax(axis=1) == labels).mean() < 0.9
 
 
+def test_the_classifier_leaves_a_constant_alone():
+    x = rng(1).normal(size=(150, 2))
+    labels = (x @ rng(2).normal(size=(2, 3)) + rng(3).gumbel(size=(150, 3))).argmax(axis=1)
+    W, b = beta_vae.linear_classifier(x, labels, 3, steps=300)
+    beside, _ = beta_vae.linear_classifier(np.column_stack([x, np.full(150, 0.3)]), labels, 3, steps=300)
+    np.testing.assert_allclose(beside, np.vstack([W, np.zeros(3)]), atol=1e-8)
+
+
 # ---- the FactorVAE score -----------------------------------------------------------------------------
 
 

@@ -195,6 +195,18 @@ def test_an_example_has_its_own_draws_and_more_samples_keep_the_first(weights):
     assert not np.isin(weights[0], first).any()
 
 
+def test_one_halving_that_changes_nothing_by_accident_does_not_end_the_quadrature():
+    rng = np.random.default_rng(5)  # the tenth of these networks is such a case, at its kinks
+    for _ in range(10):
+        model = VAE(6, (5,), 1, activation="relu", dtype="float64")
+        model.params.vector = rng.normal(size=model.params.vector.size) * 0.3**0.5
+        x = (rng.random((1, 6)) < 0.5).astype(float)
+    z = np.linspace(-12, 12, 400_001)[:, None]
+    log_joint = -model.ops.bernoulli_nll_forward(model.decoder.forward(model.ops, model.params, z)[-1], np.repeat(x, len(z), 0))
+    log_joint -= (z[:, 0] ** 2 + np.log(2 * np.pi)) / 2
+    assert exact.quadrature(model, x, **QUIET).each[0] == pytest.approx(np.log(np.exp(log_joint).sum() * 24 / 400_000), abs=3e-7)
+
+
 @pytest.mark.parametrize("samples, pairs", [(1000, 60), (7, 60), (60, 60)])
 def test_memory_is_bounded_by_the_pairs(samples, pairs, monkeypatch):
     model, x, rows = small_vae(), binary(30), []

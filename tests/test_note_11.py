@@ -170,6 +170,14 @@ def test_twenty_bins_cannot_tell_forty_values(equation):
     assert d.mig_histogram(lambda x: x, far, rng(), points=None, progress=False).score < 0.3
 
 
+@pytest.mark.parametrize("size", [21, 41])
+def test_a_value_on_the_edge_of_two_bins_counts_alike_whatever_the_scale(size):
+    data = FactorDataset("codes", lambda f: f, ("a", "b"), (size, 2), (1, 2))
+    scales = (lambda x: x, lambda x: 0.1 * x, lambda x: x / 7 + 0.3, lambda x: np.float32(0.7) * x, lambda x: -x)
+    scores = [d.mig_histogram(scale, data, rng(), points=None, progress=False).information for scale in scales]
+    assert np.ptp(scores, axis=0).max() < 1e-12
+
+
 def test_noise_seems_to_say_what_the_error_says():
     data = FactorDataset("codes", lambda f: CODES["noise"](f, SIZES), NAMES, tuple(SIZES), (1, 5))
     result = d.mig_histogram(lambda x: x, data, rng(), progress=False)

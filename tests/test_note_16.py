@@ -136,13 +136,20 @@ def test_kl_of_the_mean_activation_and_its_slope(equation):
     assert (ops.sparse_kl_backward(1.0, np.full((3, 2), np.log(0.05 / 0.95)), 0.05) < 1e-16).all()
 
 
-def test_the_kl_keeps_its_digits_where_all_units_are_active():
-    a = np.full((3, 2), 16.7, np.float32)
-    assert (1 - ops.sigmoid_forward(a) == 0).all() and "a_{nj} > 16.7" in NOTE
-    for at in (a, a + 60):
-        wide = at.astype(np.float64)
-        np.testing.assert_allclose(ops.sparse_kl_forward(at, 0.05), ops.sparse_kl_forward(wide, 0.05), rtol=1e-5)
-        np.testing.assert_allclose(ops.sparse_kl_backward(1.0, at, 0.05), ops.sparse_kl_backward(1.0, wide, 0.05), rtol=1e-5)
+@pytest.mark.parametrize("equation", ["SPARSE.9"])
+@pytest.mark.parametrize("at", [16.7, 76.7, 100, 104, 1e4, -92, -102, -104, -1e4])
+def test_the_kl_keeps_its_digits_where_all_units_are_active_or_none_is(equation, at):
+    a = np.array([[at, at + 1], [at + 0.5, at], [at, at - 0.5]], np.float32)
+    assert (1 - ops.sigmoid_forward(np.float32(16.7)) == 0) and "a_{nj} > 16.7" in NOTE
+    wide, dtype = a.astype(np.float64), np.float32
+    h_hat, c = ops.scaled_sigmoid(wide)
+    np.testing.assert_allclose(np.log(h_hat) + c, -np.logaddexp(0, -wide), rtol=1e-12, atol=1e-15)
+    log_r, log_not_r = ops.log_mean_exp(-np.logaddexp(0, -wide).T), ops.log_mean_exp(-np.logaddexp(0, wide).T)
+    kl = (0.05 * (np.log(0.05) - log_r) + 0.95 * (np.log(0.95) - log_not_r)).sum()
+    assert ops.sparse_kl_forward(a, 0.05) == pytest.approx(kl, rel=1e-5) and ops.sparse_kl_forward(a, 0.05).dtype == dtype
+    da = ops.sparse_kl_backward(1.0, a, 0.05)
+    np.testing.assert_allclose(da, ops.sparse_kl_backward(1.0, wide, 0.05), rtol=1e-5, atol=1e-8)
+    assert da.dtype == dtype and da.sum() == pytest.approx(2 * (0.95 if at > 0 else -0.05), rel=1e-4)  # its slope in a shift of all
 
 
 @pytest.mark.parametrize("equation", ["SPARSE.8"])

@@ -65,7 +65,7 @@ CASES = {  # pair: calls (name of the function, arguments)
         ("marginal_covariance_backward", UNIT[:, :N] / 9, UNIT[:, :N], LOGVARS[:, 2:6]),
     ],
     "dip": [("dip_forward", UNIT[:, :N], 10.0, 5.0), ("dip_backward", np.float64(1), UNIT[:, :N], 10.0, 5.0)],
-    "sparse_kl": [("sparse_kl_forward", LOGITS / 1e3, 0.05), ("sparse_kl_backward", np.float64(1), LOGITS / 1e3, 0.05)],
+    "sparse_kl": [("sparse_kl_forward", LOGITS, 0.05), ("sparse_kl_backward", np.float64(1), LOGITS, 0.05)],
     "l1": [("l1_forward", LOGITS), ("l1_backward", ONES, LOGITS)],
     "slope": [
         call for act in ops.SLOPES for h in [ops.ACTIVATIONS[act][0](LOGITS)]

@@ -230,17 +230,24 @@ def salt_and_pepper_noise(x, eps, t):
     return np.where(eps > t, 1, np.where(eps < -t, 0, x))
 
 
+def scaled_sigmoid(a):
+    """h_hat, c with sigmoid(a) = h_hat e^c, so that no column is all 0, Eq. (SPARSE.9).  a (N, Z); returns (N, Z), (Z,)."""
+    c = np.minimum(a, 0).max(axis=0)
+    return np.exp(np.minimum(a, 0) - c) / (1 + np.exp(-np.abs(a))), c
+
+
 def sparse_kl_forward(a, rho):
     """sum_j KL(rho || r_j), r_j the batch mean of h_j = sigmoid(a_j), in nats, Eq. (SPARSE.3).  a (N, Z); returns a number."""
-    r, not_r = batch_mean(sigmoid_forward(a)), batch_mean(sigmoid_forward(-a))  # 1 - r, with its digits where r is near 1
-    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / not_r)).sum()
+    (h_hat, c), (not_h_hat, not_c) = scaled_sigmoid(a), scaled_sigmoid(-a)
+    kl = rho * (np.log(rho / batch_mean(h_hat)) - c) + (1 - rho) * (np.log((1 - rho) / batch_mean(not_h_hat)) - not_c)
+    return kl.sum()
 
 
 def sparse_kl_backward(dkl, a, rho):
     """Eq. (SPARSE.5).  dkl a number.  Every row has a share in r_j.  Returns da (N, Z)."""
     h, not_h = sigmoid_forward(a), sigmoid_forward(-a)
-    r, not_r = batch_mean(h), batch_mean(not_h)
-    return dkl * ((1 - rho) * (not_h / not_r) * h - rho * (h / r) * not_h) / len(a)
+    (h_hat, _), (not_h_hat, _) = scaled_sigmoid(a), scaled_sigmoid(-a)  # h / r is h_hat over its mean
+    return dkl * ((1 - rho) * (not_h_hat / batch_mean(not_h_hat)) * h - rho * (h_hat / batch_mean(h_hat)) * not_h) / len(a)
 
 
 def l1_forward(h):

@@ -52,7 +52,7 @@ def linear_classifier(x, labels, classes, steps=STEPS):
     Where a plane tells classes apart without an error the weights grow for ever, and only the fraction told settles.
     """
     mean, std = x.mean(axis=0), x.std(axis=0)
-    std = np.where(std > 0, std, 1)
+    std = np.where(np.ptp(x, axis=0) > 0, std, 1)  # of a constant rounding may leave more than 0
     x = (x - mean) / std
     params = {"W": np.zeros((x.shape[1], classes)), "b": np.zeros(classes)}
     adam = Adam(lr=lambda step: LR * (1 - step / steps))

@@ -114,7 +114,8 @@ def binned_information(codes, values, sizes, bins):
     low, high = codes.min(axis=0), codes.max(axis=0)
     varies = high - low > 1e-6 * (high - low).max()  # what is left of a constant is float32's rounding
     width = np.where(varies, (high - low) / bins, np.inf)  # a constant has one bin
-    bin_of = np.minimum((codes - low) / width, bins - 1).astype(int)  # the largest belongs to the last bin
+    # the largest belongs to the last bin, and a value on an edge to the upper one, whatever rounding makes of it
+    bin_of = np.minimum((codes - low) / width + 1e-5, bins - 1).astype(int)
     information = np.zeros((len(sizes), codes.shape[1]))
     for k, j in np.ndindex(information.shape):
         together = np.bincount(values[:, k] * bins + bin_of[:, j], minlength=sizes[k] * bins)

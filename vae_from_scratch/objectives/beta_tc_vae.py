@@ -10,7 +10,7 @@ from ..engine import require
 
 
 class BetaTCVAE(PenaltyVAE):
-    """loss = mean recon_nll + alpha MI + beta TC + gamma DW (Chen et al. 2018, Eq. 4); all at 1 is VAE, bit for bit.
+    """loss = mean recon_nll + alpha MI + beta TC + gamma DW (Chen et al. 2018, Eq. 4); all at 1 is VAE, with one thread bit for bit.
 
     alpha, beta, gamma >= 0: the prices of mutual information, total correlation and dimension-wise KL.
     n_train : how many data the batches are drawn from, which fit fills in
