@@ -568,12 +568,13 @@ CASES = [
         "ops.py",
         (
             (
-                "    return (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / not_r)).sum()\n",
-                "    h, not_h = sigmoid_forward(a), sigmoid_forward(-a)\n"
-                "    return (rho * np.log(rho / h) + (1 - rho) * np.log((1 - rho) / not_h)).sum() / len(a)\n",
+                "    kl = rho * (np.log(rho / batch_mean(h_hat)) - c)"
+                " + (1 - rho) * (np.log((1 - rho) / batch_mean(not_h_hat)) - not_c)\n",
+                "    kl = (rho * (np.log(rho / h_hat) - c) + (1 - rho) * (np.log((1 - rho) / not_h_hat) - not_c)) / len(a)\n",
             ),
             (
-                "    return dkl * ((1 - rho) * (not_h / not_r) * h - rho * (h / r) * not_h) / len(a)\n",
+                "    return dkl * ((1 - rho) * (not_h_hat / batch_mean(not_h_hat)) * h"
+                " - rho * (h_hat / batch_mean(h_hat)) * not_h) / len(a)\n",
                 "    return dkl * ((1 - rho) * h - rho * not_h) / len(a)\n",
             ),
         ),
