@@ -217,6 +217,43 @@ def test_the_model_is_the_first_of_its_players():
         fit(Swapped(7, (6,), 3), X, **SETTINGS)
 
 
+def test_a_parameter_of_ones_own_learns_with_two_threads_as_with_one():
+    class LearnedScale(VAE):
+        name, rows_apart = None, True
+
+        def initial_params(self, rng):
+            return super().initial_params(rng) | {"scale": np.ones(3, self.dtype)}
+
+        def forward(self, x, eps):
+            return super().forward(x, eps)
+
+        def backward(self, x, eps, saved, grads):
+            super().backward(x, eps, saved, grads)
+            grads["scale"] = np.full(3, 0.5, self.dtype)
+
+    moved = []
+    for threads in (1, 2):
+        model = LearnedScale(7, (6,), 3, backend="numba")
+        fit(model, X, SGD(0.1), **SETTINGS, threads=threads)
+        moved.append(model.params["scale"].copy())
+    assert (moved[0] < 1).all() and np.array_equal(*moved)
+
+
+def test_a_state_that_grows_in_a_step_is_refused_before_a_run_is_lost(tmp_path):
+    def step(self, params, grads, state, kernels=None):
+        state.setdefault("best", 0.0)
+        Optimizer.step(self, params, grads, state, kernels)
+
+    with refused("optimizer step added best initial_state slots", TypeError):
+        fit(VAE(7, (6,), 3), X, optimizer_of(step=step, update=lambda *_: None), **SETTINGS, checkpoint=tmp_path)
+
+
+def test_a_likelihood_of_ones_own_keeps_the_dtype():
+    model = VAE(7, (6,), 3, likelihood=user_file.Cauchy(), dtype="float32")
+    terms = model.loss(X[:5].astype(np.float32), *model.draw_noise(5, np.random.default_rng(0)))
+    assert terms.recon_nll_each.dtype == terms.loss.dtype == np.float32
+
+
 def optimizer_of(**methods):
     return type("Mine", (Optimizer,), {"lr": 0.1} | methods)()
 

@@ -4,6 +4,7 @@ A likelihood (Cauchy), an activation (ELU), a layer (layer normalisation), three
 correlation of a batch, two draws of z for each example, and a second network that plays along; and a score.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from vae_from_scratch.mlp import MLP, NamedVector
 def cauchy_nll_forward(location, log_scale, x):
     """-log p(x) of the Cauchy distribution, summed over D: location, x (N, D), log_scale a scalar.  Returns (N,)."""
     scale = np.exp(log_scale)
-    return (np.log(np.pi) + log_scale + np.log1p(((x - location) / scale) ** 2)).sum(axis=1)
+    return (math.log(math.pi) + log_scale + np.log1p(((x - location) / scale) ** 2)).sum(axis=1)
 
 
 def cauchy_nll_backward(dnll, location, log_scale, x):

@@ -127,7 +127,7 @@ class EncoderDecoder(Plumbing):
     def loss_and_grads(self, x, *noise, out: NamedVector | None = None) -> tuple[Terms, NamedVector]:
         """The loss of a batch and its gradient.  x (N, D), noise from draw_noise.
 
-        Returns Terms, and gradients with the names and shapes of params: new arrays, unless out says where they go.
+        Returns Terms, and gradients with the names and shapes of params: new arrays, or out, if given; then x is not looked at.
         """
         x, *noise = self.batch(x, noise, looked_at=out is not None)  # fit, which passes out, has looked at all of x
         terms, saved = self.forward(x, *noise)

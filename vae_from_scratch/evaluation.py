@@ -52,6 +52,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on every example of x, each counted once: the ELBO by Eqs. (EST.1), (EST.2), KL, activity.
 
+    The prior is N(0, I), here and in log_likelihood, whatever KL a model of one's own trains with.
+
     Parameters
     ----------
     model : Autoencoder, VAE, BetaVAE or another

@@ -348,7 +348,7 @@ class Keeper:
     """
 
     def __init__(self, run, folder, seconds, settings, resume):
-        self.run, self.seconds, self.resume = run, seconds, resume
+        self.run, self.seconds, self.resume, self.names = run, seconds, resume, set(run.arrays())
         self.settings = settings | {"gradient_norms": bool(run.layers)}
         self.folder = folder  # as it was named; where it is stays, whatever the working folder becomes
         self.path = None if folder is None else Path(folder).absolute()
@@ -469,6 +469,9 @@ class Keeper:
 
     def after_step(self):
         """Write one if it is due; stop here if Ctrl-C was pressed."""
+        if self.run.step == 1 and self.folder is not None and (added := set(self.run.arrays()) - self.names):
+            name = min(added)  # a resumed run begins with initial_state, which has no place for it
+            raise TypeError(f"an optimizer's step added {name} to its state; initial_state must have it, as it has what slots names")
         self._write_if(self.folder is not None and time.monotonic() - self.written >= self.seconds)
 
     def after_epoch(self, last):

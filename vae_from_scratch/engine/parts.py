@@ -15,7 +15,7 @@ import numpy as np
 from . import require
 from .batches import batches, in_order
 from .plumbing import Plumbing
-from .registry import bundled, ours
+from .registry import bundled, nothing_of_its_own, ours
 from .streams import stream
 from .threads import cores, for_chunks, in_threads, named_by_the_environment, one_here_too, stay_on_core
 
@@ -57,6 +57,7 @@ def can_be_cut(player):
     return (
         by_several(player)
         and type(player.encoder) is type(player.decoder) is MLP
+        and nothing_of_its_own(player)  # whose gradients the parts would not bring back
         and owner("loss_and_grads") is owner("likelihood_backward") is EncoderDecoder
         and owner("forward") is owner("backward")
         and owner("corrupt") in (None, owner("forward"))  # what a denoising autoencoder's forward calls

@@ -34,18 +34,23 @@ def ours(player, optimizer):
 
     Then nobody can hold on to them, nothing is left in them of the step before, and their memory serves again.
     """
-    networks = [getattr(player, name, None) for name in ("encoder", "decoder")]
-    if None in networks or not hasattr(player, "likelihood_params"):
+    if not nothing_of_its_own(player):
         return False
-    written = {name for network in networks for pair in network.names for name in pair} | set(player.likelihood_params)
-    if written != set(player.params):
-        return False
+    networks = [player.encoder, player.decoder]
     rules = vars(sys.modules[f"{__package__.partition('.')[0]}.optimizers"])
     seen_by = [getattr(player, name, None) for name in ("loss_and_grads", "backward", "likelihood_backward")]
     seen_by += [network.backward for network in networks] + [optimizer.step, getattr(optimizer, "update", None)]
     seen_by += [value for name, value in vars(player.ops).items() if name.startswith("dense_") and "backward" in name]
     seen_by += [value for name, value in rules.items() if name.endswith("_update") or name == "prior_gradient"]
     return all(_module(function).startswith(__package__.partition(".")[0] + ".") for function in seen_by)
+
+
+def nothing_of_its_own(player):
+    """Whether all its parameters are those of its two networks and of its likelihood."""
+    networks = [getattr(player, name, None) for name in ("encoder", "decoder")]
+    if None in networks or not hasattr(player, "likelihood_params"):
+        return False
+    return {name for network in networks for pair in network.names for name in pair} | set(player.likelihood_params) == set(player.params)
 
 
 def _module(function):

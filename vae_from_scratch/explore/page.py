@@ -25,7 +25,10 @@ def policy(script, style):
 
 
 def build(title, runs, images, notes=()):
-    """The text of the page.  runs: of pack_model; images: of pack_images; notes: sentences for the foot of the page."""
+    """The text of the page.  runs: of pack_model; images: the first that pack_images returns, with a name and ends.
+
+    notes: sentences for the foot of the page.
+    """
     read = {name: (HERE / name).read_text("utf-8") for name in ("template.html", "style.css", "ops.js", "page.js")}
     script = f"\n{read['ops.js']}\n{read['page.js']}"
     parts = {
