@@ -66,6 +66,7 @@ class BetaVAE(PenaltyVAE):
 
     name = "beta-vae"
     hyperparameters = {"beta": 0}  # name: smallest legal value
+    beta: float
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

@@ -23,8 +23,8 @@ CHECKERS = {
 
 
 def code_of_readme():
-    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
-    return code
+    blocks = re.findall(r"^```py(?:thon)?\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    return "\n\n".join(blocks)
 
 
 def check(checker, code):

@@ -23,6 +23,9 @@ class BetaTCVAE(PenaltyVAE):
 
     name = "beta-tc-vae"
     hyperparameters = {"alpha": 0, "beta": 0, "gamma": 0}  # name: smallest legal value
+    alpha: float
+    beta: float
+    gamma: float
     choices = {"estimator": ("stratified", "weighted")}
     least_rows = 2
 

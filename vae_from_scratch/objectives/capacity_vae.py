@@ -19,6 +19,8 @@ class CapacityVAE(PenaltyVAE):
 
     name = "capacity-vae"
     hyperparameters = {"gamma": 0, "capacity": 0}  # name: smallest legal value
+    gamma: float
+    capacity: float
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

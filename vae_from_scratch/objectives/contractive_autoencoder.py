@@ -60,6 +60,7 @@ class ContractiveAutoencoder(Autoencoder):
 
     name = "contractive-autoencoder"
     hyperparameters = {"weight": 0}  # name: smallest legal value
+    weight: float
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

@@ -30,6 +30,7 @@ class DenoisingAutoencoder(Autoencoder):
     name = "denoising-autoencoder"
     rows_apart = True
     hyperparameters = {"level": 0}  # name: smallest legal value
+    level: float
     choices = {"corruption": ("masking", "salt-and-pepper", "gaussian")}
 
     def __init__(

@@ -21,6 +21,8 @@ class DIPVAE(PenaltyVAE):
 
     name = "dip-vae"
     hyperparameters = {"lambda_od": 0, "lambda_d": 0}  # name: smallest legal value
+    lambda_od: float
+    lambda_d: float
     choices = {"kind": ("i", "ii")}
     least_rows = 2
 

@@ -63,6 +63,7 @@ class FactorVAE(PenaltyVAE):
 
     name = "factor-vae"
     hyperparameters = {"gamma": 0}  # name: smallest legal value
+    gamma: float
     least_rows = 2
 
     def __init__(

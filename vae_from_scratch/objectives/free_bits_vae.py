@@ -19,6 +19,7 @@ class FreeBitsVAE(PenaltyVAE):
 
     name = "free-bits-vae"
     hyperparameters = {"free_bits": 0}  # name: smallest legal value
+    free_bits: float
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

@@ -38,6 +38,7 @@ class IWAE(VAE):  # encode is inherited
     name = "iwae"
     rows_apart = True
     hyperparameters = {"samples": 1}  # name: smallest legal value
+    samples: int
 
     def __init__(
         self, data_dim: int, hidden: Sequence[int] = (500,), latent_dim: int = 20, activation: str = "tanh",

@@ -28,6 +28,8 @@ class SparseAutoencoder(Autoencoder):
 
     name = "sparse-autoencoder"
     hyperparameters = {"weight": 0, "rho": 0}  # name: smallest legal value
+    weight: float
+    rho: float
     choices = {"penalty": ("kl", "l1"), "code": ("sigmoid", "relu", "softplus", "tanh", "linear")}
 
     def __init__(
