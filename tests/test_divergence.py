@@ -166,6 +166,17 @@ def test_a_callback_that_changes_a_hyperparameter_changes_the_limit():
         fit(BetaVAE(7, (6,), 3, beta=0), X, SGD(1e-12), **settings, callback=lambda *of: both.pop(0)(*of), callback_at=[40, 60])
 
 
+def test_under_a_schedule_the_reconstruction_alone_is_judged():
+    def ruin(model, examples):
+        model.params["decoder_b2"] = 1e13
+
+    settings = {"batch_size": 10, "epochs": 2, "progress": False, "schedule": lambda step: {"beta": 1.0 if step < 4 else 1e9}}
+    history = fit(BetaVAE(7, (6,), 3), X, SGD(1e-12), **settings)
+    assert history["loss"][1] > 1000 * history["loss"][0] and len(history["epoch"]) == 2
+    with diverges("step 7 thousand|1000 recon_nll"):
+        fit(BetaVAE(7, (6,), 3), X, SGD(1e-12), **settings, callback=ruin, callback_at=[60])
+
+
 def test_a_small_last_batch_is_named_where_a_run_stops():
     class Spread(BetaVAE):
         name, least_rows = None, 2

@@ -188,6 +188,16 @@ def test_subgradients_at_the_kinks_are_zero():
     assert ops.capacity_backward(1.0, 25.0, 1000.0, 25.0) == 0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("off, right", [(0, True), (1e-5, False), (1e-2, False)])
+def test_a_kink_excuses_no_wrong_backward(off, right, dtype):
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.uniform(0.1, 1, (3, 5)) * rng.choice([-1, 1], (3, 5))}
+    backward = lambda dout, out, a: {"a": (1 + off) * ops.relu_backward(dout, out)}  # noqa: E731
+    (found,) = gradcheck.check_pair(ops.relu_forward, backward, inputs, rng, smooth=False, dtype=np.dtype(dtype))
+    assert found.ok is right, found
+
+
 def test_a_check_that_fails_half_way_puts_the_parameters_back():
     model, x, noise = gradient_table.small_case(VAE, "float64", "tanh", "bernoulli")
     before, calls, loss = model.params.vector.copy(), [], model.loss

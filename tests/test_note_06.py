@@ -283,10 +283,12 @@ def test_draws_invert_the_distribution_function(equation):
             assert x.var() == pytest.approx(ops.continuous_bernoulli_variance(np.float64(logit)), abs=1e-6)
             if logit and abs(logit) < 100:
                 np.testing.assert_allclose(np.expm1(logit * x) / np.expm1(logit), u, atol=1e-9)
-        edges, out = np.float32([[0, 1 - 2**-24]]), np.float32([[1e4, 1e4]])
-        for sign in (1, -1):  # what rng.random can return at its ends
-            x = ContinuousBernoulli().draw(ops, {}, sign * out, edges)
+        edges = np.float32([0, 1 - 2**-24])[:, None]  # what rng.random can return at its ends
+        out = np.float32([10, 16.25, 1e4])  # at 16.25, rounding of e^-a alone would lead to x = -0.024
+        for logits in np.broadcast_arrays(out, edges)[0], np.broadcast_arrays(-out, edges)[0]:
+            x = ContinuousBernoulli().draw(ops, {}, logits, edges)
             assert x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
+            np.testing.assert_array_equal(x, ops.continuous_bernoulli_draw(logits, edges))  # and not the mean
     else:
         x = Laplace(scale=0.5).draw(ops, {}, np.full((1, len(u)), 2.0), u[None])[0]
         assert x.mean() == pytest.approx(2, abs=1e-9) and np.abs(x - 2).mean() == pytest.approx(0.5, abs=1e-3)

@@ -41,6 +41,12 @@ def largest(grads):
 # ---- denoising ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("equation", ["DAE.5"])
+def test_salt_is_white_and_pepper_is_black(equation):
+    x, eps = np.array([[0.2, 0.3, 0.4, 0.6, 0.7]]), np.array([[1.1, -1.1, 0.9, 1.0, -1.0]])
+    np.testing.assert_array_equal(ops.salt_and_pepper_noise(x, eps, 1.0), [[1, 0, 0.4, 0.6, 0.7]])
+
+
 @pytest.mark.parametrize("equation", ["DAE.6"])
 @pytest.mark.parametrize("level", [0.1, 0.25, 0.9])
 def test_the_share_that_is_corrupted_is_the_level(equation, level):

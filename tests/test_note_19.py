@@ -450,12 +450,14 @@ def test_it_is_saved_stopped_and_resumed_with_both_players(make, tmp_path):
     assert loaded.config == whole.config and all(same(loaded.players[name], whole.players[name]) for name in whole.players)
 
 
-def test_the_discriminators_start_is_of_the_seed_and_a_stream_of_its_own():
-    one, two, other = (MODELS["FactorVAE"](seed=seed) for seed in (1, 1, 2))
+@pytest.mark.parametrize("init", ["glorot", "normal", "uniform"])
+def test_the_discriminators_start_is_of_the_seed_and_a_stream_of_its_own(init):
+    one, two, other = (MODELS["FactorVAE"](seed=seed, init=init) for seed in (1, 1, 2))
     assert same(one.discriminator, two.discriminator) and not same(one.discriminator, other.discriminator)
-    plain = BetaVAE(5, (4,), 3, seed=1)
+    plain = BetaVAE(5, (4,), 3, seed=1, init=init)
     assert same(one.params, plain.params)  # the model starts as any other
-    assert stream("weights", 1).random() != stream("weights", 1, 1).random()
+    network = MLP("discriminator", (3, 6, 5, 1), "leaky-relu")
+    assert same(one.discriminator, network.initial_params(stream("weights", 1, 1), init, np.dtype("float32")))
 
 
 def test_bad_arguments_are_named():

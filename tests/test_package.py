@@ -1,9 +1,11 @@
-"""Promise: what is installed has its version, its types and its licences, and an index can show its README."""
+"""Promise: what is installed has its version, its defaults, its types and its licences, and an index can show its README."""
 
 import configparser
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import inspect
+import operator
 import re
 import runpy
 import subprocess
@@ -42,6 +44,51 @@ def test_the_version_is_written_once(settings):
 
 def test_every_public_name_is_there():
     assert all(hasattr(vae_from_scratch, name) for name in vae_from_scratch.__all__)
+
+
+OF_EVERY_MODEL = {
+    "hidden": (500,), "latent_dim": 20, "activation": "tanh", "likelihood": "bernoulli", "seed": 0, "dtype": "float32",
+    "backend": "numba", "decoder_hidden": None, "decoder_activation": None, "init": "glorot",
+}  # fmt: skip
+DEFAULTS = {
+    "Autoencoder": OF_EVERY_MODEL,
+    "VAE": OF_EVERY_MODEL,
+    "BetaVAE": {**OF_EVERY_MODEL, "beta": 4.0},
+    "CapacityVAE": {**OF_EVERY_MODEL, "gamma": 1000.0, "capacity": 0.0},
+    "BetaTCVAE": {**OF_EVERY_MODEL, "alpha": 1.0, "beta": 6.0, "gamma": 1.0, "n_train": None, "estimator": "stratified"},
+    "FactorVAE": {**OF_EVERY_MODEL, "gamma": 6.4, "discriminator_hidden": (256, 256)},
+    "DIPVAE": {**OF_EVERY_MODEL, "kind": "ii", "lambda_od": 10.0, "lambda_d": 10.0},
+    "IWAE": {**OF_EVERY_MODEL, "samples": 5, "doubly": False},
+    "FreeBitsVAE": {**OF_EVERY_MODEL, "free_bits": 0.25, "group_size": 1},
+    "DenoisingAutoencoder": {**OF_EVERY_MODEL, "corruption": "masking", "level": 0.25},
+    "SparseAutoencoder": {**OF_EVERY_MODEL, "penalty": "kl", "code": "sigmoid", "weight": 1.0, "rho": 0.05},
+    "ContractiveAutoencoder": {**OF_EVERY_MODEL, "weight": 0.1},
+    "Bernoulli": {},
+    "ContinuousBernoulli": {},
+    "Gaussian": {"sigma": 1.0, "mean": "linear"},
+    "Laplace": {"scale": 1.0, "mean": "linear"},
+    "SGD": {"lr": 1e-2, "momentum": 0.0},
+    "Adagrad": {"lr": 1e-2, "adagrad_eps": 1e-10, "initial": 0.0},
+    "Adam": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8},
+    "fit": {
+        "optimizer": None, "batch_size": 100, "epochs": 10, "seed": 0, "x_valid": None, "binarize": "none", "schedule": None,
+        "progress": True, "weight_decay": False, "callback": None, "callback_at": (), "checkpoint": None,
+        "checkpoint_seconds": None, "resume": False, "gradient_norms": False, "threads": None,
+    },
+    "load": {},
+    "save": {},
+    "evaluation.evaluate": {"binarize": "none", "seed": 0, "batch_size": 500, "samples": 1, "threads": None},
+    "evaluation.log_likelihood": {
+        "samples": 5000, "binarize": "none", "seed": 0, "pairs": 1000, "progress": True, "threads": None,
+    },
+}  # fmt: skip
+
+
+def test_no_default_of_the_public_face_changes_unnoticed():
+    assert {name for name in vae_from_scratch.__all__ if callable(getattr(vae_from_scratch, name))} <= {*DEFAULTS}
+    for name, expected in DEFAULTS.items():
+        arguments = inspect.signature(operator.attrgetter(name)(vae_from_scratch)).parameters.values()
+        assert {each.name: each.default for each in arguments if each.default is not each.empty} == expected, name
 
 
 def test_types_and_licences_are_packaged(settings):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import refused, same, timeless
 
-from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, datasets, exact, fit, ops, optimizers, training
+from vae_from_scratch import SGD, VAE, Adam, BetaVAE, CapacityVAE, FactorVAE, datasets, exact, fit, ops, optimizers, training
 from vae_from_scratch.engine.batches import fetch
 from vae_from_scratch.engine.streams import stream
 from vae_from_scratch.datasets.factors import FactorDataset
@@ -63,6 +63,16 @@ def test_validation_has_streams_of_its_own(x, monkeypatch):
     before, train_eps, valid_eps, after = (eps for (eps,) in drawn)  # the losses before and after tell a divergence
     assert (before == after).all()
     assert not np.isin(train_eps, before).any() and not np.isin(train_eps, valid_eps).any()
+
+
+@pytest.mark.parametrize("binarize", ["threshold", "dynamic"])
+def test_validation_is_of_binary_images_and_of_the_runs_seed(binarize, x):
+    m = model()
+    history = fit(m, x, epochs=1, batch_size=5, seed=5, binarize=binarize, x_valid=x[:11], progress=False)
+    seen = evaluate(m, x[:11], binarize=binarize, seed=5, batch_size=5)
+    assert [history[f"valid_{name}"][0] for name in ("loss", "recon_nll", "kl")] == [seen.loss, seen.recon_nll, seen.kl]
+    for other in ({"seed": 5}, {"binarize": binarize}):
+        assert evaluate(m, x[:11], batch_size=5, **other).recon_nll != seen.recon_nll
 
 
 class Recorder(VAE):
@@ -136,6 +146,16 @@ def test_weight_decay_divides_by_the_training_set_not_by_the_batch(x):
         fit(m, twins, SGD(lr=1e-3), 1, 1, weight_decay=decay, progress=False)
     pull = models[0].params["encoder_W1"] - models[1].params["encoder_W1"]
     np.testing.assert_allclose(pull, 2 * 1e-3 / 2 * model().params["encoder_W1"], rtol=0.1, atol=1e-6)
+
+
+def test_weight_decay_is_a_prior_on_every_parameter_of_every_player(x):
+    start, plain, decayed = (FactorVAE(7, (6,), 3, dtype="float64", discriminator_hidden=(5,)) for _ in range(3))
+    for m, decay in ((plain, False), (decayed, True)):
+        fit(m, x, SGD(lr=0.5), 23, 1, weight_decay=decay, progress=False)
+    for player, of in start.players.items():
+        for name, value in of.params.items():
+            expected = plain.players[player].params[name] - 0.5 * value / 23
+            np.testing.assert_allclose(decayed.players[player].params[name], expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_schedule_is_asked_at_every_step(x):
