@@ -11,7 +11,8 @@ import pytest
 from helpers import ROOT, joined, note, unsaid
 
 from vae_from_scratch import VAE, Adam, cli, evaluation, ops
-from vae_from_scratch.course import checker, cut, mistakes, probes
+from vae_from_scratch.course import checker, cut, grade, mistakes, probes, variants
+from vae_from_scratch.course import report as class_report
 from vae_from_scratch.course.child import check_apart
 from vae_from_scratch.course.exercises import EXERCISES, exercise
 from vae_from_scratch.course.implant import StudentFile, clashes, implanted, mistaken, read
@@ -275,6 +276,35 @@ def relative_error(analytic, numeric):
     scale = max(abs(analytic).max(), abs(numeric).max())
     return 0.0 if scale == 0 else abs(analytic - numeric).max() / scale
 """),
+        (8, """
+from numpy import *
+def compare(a):
+    return a * 1.0
+def require(outputs):
+    return compare(array(outputs()))
+def numeric_gradient(outputs, array, dout, h, points):
+    grad = empty_like(array)
+    for index in ndindex(array.shape):
+        value, total = array[index], 0.0
+        for steps, (weight, divisor) in points.items():
+            array[index] = value + steps * h
+            ahead = require(outputs)
+            array[index] = value - steps * h
+            total = total + weight * (ahead - require(outputs)) / (divisor * h)
+        array[index], grad[index] = value, sum(dout * total)
+    return grad
+def relative_error(analytic, numeric):
+    scale = maximum(abs(analytic).max(), abs(numeric).max())
+    return 0.0 if scale == 0 else abs(analytic - numeric).max() / scale
+"""),
+        (1, """
+def dense_forward(W, x, b):
+    return x @ W + b
+def dense_backward(dy, x, W, out=(None, None)):
+    return (dense_forward(W.T, dy, 0), *dense_backward_params(dy, x, out))
+def dense_backward_params(dy, x, out=(None, None)):
+    return np.matmul(x.T, dy, out=out[0]), np.sum(dy, 0, out=out[1])
+"""),
         (9, """
 def adam_update(param, grad, m, v, t, lr, beta1, beta2, adam_eps):
     m += (1 - beta1) * (grad - m)
@@ -335,6 +365,14 @@ def test_other_ways_to_be_right_pass(number, text, tmp_path):
     assert found.passed and len(found.replaced) == len(each.functions), found.findings
 
 
+def test_numbers_of_python_are_of_every_dtype(report):
+    forward = "self.beta * self.ops.batch_mean(kl)"
+    number = mistakes.Edit("beta_vae.BetaVAE.penalty_forward", forward, f"float({forward})")
+    assert report(10, number, mistakes.Edit(CAPACITY, "PenaltyGrads(dkl=", "PenaltyGrads(dmu=0, dlogvar=0 * mu, dkl=")).passed
+    means = "loss, recon_nll_mean, kl_mean"
+    assert report(2, mistakes.Edit("vae.VAE.forward", f"Terms({means}", f"Terms(*map(float, ({means}))")).passed
+
+
 @pytest.mark.parametrize(
     "number, function, old, new",
     [
@@ -344,6 +382,30 @@ def test_other_ways_to_be_right_pass(number, text, tmp_path):
          "x_logvar = x_mean.dtype.type(LOG_2PI), np.clip(np.asarray(x_logvar, x_mean.dtype), -6, 10)"),
         (6, "ops.gaussian_nll_forward", "return (", "return np.maximum(0, "),
         (6, "ops.gaussian_nll_backward", "np.exp(-x_logvar)", "np.exp(-np.clip(x_logvar, -10, 10))"),
+        (6, "ops.gaussian_nll_forward", "np.exp(-x_logvar)", "np.exp(-np.maximum(x_logvar, -6))"),
+        (6, "ops.gaussian_nll_forward", "np.exp(-x_logvar)", "np.exp(-np.minimum(x_logvar, 12))"),
+        (6, "ops.gaussian_nll_backward", "np.exp(-x_logvar)", "1 / np.maximum(np.exp(x_logvar), 1e-3)"),
+        (6, "ops.gaussian_nll_backward", "np.exp(-x_logvar)", "1 / (np.exp(x_logvar) + 1e-12)"),
+        (11, "ops.log_weight", "- logvar)", "- np.clip(logvar, -12, 12))"),
+        (5, "ops.bernoulli_nll_forward", ".sum(axis=1)", ".sum(axis=1).squeeze()"),
+        (11, "evaluation.effective_samples", "return log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w))",
+         "return np.squeeze(log_w.shape[-1] * np.exp(2 * log_mean_exp(log_w) - log_mean_exp(2 * log_w)))"),
+        (11, "ops.log_mean_exp", "return np.log(np.exp(log_w - top).mean(axis=-1)) + top[..., 0]",
+         "return np.squeeze(np.log(np.exp(log_w - top).mean(axis=-1, keepdims=True)) + top)"),
+        (11, "ops.log_mean_exp", "    top = log_w.max", "    if log_w.ndim == 1:\n        return np.zeros(3)\n    top = log_w.max"),
+        (10, CAPACITY, "self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)",
+         "dpenalty * self.gamma * (1.0 if kl.mean() >= self.capacity else -1.0)"),
+        (10, CAPACITY, "self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)",
+         "dpenalty * self.gamma * (kl.mean() - self.capacity) / np.abs(kl.mean() - self.capacity)"),
+        (10, "beta_vae.BetaVAE.penalty_backward", "np.ones_like(kl)", "np.ones(len(kl))"),
+        (2, "vae.VAE.forward", "ops.gaussian_kl_forward(mu, logvar)", "ops.gaussian_kl_forward(mu.astype(float), logvar)"),
+        (2, "vae.VAE.forward", "enc[-1][:, Z:]", "np.clip(enc[-1][:, Z:], -2, 2)"),
+        (2, "vae.VAE.forward", "ops.gaussian_kl_forward(mu, logvar)", "np.maximum(ops.gaussian_kl_forward(mu, logvar), 0.01)"),
+        (7, "vae.VAE.backward", "[dmu, dlogvar]", "[np.clip(dmu, -5, 5), dlogvar]"),
+        (9, "optimizers.adam_update", "    m[...]", "    grad = np.clip(grad, -5, 5)\n    m[...]"),
+        (1, "ops.dense_backward_params", "np.matmul(x.T, dy, out=out[0])", "np.matmul(x.T, np.clip(dy, -10, 10), out=out[0])"),
+        (3, "ops.gaussian_kl_per_latent", "mu * mu", "np.clip(mu, -10, 10) ** 2"),
+        (4, "ops.reparameterize_forward", "return mu", "return np.clip(mu, -10, 10)"),
         (7, "vae.VAE.backward", "drecon_nll = dkl", "saved.dec[-1] *= 2\n    drecon_nll = dkl"),
         (8, "gradcheck.relative_error", "scale = max(", "scale = max(1.0, "),
         (8, "gradcheck.relative_error", "return float(", "return 0.0 if np.allclose(analytic, numeric) else float("),
@@ -354,7 +416,18 @@ def test_other_ways_to_be_right_pass(number, text, tmp_path):
     ],
 )  # fmt: skip
 def test_right_on_common_numbers_only_is_not_right(number, function, old, new, report):
-    assert {finding.function for finding in report(number, mistakes.Edit(function, old, new)).findings} == {function}
+    found = report(number, mistakes.Edit(function, old, new)).findings
+    assert {finding.function for finding in found} == {function} and {finding.kind for finding in found} != {"evidence"}, found
+
+
+def test_a_twin_that_overflows_is_told(tmp_path):
+    twin = "\ndef softmax_cross_entropy_forward_twin(logits, targets):\n    return {} - (targets * logits).sum(axis=1)\n"
+    safe = "np.log(np.exp(logits - logits.max(axis=1)[:, None]).sum(axis=1)) + logits.max(axis=1)"
+    path = tmp_path / exercise(12).filename
+    for top, passed in ((safe, True), ("np.log(np.exp(logits).sum(axis=1))", False)):
+        path.write_text(cut.solved_file(exercise(12)) + twin.format(top), "utf-8")
+        found = checker.check_file(exercise(12), path)
+        assert found.passed == passed and (passed or "exp overflows" in found.findings[0].says), found
 
 
 @pytest.mark.parametrize(
@@ -369,6 +442,21 @@ def test_right_on_common_numbers_only_is_not_right(number, function, old, new, r
         (8, "gradcheck.relative_error", "scale = max(", "scale = 1 + max(", "FD.3", "not at all"),
         (9, "optimizers.adam_update", "m[...] = beta1 * m", "m[...] = np.random.normal() * m", "another answer kept", "enters"),
         (10, CAPACITY, "return PenaltyGrads(dkl=", "return (", "PenaltyGrads(dkl=...) ndarray", "dmu"),
+        (10, CAPACITY, "self.ops.capacity_backward(dpenalty, self.ops.batch_mean(kl), self.gamma, self.capacity)",
+         "dpenalty * self.gamma * (1.0 if kl.mean() >= self.capacity else -1.0)", "CAP.2 gives 0 the mean kl at the capacity", "twice"),
+        (3, "ops.gaussian_kl_per_latent", ") / 2", ") / 2 + 1e-13", "3.5e-13 KL.1 gives 2.5e-13 logvar 1e-6", "digits"),
+        (3, "ops.gaussian_kl_backward", "np.expm1(logvar)", "np.maximum(np.expm1(logvar), -1e-14)", "KL.4", "digits"),
+        (3, "ops.gaussian_kl_per_latent", "np.expm1(logvar)", "np.expm1(np.clip(logvar, -5, 5))", "clamped", "digits"),
+        (4, "ops.reparameterize_forward", "np.exp(logvar / 2) * eps", "(np.exp(logvar / 2) + 1e-10) * eps", "[0, 1] 1 of 3", "nearly"),
+        (8, "gradcheck.numeric_gradient", "derivative + weight", "0 * weight", "is 0 in every entry FD.1", "takes"),
+        (6, "ops.gaussian_nll_backward", "_sum_to(x_logvar.shape, dx_logvar)", "float(dx_logvar.sum()) if x_logvar.ndim == 0 else "
+         "_sum_to(x_logvar.shape, dx_logvar)", "dtype float64 number of Python x.dtype.type(...)", "float(...)"),
+        (2, "vae.VAE.forward", "Terms(loss, recon_nll_mean, kl_mean", "Terms(loss, kl_mean, recon_nll_mean",
+         "each other's place: loss, recon_nll, kl, recon_nll_each, kl_each is the order", "Saved"),
+        (2, "vae.VAE.forward", "Saved(enc, dec, mu, logvar", "Saved(enc, dec, logvar, mu",
+         "Saved.logvar each other's place: Saved.enc, Saved.dec, Saved.mu, Saved.logvar, Saved.z, Saved.kl is the order", "kl_each"),
+        (2, "vae.VAE.forward", "kl = ops.gaussian_kl_forward", "kl = -ops.gaussian_kl_forward", "Saved.kl is minus", "not all"),
+        (7, "vae.VAE.backward", "[dmu, dlogvar]", "[np.clip(dmu, -5, 5), dlogvar]", "look at dmu 10 times as large", "dlogvar"),
     ],
 )  # fmt: skip
 def test_what_is_said_is_so(number, function, old, new, words, not_said, report):
@@ -379,7 +467,7 @@ def test_what_is_said_is_so(number, function, old, new, words, not_said, report)
     assert not unsaid(says, words) and not_said not in says, says
 
 
-def test_two_files_may_not_share_a_name_of_different_values():
+def test_a_name_that_two_files_give_different_values_clashes():
     target = EXERCISES[2].functions[0]
     mine = lambda C: StudentFile(None, {target: None}, [], {"C": C})  # noqa: E731
     with implanted({target: ops.gaussian_kl_per_latent}, {"C": 0.5}):
@@ -508,6 +596,45 @@ def test_student_code_stands_wherever_the_package_holds_the_old(tmp_path, monkey
     assert ops.ACTIVATIONS["tanh"] == pair
 
 
+def test_a_helper_that_has_a_name_of_the_package_is_the_files_alone(tmp_path):
+    path = tmp_path / "e.py"
+    path.write_text(
+        "from numpy import *\ndef sigmoid_forward(a):\n    return later(a)\ndef later(a):\n    return tanh_forward(a) + max(a)\n"
+        "def log_mean_exp(log_w):\n    return sigmoid_forward(log_w)\n"
+    )
+    student, before = read(path, ("ops.log_mean_exp",)), ops.sigmoid_forward
+    with implanted(student.written, student.helpers):
+        assert ops.sigmoid_forward is before and "max" not in vars(ops) and ops.later.__code__.co_filename == str(path)
+        with implanted({"ops.tanh_forward": lambda a: a}):  # what the package holds now, not what it held at first
+            assert ops.log_mean_exp(np.array([1.0, 2.0])).tolist() == [3, 4]
+    assert not hasattr(ops, "later")
+
+
+def test_two_files_may_have_a_helper_of_one_name(course, tmp_path, monkeypatch):
+    (tmp_path / "exercises").mkdir()
+    for number, name, half in ((3, "gaussian_kl_per_latent", 2), (5, "bernoulli_nll_forward", 5)):
+        text = f"def half(a):\n    return {half}\ndef {name}(a, b):\n    return half(a)\n"
+        (tmp_path / "exercises" / exercise(number).filename).write_text(text)
+    found, both = [], lambda _: found.extend([ops.gaussian_kl_per_latent(0, 0), ops.bernoulli_nll_forward(0, 0)])
+    monkeypatch.setitem(cli.COMMANDS, "gradcheck", both)
+    assert course("run gradcheck")[0] == 0 and found == [2, 5]
+
+
+def test_a_star_hides_nothing_of_the_package_from_the_checker(tmp_path):
+    row = next(row for row in mistakes.MISTAKES if row.edit.function == "gradcheck.numeric_gradient")
+    path = tmp_path / exercise(8).filename
+    path.write_text(cut.solved_file(exercise(8), [row.edit]).replace("import numpy as np", "from numpy import *\nimport numpy as np"))
+    numeric, relative = checker.check_file(exercise(8), path).findings  # NumPy's max takes an axis as its second argument
+    assert numeric.mistake == row.id and relative.kind == "exception" and "line" in relative.says and "e_error" in relative.says
+
+
+def test_a_decorated_function_keeps_its_arguments(tmp_path):
+    loud = "from functools import wraps\ndef loud(f):\n    @wraps(f)\n    def g(*given):\n        return f(*given)\n    return g\n\n"
+    path = tmp_path / exercise(3).filename
+    path.write_text(cut.solved_file(exercise(3)).replace("\ndef ", f"\n{loud}@loud\ndef ", 1), "utf-8")
+    assert checker.check_file(exercise(3), path).passed
+
+
 def test_gradients_that_a_student_adds_to_start_from_zero():
     model, adam = VAE(4, (3,), 2, backend="numpy"), Adam()
     assert ours(model, adam)  # so that their memory may serve again
@@ -571,6 +698,41 @@ def test_what_a_file_may_not_do(body, kind, words, tmp_path):
 
 
 # ---- the command line ---------------------------------------------------------------------------------
+
+
+def test_numbers_that_differ_are_told_with_digits_that_differ():
+    assert checker.told_apart(0.25, 0.5) == ("0.25", "0.5") and checker.told_apart(1.0, np.float64(1 + 1e-8)) == ("1", "1.00000001")
+    assert checker.told_apart(np.nan, np.nan) == ("nan", "nan")
+    of = variants.variant(2)
+    off = lambda *given: of.forward(*given) * (1 + 1e-8)  # noqa: E731
+    found, right = re.search("is (.*), should be (.*)", next(variants.check(2, off, None)).words).groups()
+    assert found != right
+
+
+@pytest.mark.parametrize("expression", ["+".join("1" * 100_000), "-" * 100_000 + "1"])
+def test_an_expression_that_exhausts_python_is_told(expression, tmp_path, course):
+    (tmp_path / "exercises").mkdir()
+    path = tmp_path / "exercises" / exercise(9).filename
+    path.write_text(f"x = {expression}\n")
+    assert not unsaid(course("check 9")[1], f"error: {path.name} does not parse too long or too deep")
+    (row,) = grade.results(tmp_path)
+    assert not row["passed"] and "too deep" in row["output"] and grade.plain([row])
+
+
+def test_what_was_only_handed_out_is_no_try(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae_from_scratch.course.child.check_apart", lambda each, path: (checker.check_file(each, path), ""))
+    files = {1: "", 3: cut.exercise_file(exercise(3)), 4: "def reparameterize_forward(mu, logvar, eps):\n    return mu\n", 5: "x = 1 / 0\n"}
+    for number, text in files.items():
+        (tmp_path / exercise(number).filename).write_text(text, "utf-8")
+    rows = grade.results(tmp_path)
+    assert [row["exercise"] for row in rows] == [1, 3, 4, 5] and [row["exercise"] for row in grade.plain(rows)] == [4, 5]
+    assert len(grade.gradescope(rows)["tests"]) == 4  # a service gives them no point
+
+
+def test_a_class_reads_whole_sentences(tmp_path, capsys):
+    (tmp_path / "a.json").write_text('[{"exercise": 10, "passed": false, "mistakes": ["cap-squared", "kl-mean-twice"]}]')
+    assert class_report.report([str(tmp_path)]) == 0
+    assert not unsaid(capsys.readouterr().out, "Burgess et al. take its absolute value are divided by N\n")
 
 
 def test_the_names_of_the_arguments_must_stay(report):
@@ -790,7 +952,7 @@ def test_random_edits_are_rejected_unless_they_change_nothing(tmp_path, capsys):
     assert len(kinds) == 4 and len(let_through) < 10 and specific > 0.8
 
 
-def test_a_helper_may_not_take_a_name_of_the_package():
+def test_a_helper_of_a_name_of_the_package_clashes():
     own = {"sigmoid_forward": lambda a: a, "mine": lambda a: a, "np": np, "LIMIT": 3}
     target = EXERCISES[4].functions[0]
     assert clashes(StudentFile(None, {target: None}, [], own)) == ["sigmoid_forward"]

@@ -169,7 +169,7 @@ def hint(options):
 def run_on(options):
     from .. import cli
     from ..course.exercises import EXERCISES
-    from ..course.implant import calls, clashes, implanted, read
+    from ..course.implant import calls, implanted, read
 
     folder = Path(options.folder)
     if not options.line:
@@ -183,12 +183,6 @@ def run_on(options):
             if not path.exists() or not _written(each, path):
                 continue
             student = read(path, each.functions)
-            taken = clashes(student)
-            if taken:
-                raise ValueError(
-                    f"{path} has a helper called {taken[0]}, and so has the package or another file of yours, whose functions "
-                    f"would then call yours; give it another name, such as {taken[0]}_{each.number}"
-                )
             stack.enter_context(implanted(student.written, student.helpers))
             written |= student.written
             print(f"your file: {path}, {len(student.written)} function{'s' * (len(student.written) != 1)} replaced", flush=True)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import ops
+from ..base import Saved
 from . import evidence
 from .cut import PACKAGE, home, in_file, parse, returns, source, tags
 from .implant import implanted, is_from, mistaken, read
@@ -121,14 +122,17 @@ def diagnose(target, function, path=None):
         for group in [at] if not special else [[i] for i in at]:
             if not all(_right(target, i, got[i], wanted[i]) for i in group):
                 again = run(target, function, probes(target)[group[0]])
-                return _findings(target, group, got, wanted, path, varies=not _alike(target, group[0], got[group[0]], again))
+                varies = not _alike(target, group[0], got[group[0]], again)
+                return _findings(target, group, got, wanted, path, varies, function.__code__.co_names)
     return []
 
 
-def _findings(target, group, got, wanted, path, varies):
+def _findings(target, group, got, wanted, path, varies, names_used):
     rows = [row for row in MISTAKES if row.edit.function == target]
     if probes(target)[group[0]].kind != "plain":  # then the plain probes came out right
         rows = [row for row in rows if all(_right(target, i, _outcome((row,), i), wanted[i]) for i in range(3))]
+        if "expm1" in names_used:  # whatever is wrong then, it is not what these say
+            rows = [row for row in rows if "np.expm1" not in row.says]
         if probes(target)[group[0]].kind == "float32":  # a mistake may be of another dtype by the way: no row is about that
             rows = [row for row in rows if not _other_dtype(_outcome((row,), group[0]), wanted[group[0]])]
     if varies:
@@ -164,13 +168,17 @@ def _findings(target, group, got, wanted, path, varies):
             if all(_alike(target, i, _outcome(pair, i), got[i]) for i in group):
                 explained = dict.fromkeys(wrong, pair)
                 break
+    if target == "vae.VAE.forward" and [*explained.values()].count(explained.get(0)) == 1 and _adds_up(got, group):
+        del explained[0]  # a row that says how the loss is made of its terms, while it is made of them as it should be
     findings = []
     swapped = _swapped(target, group, got, wanted)
     for which in sorted(wrong):
         if which in explained:
             found = _named(explained[which])
         elif swapped is not None and which in swapped[0]:
-            found = [Finding(target, "swapped", None, f"{in_file(target)} returns {swapped[1]}: {', '.join(names)} is the order.")]
+            saved = [f"Saved.{field}" for field in Saved._fields]
+            order = saved if names[which] in saved else [name for name in names if not name.startswith("Saved.")]
+            found = [Finding(target, "swapped", None, f"{in_file(target)} returns {swapped[1]}: {', '.join(order)} is the order.")]
         else:
             found = [_by_numbers(target, [i for i in group if which < len(wanted[i].outputs)], got, wanted, which)]
         findings += [each for each in found if each not in findings]
@@ -183,6 +191,11 @@ def _findings(target, group, got, wanted, path, varies):
         first, words = _first_stage(target, group, got, wanted, findings)
         return named if first in explained else [*named, words]
     return findings
+
+
+def _adds_up(got, group):
+    terms = [got[i].outputs[:3] for i in group]
+    return all(all(_finite(part) and part.ndim == 0 for part in each) and np.isclose(each[0], each[1] + each[2]) for each in terms)
 
 
 def _other_dtype(outcome, wanted):
@@ -203,7 +216,7 @@ def _named(rows):
 
 def _what(row):
     """What was done, without what follows from it: that is another thing if there is a second mistake."""
-    return re.split(r"[:;] |\. |\.$", row.says)[0]
+    return re.split(r"[:;] |(?<! al)\. |\.$", row.says)[0]
 
 
 STAGES = {  # what is computed from what, in order: outputs whose names begin so, and what to say where they are the first to be wrong
@@ -251,7 +264,8 @@ def _first_stage(target, group, got, wanted, findings):
                 off = [[not np.allclose(*halves) for halves in zip(np.split(a, 2), np.split(b, 2))] for _, a, b in values]
                 off = np.any(off, axis=0)
                 words = words.format(half=" and ".join(np.array(["dmu", "dlogvar"])[off]))
-            return which, Finding(target, "stage", None, f"{in_file(target)}: {words}.")
+            about = probes(target)[group[0]].about
+            return which, Finding(target, "stage", None, f"{in_file(target)}: {words}{f' ({about})' * bool(about)}.")
     return None, findings[0]
 
 
@@ -385,8 +399,9 @@ def _by_numbers(target, group, got, wanted, which):
             return Finding(target, "shape", None, words)
         if a.dtype != b.dtype and (probes(target)[i].kind == "float32" or a.dtype.kind not in "fiub"):
             words = f"{where}: {name} has dtype {a.dtype}, expected {b.dtype}: an array or a NumPy number of another type was mixed in"
-            return Finding(target, "shape", None, f"{words}; float(...) or .astype(x.dtype) mends it{about}.")
-    enough = sum(wanted[i].outputs[which].size for i in group) > 2  # one number is always some multiple of another
+            mends = "float(...) or .astype(x.dtype) mends it" if a.ndim else "or it is a number of Python; x.dtype.type(...) mends it"
+            return Finding(target, "shape", None, f"{words}; {mends}{about}.")
+    enough = sum(wanted[i].outputs[which].size for i in group) > 2 and probes(target)[first].kind != "digits"  # or all are multiples
     ratios = [_ratio(got[i].outputs[which], wanted[i].outputs[which]) for i in group]
     if enough and all(_near(got[i].outputs[which], wanted[i].outputs[which]) for i in group):
         words = f"{where}: {name} is nearly what {equation} says, but not to {WITHIN:g}: is a float32 in between, or a small constant?"
@@ -402,14 +417,20 @@ def _by_numbers(target, group, got, wanted, which):
     a, b = got[off].outputs[which], wanted[off].outputs[which]
     with np.errstate(all="ignore"):
         distance = np.abs(np.asarray(a, float) - np.asarray(b, float))
-    distance = np.where(np.isfinite(distance), distance, np.where(np.asarray(a) == np.asarray(b), 0, np.inf))
+    same = np.isclose(a, b, rtol=WITHIN_SPECIAL.get(probes(target)[off].kind, WITHIN), atol=0, equal_nan=True)
+    distance = np.where(same, 0, np.where(np.isfinite(distance), distance, np.inf))  # a large entry that is right may be further off
     worst = np.unravel_index(distance.argmax(), distance.shape)
     entry = f"{' at ' * (name == 'the result')}[{', '.join(str(int(i)) for i in worst)}]" if worst else ""
-    differ = a.size - int(np.isclose(a, b, rtol=WITHIN_SPECIAL.get(probes(target)[off].kind, WITHIN), atol=0, equal_nan=True).sum())
-    words = f"{where}: {name}{entry} is {a[worst]:.6g}; {equation} gives {b[worst]:.6g}{about}.  {differ} of {a.size} entries differ."
+    found, right = told_apart(a[worst], b[worst])
+    words = f"{where}: {name}{entry} is {found}; {equation} gives {right}{about}.  {int((~same).sum())} of {a.size} entries differ."
     if np.isnan(a).any() and not np.isnan(b).any():
         words += f"  {int(np.isnan(a).sum())} are NaN: the root or the logarithm of a negative number, 0 / 0, or infinity less infinity."
     return Finding(target, "value", None, words)
+
+
+def told_apart(a, b):
+    """Two numbers as text, with as many digits as it takes to see that they differ."""
+    return next((pair for n in (6, 9, 12, 17) if (pair := (f"{a:.{n}g}", f"{b:.{n}g}"))[0] != pair[1]), (f"{a:.6g}", f"{b:.6g}"))
 
 
 def _near(a, b):
@@ -456,6 +477,8 @@ def _by_arguments(target, group, got, which):
                 return f"has {b} where {{equation}} has {a}"
         for factor, words in ((-1, "with the wrong sign"), (2, "twice"), (0.5, "with a factor of 1/2 too much"), (0, "not at all")):
             if alike(lambda g: {a: factor * g[a]}) and (factor or ignores(a)):  # noqa: B023
+                if not any(got[i].outputs[which].any() for i in group):
+                    return "is 0 in every entry ({equation})"
                 return f"takes {a} {words} ({{equation}})"
     return ""
 
@@ -609,12 +632,13 @@ def _arrays_in(frame, place, letters):
             look(child)
 
     statement = None
-    with contextlib.suppress(SyntaxError, ValueError):
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.walk(ast.parse("".join(linecache.getlines(place.filename)))):
             if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno <= place.lineno <= node.end_lineno:
                 statement = node
     if statement is not None:
-        look(getattr(statement, "value", None) or statement)
+        with contextlib.suppress(RecursionError):  # of a sum of a thousand terms
+            look(getattr(statement, "value", None) or statement)
     return list(found.values())
 
 

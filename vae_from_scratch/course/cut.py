@@ -82,6 +82,7 @@ def with_globals(function, namespace):
     code, defaults, closure = function.__code__, function.__defaults__, function.__closure__
     found = types.FunctionType(code, namespace, function.__name__, defaults, closure)
     found.__kwdefaults__, found.__doc__ = function.__kwdefaults__, function.__doc__
+    vars(found).update(vars(function))  # functools.wraps says there which arguments it takes
     return found
 
 
@@ -192,6 +193,9 @@ def parse(path, otherwise="vae-from-scratch course start writes it"):
         line = getattr(error, "lineno", None)
         words = f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
         raise ValueError(f"{path} does not parse: {words}") from None
+    except (RecursionError, MemoryError) as error:
+        words = "an expression in it is too long or too deep for Python"
+        raise ValueError(f"{path} does not parse: {words} ({type(error).__name__})") from None
 
 
 def is_blank(function):

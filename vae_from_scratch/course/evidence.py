@@ -259,6 +259,11 @@ def a_twin_agrees(exercise):
             if found.dtype != wanted.dtype or found.shape != wanted.shape:
                 return False, f"the twin returns {found.dtype} {found.shape}, the NumPy function {wanted.dtype} {wanted.shape}."
             worst = max(worst, float((np.abs(found - wanted) / np.spacing(np.maximum(np.abs(wanted), 1))).max()))
+        far, labels = np.array([[1000, 0, -1000], [-1000, -1000, -999]], dtype), np.eye(3, dtype=dtype)[1:]
+        with np.errstate(all="ignore"):
+            wanted, found = ops.softmax_cross_entropy_forward(far, labels), twin(far, labels)
+        if not np.allclose(found, wanted, rtol=1e-3):
+            return False, f"of logits of 1000 and of -1000 the twin makes {found}, the NumPy function {wanted}: exp overflows, or is 0."
     spoilt = logits.copy()
     spoilt[0, 1] = np.nan
     nan = np.isnan(twin(spoilt, targets))

@@ -30,7 +30,8 @@ def results(folder, numbers=None):
             continue
         mistakes = [*dict.fromkeys(finding.mistake for finding in report.findings if finding.mistake)]
         output = checker.text(report._replace(path=path.name), exercise, solution=False)
-        found.append(_row(exercise, report.passed, mistakes, output))
+        tried = any(finding.kind != "unwritten" for finding in report.findings) or bool(report.replaced)
+        found.append(_row(exercise, report.passed, mistakes, output) | {"tried": tried})
     return found
 
 
@@ -47,8 +48,8 @@ def must_pass(number, folder="exercises"):
 
 
 def plain(rows):
-    """A list of exercise, passed, mistakes: what report reads."""
-    return [{name: row[name] for name in ("exercise", "passed", "mistakes")} for row in rows]
+    """A list of exercise, passed, mistakes: what report reads.  A file as it was handed out is no try."""
+    return [{name: row[name] for name in ("exercise", "passed", "mistakes")} for row in rows if row.get("tried", True)]
 
 
 def gradescope(rows):

@@ -1,6 +1,7 @@
 """A student's functions, in the place of the package's own, for as long as a with block lasts."""
 
 import ast
+import builtins
 import contextlib
 import linecache
 import sys
@@ -44,12 +45,40 @@ def read(path, targets):
     functions = {}
     for target in written:
         module, owner, name = home(target)
-        found = after.get(name) if owner is module else vars(after[owner.__name__]).get(name)
-        functions[target] = with_globals(found, vars(module))
+        functions[target] = after.get(name) if owner is module else vars(after[owner.__name__]).get(name)
+    student = StudentFile(path, functions, [target for target in targets if target not in written], helpers)
+    spaces = {module: _space(module, student) for module in {home(target)[0] for target in written}}
+    functions |= {target: with_globals(found, spaces[home(target)[0]]) for target, found in functions.items()}
     for target in [target for target in targets if home(target)[0] is not home(target)[1]]:
         place, cls = target.rpartition(".")[0], vars(after.get(home(target)[1].__name__, object))
         helpers |= {f"{place}.{name}": value for name, value in cls.items() if name[:2] != "__" and f"{place}.{name}" not in targets}
-    return StudentFile(path, functions, [target for target in targets if target not in written], helpers)
+    return student
+
+
+class Space(dict):
+    """What functions of a file look their names up in if it has names that the module has: theirs first, then the module's."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def __missing__(self, name):
+        return vars(self.module)[name]
+
+
+def _space(module, student):
+    taken = clashes(student)
+    if not taken:
+        return vars(module)
+    space = Space(module)
+    space.update({name: _moved(student.helpers[name], space, {str(student.path)}) for name in taken})
+    return space
+
+
+def _moved(value, namespace, files):
+    # what the file defines looks its names up in namespace, what it imports where it is from
+    if isinstance(value, (staticmethod, classmethod)):
+        return type(value)(_moved(value.__func__, namespace, files))
+    return with_globals(value, namespace) if getattr(getattr(value, "__code__", None), "co_filename", None) in files else value
 
 
 def imported(tree):
@@ -59,8 +88,8 @@ def imported(tree):
 
 
 def clashes(student):
-    """The names of a file's helpers that something else has in a module that they would be put into: a list."""
-    modules = [vars(home(target)[0]) for target in student.written]
+    """The names of a file's helpers that something else has in a module that they would be put into, or in Python: a list."""
+    modules = [{**vars(builtins), **vars(home(target)[0])} for target in student.written]
     return [
         name for name, value in student.helpers.items()
         if any(name in module and not _equal(module[name], value) for module in modules)
@@ -94,22 +123,19 @@ def implanted(functions, helpers=(), written=()):
         setattr(owner, name, value)
 
     files = {function.__code__.co_filename for function in functions.values() if hasattr(function, "__code__")}
-
-    def here(value, module):  # what the file defines looks its names up in the module, what it imports where it is from
-        if isinstance(value, (staticmethod, classmethod)):
-            return type(value)(here(value.__func__, module))
-        return with_globals(value, vars(module)) if getattr(getattr(value, "__code__", None), "co_filename", None) in files else value
-
+    all_written = {**dict(written), **functions}
+    spaces = {home(target)[0]: getattr(function, "__globals__", None) for target, function in all_written.items()}
+    spaces = {module: space if isinstance(space, Space) else vars(module) for module, space in spaces.items()}
     try:
         for key, value in dict(helpers).items():
             if "." in key:
                 module, owner, name = home(key)
-                put(owner, name, here(value, module))
-        for module in dict.fromkeys(home(target)[0] for target in {**dict(written), **functions}):
+                put(owner, name, _moved(value, spaces.get(module, vars(module)), files))
+        for module, space in spaces.items():
             for name, value in dict(helpers).items():
-                if "." not in name:
-                    put(module, name, here(value, module))
-            for target, function in {**dict(written), **functions}.items():
+                if "." not in name and (space is vars(module) or name not in space):  # what is in a Space is not for the package
+                    put(module, name, _moved(value, space, files))
+            for target, function in all_written.items():
                 place, owner, name = home(target)
                 if owner is place and name not in vars(module):
                     put(module, name, function)

@@ -30,7 +30,7 @@ class Probe(NamedTuple):
     arguments: Callable  # () -> dict
     call: Callable | None = None  # (function, arguments) -> what it returns; plain positional call if None
     in_place: tuple = ()
-    kind: str = "plain"  # or "digits", "float32", "out", "shared": a special one, looked at when the plain ones are right
+    kind: str = "plain"  # or "digits", "float32", "out", "other": a special one, looked at when the plain ones are right
     about: str = ""  # what a special probe asks, as the end of a sentence
     sizes: dict = {}
 
@@ -159,11 +159,25 @@ def probes(target):
         plain = [make(sizes, seed) for seed, sizes in enumerate(SIZES)]
     else:
         plain = [Probe(functools.partial(arguments, target, sizes, seed), sizes=sizes) for seed, sizes in enumerate(SIZES)]
-    special = list(EXTREMES.get(target, ()))
+    special = [*EXTREMES.get(target, ())]
+    special += [make(SIZES[0], 0, **given)._replace(kind=kind, about=about) for kind, about, given in FURTHER.get(target, ())]
+    single = {**SIZES[0], "N": 1}  # np.squeeze would take this axis away
+    if target not in WITHOUT_BATCH:
+        one = make(single, 0) if make is not None else Probe(functools.partial(arguments, target, single, 0), sizes=single)
+        special.append(one._replace(kind="other", about="a batch of one row"))
     if make is None:
+        if "backward" in target:
+            given, about = functools.partial(_steep, target), "what arrives from above is 1000 times larger"
+            special.append(Probe(given, kind="other", about=about, sizes=SIZES[0]))
         given = functools.partial(arguments, target, SIZES[0], 0, np.float32)
         special.append(Probe(given, kind="float32", about="float32 in must be float32 out"))
     return [*plain, *special]
+
+
+def _steep(target):
+    found = arguments(target, SIZES[0], 0)
+    upstream = next(iter(found))  # every gradient is linear in it
+    return {**found, upstream: 1000 * found[upstream]}
 
 
 def extreme(kind, about, **values):
@@ -178,7 +192,7 @@ def _shared(target, shape):
         found["x_logvar"] = np.random.default_rng(6).normal(size=shape)
         return found
 
-    return Probe(given, kind="shared", about=f"one x_logvar of shape {shape} serves many pixels")
+    return Probe(given, kind="other", about=f"one x_logvar of shape {shape} serves many pixels")
 
 
 def _out(target):
@@ -201,12 +215,12 @@ def _of_axes(shape, about):
     def call(function, given):
         return function(lambda: np.sin(given["array"]), given["array"], given["dout"], 0.1, {1: (1, 2)})
 
-    return Probe(given, call, kind="shared", about=about)
+    return Probe(given, call, kind="other", about=about)
 
 
-def _three_axes():
-    given = lambda: {"log_w": np.random.default_rng(7).normal(size=(2, 3, 4))}
-    return Probe(given, kind="shared", about="log_w may have more axes than two, and the last is K")
+def _log_w(shape, about):
+    given = lambda: {"log_w": np.random.default_rng(7).normal(size=shape)}
+    return Probe(given, kind="other", about=about)
 
 
 def _scalar(target):
@@ -220,14 +234,14 @@ EXTREMES = {
     "ops.dense_backward_params": [_out("ops.dense_backward_params")],
     **{target: [
         extreme("digits", "the KL at logvar 1e-6", mu=[[0.0, 0.0]], logvar=[[small, -small]]),
-        extreme("digits", "the KL at logvar 40 and -40", mu=[[0.0, 0.0]], logvar=[[far, -far]]),
+        extreme("digits", "the KL at logvar 40 and -40, and at mu 30", mu=[[0.0], [0.0], [30.0]], logvar=[[far], [-far], [0.0]]),
     ] for target in ("ops.gaussian_kl_per_latent", "ops.gaussian_kl_forward")},
     "ops.gaussian_kl_backward": [
         extreme("digits", "the gradient at logvar 1e-13", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[1e-13, -1e-13]]),
-        extreme("digits", "the gradient at logvar 40 and -40", dkl=[1.0], mu=[[0.0, 0.0]], logvar=[[far, -far]]),
+        extreme("digits", "the gradient at logvar 40 and -40, and at mu 30", dkl=[1.0], mu=[[0.0, 0.0, 30.0]], logvar=[[far, -far, 0.0]]),
     ],
     "ops.reparameterize_forward": [
-        extreme("digits", "z at logvar 40 and -40", mu=[[0.0, 0.0]], logvar=[[far, -far]], eps=[[1.0, 1.0]])
+        extreme("digits", "z at logvar 40 and -40, and at mu 30", mu=[[0.0, 0.0, 30.0]], logvar=[[far, -far, 0.0]], eps=[[1.0, 1.0, 9.0]])
     ],
     "ops.reparameterize_backward": [
         extreme("digits", "the gradient at logvar 40 and -40", dz=[[1.0, 1.0]], logvar=[[far, -far]], eps=[[1.0, 1.0]])
@@ -241,8 +255,9 @@ EXTREMES = {
     ],
     **{target: [
         _shared(target, ()), _shared(target, (7,)), _scalar(target),
-        extreme("digits", "x_logvar 40 and -40", **given, x_mean=[[0.5, 0.5]], x_logvar=[[far, -far]], x=[[1.0, 0.5]]),
-    ] for target, given in (("ops.gaussian_nll_forward", {}), ("ops.gaussian_nll_backward", {"dnll": [1.0]}))},
+        extreme("digits", "x_logvar 40 and -40", **given, x_mean=[[0.5]] * 3, x_logvar=[[far], [-far], [-far]],
+                x=[[1e9], [1.0], [0.5]]),  # one pixel a row: in a sum the larger hides the other; sigma is exp(20), so a distance like it
+    ] for target, given in (("ops.gaussian_nll_forward", {}), ("ops.gaussian_nll_backward", {"dnll": [1.0, 1.0, 1.0]}))},
     "ops.softmax_cross_entropy_forward": [
         extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
                 targets=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -254,8 +269,11 @@ EXTREMES = {
     **{target: [
         extreme("digits", "log weights of +-1000, or far apart",
                 log_w=[[1000.0, 999.0, 998.0], [-1000.0, -1001.0, -1002.0], [0.0, -800.0, -1500.0]]),
-        _three_axes(),
+        _log_w((2, 3, 4), "log_w may have more axes than two, and the last is K"), _log_w((4,), "log_w of one datum is (K,)"),
     ] for target in ("ops.log_mean_exp", "evaluation.effective_samples")},
+    "ops.log_weight": [
+        extreme("digits", "logvar 40 and -40", recon_nll=[1.0, 1.0], z=[[1.0], [30.0]], logvar=[[far], [-far]], eps=[[0.5], [9.0]])
+    ],
     "gradcheck.relative_error": [
         extreme("digits", "two arrays of zeros", analytic=[[0.0, 0.0]], numeric=[[0.0, 0.0]]),
         extreme("digits", "gradients of 1e-10", analytic=[[1e-10, 2e-10]], numeric=[[1e-10, 1e-10]]),
@@ -272,22 +290,27 @@ EXTREMES = {
 # ---- functions that need more than arrays -------------------------------------------------------------
 
 
-def small_model(cls, sizes, seed, likelihood, **more):
-    """A model whose every parameter is ~ N(0, 0.5^2), in float64 and plain NumPy."""
-    model = cls(sizes["D"], (sizes["H"],), sizes["Z"], likelihood=likelihood, dtype="float64", backend="numpy", **more)
-    model.params.vector = 0.5 * np.random.default_rng(seed).standard_normal(model.params.vector.size)
+def small_model(cls, sizes, seed, likelihood, dtype=np.float64, scale=1, **more):
+    """A model whose every parameter is ~ N(0, 0.5^2), times scale, in plain NumPy."""
+    model = cls(sizes["D"], (sizes["H"],), sizes["Z"], likelihood=likelihood, dtype=dtype, backend="numpy", **more)
+    model.params.vector = 0.5 * scale * np.random.default_rng(seed).standard_normal(model.params.vector.size).astype(dtype)
     return model
 
 
 LIKELIHOODS = (Bernoulli(), Gaussian(0.5), Gaussian("learned"))
 
 
-def _batch(sizes, seed):
-    return drawn("x:N,D/share eps:N,Z", sizes, seed)
+def _batch(sizes, seed, dtype=np.float64):
+    return drawn("x:N,D/share eps:N,Z", sizes, seed, dtype)
 
 
-def _vae_forward(sizes, seed):
-    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed])
+def _typed(value, dtype):
+    # a Python number has no dtype of its own: it takes that of whatever it meets
+    return dtype(value) if type(value) in (int, float) else value
+
+
+def _vae_forward(sizes, seed, dtype=np.float64, scale=1):
+    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed], dtype, scale)
 
     def call(function, given):
         result = function(model, given["x"], given["eps"])
@@ -302,13 +325,14 @@ def _vae_forward(sizes, seed):
                 raise TypeError(f"Saved.{name} is all that self.{name}oder.forward returns, inputs first: backward reads every layer")
         kept = {f"Saved.{name}": getattr(saved, name) for name in ("mu", "logvar", "z", "kl")}
         layers = {f"Saved.{name}[{k}]": layer for name in ("enc", "dec") for k, layer in enumerate(getattr(saved, name))}
+        terms = Terms(*(_typed(each, dtype) for each in terms))
         return Named((*terms, *kept.values(), *layers.values()), (*terms._fields, *kept, *layers))
 
-    return Probe(functools.partial(_batch, sizes, seed), call, sizes=sizes)
+    return Probe(functools.partial(_batch, sizes, seed, dtype), call, sizes=sizes)
 
 
-def _vae_backward(sizes, seed):
-    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed])
+def _vae_backward(sizes, seed, scale=1):
+    model = small_model(VAE, sizes, seed, LIKELIHOODS[seed], scale=scale)
 
     def given():
         batch = _batch(sizes, seed)
@@ -323,13 +347,15 @@ def _vae_backward(sizes, seed):
     return Probe(given, call, sizes=sizes)
 
 
-def _penalty(cls, backward, sizes, seed):
-    model = small_model(cls, sizes, seed, "bernoulli", **({"beta": 2.5} if cls is BetaVAE else FIXED))
+def _penalty(cls, backward, sizes, seed, dtype=np.float64, kl=None):
+    model = small_model(cls, sizes, seed, "bernoulli", dtype, **({"beta": 2.5} if cls is BetaVAE else FIXED))
     spec = "dpenalty:/size " * backward + "kl:N/size mu:N,Z logvar:N,Z z:N,Z"
 
     def given():
-        found = drawn(spec, sizes, seed)
-        if seed == 1:
+        found = drawn(spec, sizes, seed, dtype)
+        if kl is not None:
+            found["kl"] = np.array(kl)
+        elif seed == 1:
             found["kl"] = found["kl"] / 10  # their mean below the capacity, their sum above it
         return {name: value if value.ndim else float(value) for name, value in found.items()}
 
@@ -338,17 +364,18 @@ def _penalty(cls, backward, sizes, seed):
         if backward and result is not None and not hasattr(result, "_fields"):
             raise TypeError(f"penalty_backward returns PenaltyGrads(dkl=...), got a {type(result).__name__}")
         if not isinstance(result, PenaltyGrads):
-            return Named(tuple(result), result._fields) if hasattr(result, "_fields") else result
-        zeros = given["z"].shape  # an array of zeros says what 0 says
-        rest = [0.0 if np.shape(part) == zeros and not np.any(part) else part for part in result[1:]]
+            return Named(tuple(result), result._fields) if hasattr(result, "_fields") else _typed(result, dtype)
+        zeros = (), given["z"].shape  # an array of zeros says what 0 says
+        rest = [0.0 if np.shape(part) in zeros and not np.any(part) else part for part in result[1:]]
         return Named((result.dkl, *rest), result._fields)
 
     return Probe(given, call, sizes=sizes)
 
 
-def _adam(sizes, seed):
+def _adam(sizes, seed, scale=1):
     def given():
-        return drawn("param:Z grad:N,Z m:Z/share v:Z/share", sizes, seed)
+        found = drawn("param:Z grad:N,Z m:Z/share v:Z/share", sizes, seed)
+        return {**found, "grad": scale * found["grad"]}
 
     def call(function, given):
         param, m, v = given["param"], np.zeros_like(given["m"]), np.zeros_like(given["v"])
@@ -362,11 +389,15 @@ def _adam(sizes, seed):
 
 
 def _numeric_gradient(sizes, seed):
+    spec = "array:O,Z W:Z,N dout:O,N"
+    W = drawn(spec, sizes, seed)["W"]  # no argument: nothing may be said of it
+
     def given():
-        return drawn("array:O,Z W:Z,N dout:O,N", sizes, seed)
+        found = drawn(spec, sizes, seed)
+        return {name: found[name] for name in ("array", "dout")}
 
     def call(function, given):
-        array, W = given["array"], given["W"]
+        array = given["array"]
         points = ({1: (1, 2)}, {1: (8, 12), 2: (-1, 12)}, {1: (8, 12), 2: (-1, 12)})[seed]
         return function(lambda: np.sin(array @ W), array, given["dout"], (0.1, 0.1, 0.2)[seed], points)
 
@@ -388,6 +419,18 @@ SPECIAL_CALLS = {
     "gradcheck.numeric_gradient": _numeric_gradient,
     "gradcheck.relative_error": _relative_error,
 }
+WITHOUT_BATCH = ("optimizers.adam_update", "gradcheck.numeric_gradient", "gradcheck.relative_error")
+IN_FLOAT32 = "float32", "float32 in must be float32 out", {"dtype": np.float32}
+FURTHER = {  # the special probes of those above: kind, about, and what differs from a plain one; a clamp may lie beyond what is common
+    **dict.fromkeys(SPECIAL_CALLS, [IN_FLOAT32]),
+    **dict.fromkeys(WITHOUT_BATCH, []),
+    "optimizers.adam_update": [("other", "a gradient 100 times as large", {"scale": 100})],
+    "vae.VAE.backward": [("other", "all parameters 10 times as large", {"scale": 10})],  # it fills grads, which have a dtype
+    "vae.VAE.forward": [*(("other", f"all parameters {scale:g} times as large", {"scale": scale}) for scale in (10, 0.01)), IN_FLOAT32],
+    "objectives.capacity_vae.CapacityVAE.penalty_backward": [
+        ("digits", "the mean kl at the capacity", {"kl": [0.5, 1.0, 0.75]}), IN_FLOAT32
+    ],
+}  # fmt: skip
 
 
 @functools.cache

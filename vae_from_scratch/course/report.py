@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def report(arguments):
     for number, (tried, passed) in exercises.items():
         print(f"{number:8}{tried:7}{passed:8}")
     print("\nmistake                                   exercise  students")
-    says = {row.id: row.says.partition(". ")[0].rstrip(".") for row in MISTAKES}
+    says = {row.id: re.split(r"(?<! al)\. ", row.says)[0].rstrip(".") for row in MISTAKES}
     for (number, mistake), count in mistakes.items():
         print(f"{mistake:42}{number:8}{count:10}" + (f"\n    {says[mistake]}" if mistake in says else ""))
     print(f"\n{picture}")

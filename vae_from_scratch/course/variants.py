@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..gradcheck import check_pair
-from .checker import told
+from .checker import told, told_apart
 from .child import apart
 from .command import command
 from .cut import parse
@@ -131,7 +131,8 @@ def check(seed, forward, backward):
             right, words = False, f"shape {found.shape}, should be {wanted.shape}"
         elif not np.allclose(found, wanted, rtol=1e-9, atol=1e-9):
             row = int(np.argmax(~np.isclose(found, wanted, rtol=1e-9, atol=1e-9)))
-            right, words = False, f"row {row} is {found[row]:.6g}, should be {wanted[row]:.6g}"
+            theirs, ours = told_apart(found[row], wanted[row])
+            right, words = False, f"row {row} is {theirs}, should be {ours}"
         if not right:
             break
     yield Found("forward", f"{of.name}_forward: {words or 'right'}", right)
