@@ -20,7 +20,7 @@ from vae_from_scratch import VAE, Adagrad, Gaussian, datasets, evaluation, plots
 MNIST = {"hidden": (500,), "likelihood": "bernoulli"}
 FREY = {"hidden": (200,), "likelihood": Gaussian(sigma="per-pixel", mean="sigmoid")}
 MOST, PICTURES, OTHERS = 10**7, 5 * 10**6, 10**6  # samples: for curves; for Figures 4 and 5; for other seeds and steps
-LONG = 5 * 10**7  # for one seed of Frey faces
+LONG = 5 * 10**7  # of Frey faces: for one seed, with 20 latents for three
 BATCH = 100
 MARKS = [m * 10**k for k in (3, 5, 6, 7) for m in (1, 2, 3, 5, 7)]  # samples seen; the curves are measured there
 SHOWN = {"mnist": (3, 10, 20), "frey": (2, 10, 20)}  # in Figure 2
@@ -63,7 +63,7 @@ def runs(data, seeds=SEEDS):
     arms = [(data, 0.0), (data, 0.1), ("frey-end", 0.0)]
     narrow = [Run(split, 20, STEP[data], start, seed, sd=0.01) for seed in seeds[:3] for split, start in arms]
     narrow += [run._replace(seed=seed, sd=0.01) for seed in seeds[:3] for run in first[1:]]
-    longer = [run._replace(samples=LONG) for run in first]
+    longer = [run._replace(samples=LONG) for run in [*first, *(first[0]._replace(seed=seed) for seed in seeds[1:3])]]
     small = [run._replace(initial=SMALL[data], seed=seed) for seed in seeds[:3] for run in first]
     return first + more + larger + narrow + longer + small
 

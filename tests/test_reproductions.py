@@ -27,8 +27,12 @@ def example(monkeypatch):
 def rows(example):
     """The rows of a CSV file in examples/results that have these values."""
 
+    read = {}
+
     def find(name, **values):
-        return example("runner").Results(EXAMPLES / "results" / f"{name}.csv", ()).where(**values)
+        if name not in read:
+            read[name] = example("runner").Results(EXAMPLES / "results" / f"{name}.csv", ())
+        return read[name].where(**values)
 
     return find
 
@@ -80,10 +84,11 @@ def test_main_table(curves, published, rows):
             took = np.mean([row["cpu_minutes"] for row in mine])
             expected = [there], [round(number, digits) for number in mean_and_spread(mine, "test")], [round(took)]
         elif "after 5 · 10^7 samples" in what:
-            mine = [row for latents in (2, 10, 20) for row in curves("frey", latents, 5 * 10**7)]
+            mine = [curves("frey", latents, 5 * 10**7) for latents in (2, 10, 20)]
             there = [published(data="frey", latent_dim=latents, samples=5 * 10**7, split="test") for latents in (2, 10, 20)]
-            took = np.mean([row["cpu_minutes"] for row in mine])
-            expected = there, [round(row["test"], 1) for row in mine], [round(took)]
+            took = np.mean([row["cpu_minutes"] for each in mine for row in each])
+            ended = [each[0]["test"] for each in mine[:2]] + mean_and_spread(mine[2], "test")
+            expected = there, [round(number, 1) for number in ended], [round(took)]
         elif "Figure 3: log p(x)" in what:
             there = [row["value"] for row in rows("published", source="Kingma and Welling 2013, Figure 3")]
             (row,) = rows("marginal_likelihood", images=50_000, binarize="dynamic", lr=0.01, samples=6 * 10**7, seed=0, sd=0.01)
@@ -291,12 +296,14 @@ def test_ahead_on_frey_faces(curves, published, rows):
     for latents, *columns in cells:
         for samples, cell in zip(at, columns, strict=True):
             paper = published(data="frey", latent_dim=int(latents), samples=samples, split="test")
-            (mine,) = curves("frey", int(latents), samples)
-            assert mine["seed"] == 0
-            off[int(latents), samples] = mine["test"] - paper
-            agree([cell.replace("+", "")], [paper, mine["test"], mine["test"] - paper])
+            mine = curves("frey", int(latents), samples)
+            assert [row["seed"] for row in mine] == ([0, 1, 2] if latents == "20" else [0])
+            ours = mean_and_spread(mine, "test")
+            off[int(latents), samples] = ours[0] - paper
+            agree([cell.replace("+", "")], [paper, *ours, ours[0] - paper])
     late = [off[latents, at[1]] for latents in (2, 10, 20)]
-    said(r"with 10 and 20 latents (\d+) and (\d+) at 10\^7, but only ([\d.]+) and ([\d.]+) at 5", [*above[1:], *late[1:]])
+    said(r"with 10 and 20 latents (\d+) and (\d+) at 10\^7, but only ([\d.]+) \(one seed\) and ([\d.]+) \(three\) at 5",
+         [*above[1:], *late[1:]])  # fmt: skip
     said(r"The lead of (\d+) to (\d+) nats at 10\^7 samples has shrunk to ([\d.]+) to ([\d.]+)\.",
          [min(above), max(above), min(late), max(late)])  # fmt: skip
     rises = [], []
