@@ -662,6 +662,7 @@ def test_an_advice_with_a_space_in_a_path_can_be_typed():
         assert Path(typed.strip('"')) == Path(path) and not typed.startswith("-")
 
 
+@pytest.mark.slow
 def test_a_tilde_is_the_users_home_wherever_a_path_is_taken(here, undrawn, monkeypatch):
     home = here / "home"
     for name in ("HOME", "USERPROFILE"):

@@ -282,6 +282,7 @@ def ridge(sigma, angle, weak):
     return model, log_p, rng.standard_normal((3, 2)) @ W + sigma * rng.standard_normal((3, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [0, 0.5, np.pi / 4, 1.2])
 @pytest.mark.parametrize("sigma", [0.01, 1e-3, 1e-5])
 def test_quadrature_of_a_thin_ridge(sigma, angle):

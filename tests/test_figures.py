@@ -488,6 +488,7 @@ def test_figures_do_not_depend_on_a_backend_that_was_left_over(backend, hashes):
     assert python("-c", DRAW, MPLBACKEND=backend) == hashes
 
 
+@pytest.mark.slow
 def test_figures_do_not_depend_on_a_matplotlibrc(hashes, tmp_path):
     (tmp_path / "matplotlibrc").write_text(SETTINGS)
     assert python("-c", DRAW, MATPLOTLIBRC=tmp_path / "matplotlibrc") == hashes
