@@ -151,7 +151,7 @@ def readers(folder):
     idx = b"\0\0\x08\x03" + np.array([20, 4, 3], ">u4").tobytes() + (255 * x).astype(np.uint8).tobytes()
     (folder / "idx").write_bytes(idx)
     (folder / "idx.gz").write_bytes(gzip.compress(idx, mtime=0))
-    config = {option.name: option.default for option in cli.options.OPTIONS}
+    config = cli.train.resolve({option.name: option.default for option in cli.options.OPTIONS})
     files.write_json(folder / "config.json", config)
     return {
         "load": ("model.npz", files.load, [inside_zip, lambda *a: inside_config("config", *a)], True),
