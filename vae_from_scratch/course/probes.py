@@ -256,7 +256,7 @@ EXTREMES = {
     **{target: [
         _shared(target, ()), _shared(target, (7,)), _scalar(target),
         extreme("digits", "x_logvar 40 and -40", **given, x_mean=[[0.5]] * 3, x_logvar=[[far], [-far], [-far]],
-                x=[[1e9], [1.0], [0.5]]),  # one pixel a row: in a sum the larger hides the other; sigma is exp(20), so a distance like it
+                x=[[1e9], [1.0], [0.5]]),  # one pixel a row, as a sum would hide the smaller; the first has sigma exp(20), 5e8
     ] for target, given in (("ops.gaussian_nll_forward", {}), ("ops.gaussian_nll_backward", {"dnll": [1.0, 1.0, 1.0]}))},
     "ops.softmax_cross_entropy_forward": [
         extreme("digits", "logits of 1000", logits=[[1000.0, 0.0, -1000.0], [-1000.0, -1000.0, -999.0]],
@@ -390,7 +390,7 @@ def _adam(sizes, seed, scale=1):
 
 def _numeric_gradient(sizes, seed):
     spec = "array:O,Z W:Z,N dout:O,N"
-    W = drawn(spec, sizes, seed)["W"]  # no argument: nothing may be said of it
+    W = drawn(spec, sizes, seed)["W"]  # not an argument, so that no message speaks of it
 
     def given():
         found = drawn(spec, sizes, seed)

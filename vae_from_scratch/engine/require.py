@@ -115,8 +115,8 @@ def widths(name, value):
 def image_shape(value):
     """(rows, columns), or (rows, columns, 3), as a tuple of ints."""
     sides = tuple(value) if np.iterable(value) else ()
-    whole_ = all(isinstance(side, numbers.Integral) and not isinstance(side, bool) and side >= 1 for side in sides)
-    if not whole_ or len(sides) not in (2, 3) or (*sides, 1)[2] not in (1, 3):
+    whole_numbers = all(isinstance(side, numbers.Integral) and not isinstance(side, bool) and side >= 1 for side in sides)
+    if not whole_numbers or len(sides) not in (2, 3) or (*sides, 1)[2] not in (1, 3):
         raise ValueError(f"image_shape must be (rows, columns) or (rows, columns, 3), whole numbers from 1, got {sides or value!r}")
     return tuple(map(int, sides))
 

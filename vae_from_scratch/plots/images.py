@@ -29,7 +29,7 @@ def image_range(*images):
 
 
 def _black_and_white(value_range, *images):
-    # a range as two numbers, apart; image_range of the images unless given
+    # a range as two different numbers; image_range of the images unless given
     if value_range is None:
         return image_range(*images)
     try:
